@@ -1,0 +1,92 @@
+"""Where did the time go in this run?
+
+Times the phases of the nodes of an execution, as OpenTelemetry spans, and adds them up locally.
+Everything is imported on first use, so that ``import phasetrace`` costs next to nothing and the
+reading commands need no OpenTelemetry.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from phasetrace._version import __version__
+
+if TYPE_CHECKING:
+    from phasetrace.breakdowns import ExecutionBreakdown
+    from phasetrace.collector import TimingCollector
+    from phasetrace.configuration import (
+        breakdown,
+        configure,
+        force_flush,
+        shutdown,
+        timing_collector,
+    )
+    from phasetrace.errors import ConfigError, PhasetraceError, StoreError, UnknownExecution
+    from phasetrace.phases import atime_phase, atimed, execution, node, phase, time_phase, timed
+    from phasetrace.processor import TimingSpanProcessor
+    from phasetrace.provider import TracerProvider
+
+__all__ = [
+    "ConfigError",
+    "ExecutionBreakdown",
+    "PhasetraceError",
+    "StoreError",
+    "TimingCollector",
+    "TimingSpanProcessor",
+    "TracerProvider",
+    "UnknownExecution",
+    "__version__",
+    "atime_phase",
+    "atimed",
+    "breakdown",
+    "configure",
+    "execution",
+    "force_flush",
+    "node",
+    "phase",
+    "shutdown",
+    "time_phase",
+    "timed",
+    "timing_collector",
+]
+
+_HOME = {
+    "ConfigError": "errors",
+    "ExecutionBreakdown": "breakdowns",
+    "PhasetraceError": "errors",
+    "StoreError": "errors",
+    "TimingCollector": "collector",
+    "TimingSpanProcessor": "processor",
+    "TracerProvider": "provider",
+    "UnknownExecution": "errors",
+    "atime_phase": "phases",
+    "atimed": "phases",
+    "breakdown": "configuration",
+    "configure": "configuration",
+    "execution": "phases",
+    "force_flush": "configuration",
+    "node": "phases",
+    "phase": "phases",
+    "shutdown": "configuration",
+    "time_phase": "phases",
+    "timed": "phases",
+    "timing_collector": "configuration",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'phasetrace' has no attribute {name!r}")
+    import importlib
+
+    if home == "phases":
+        # Phases record through whatever the wiring gives them; importing it puts that in place.
+        importlib.import_module("phasetrace.configuration")
+    value = getattr(importlib.import_module(f"phasetrace.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

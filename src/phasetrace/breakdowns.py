@@ -1,0 +1,239 @@
+"""Where the time of one execution went, as typed values.
+
+Four quantities, all in integer nanoseconds:
+
+total
+    The durations of all calls, added up. A node's total is that of its own spans; a node that
+    only has phases has the sum of their self times, so nested phases count once.
+self
+    Duration minus the part covered by child spans. The self times of a node add up to its *busy*
+    time, and ``of_node`` is a phase's part of that: never more than 100 %, whatever nests or runs
+    in parallel.
+share
+    Each instant of the execution's wall time, split evenly among the leaves active just then
+    (`phasetrace.timeline` has the full definition). The shares and ``unattributed`` add up to the
+    wall time exactly.
+percentiles
+    From a log-linear histogram; `phasetrace.histogram.RELATIVE_ERROR` bounds their error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from phasetrace.spans import EXECUTION, PhaseKey, SpanRecord, key_of
+from phasetrace.stats import PhaseStats
+from phasetrace.timeline import Timeline, round_shares
+
+BREAKDOWN_SCHEMA = "phasetrace.breakdown/1"
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseBreakdown:
+    """The calls of one phase of a node."""
+
+    phase: str
+    count: int
+    total_ns: int
+    self_ns: int
+    share_ns: int
+    share: float
+    of_node: float
+    min_ns: int
+    max_ns: int
+    p50_ns: int
+    p95_ns: int
+    p99_ns: int
+    errors: int
+    cancelled: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodeBreakdown:
+    """One node: its own calls (iterations) and its phases, longest first.
+
+    ``count`` is 0 for a node that was only ever named by its phases. ``self_ns`` and ``of_node``
+    are the part of the node that no phase covers.
+    """
+
+    node_id: str
+    node_type: str | None
+    count: int
+    total_ns: int
+    self_ns: int
+    share_ns: int
+    share: float
+    of_node: float
+    p95_ns: int
+    errors: int
+    cancelled: int
+    phases: tuple[PhaseBreakdown, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionHeader:
+    """What is known of an execution beside its numbers.
+
+    ``status`` is running, ok, error, cancelled or abandoned; ``trace_id`` 32 hex digits.
+    """
+
+    exec_id: str
+    name: str | None
+    status: str
+    trace_id: str
+    started_ns: int
+    duration_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionBreakdown:
+    """Where the time of one execution went: nodes by total, longest first."""
+
+    execution: ExecutionHeader
+    spans: int
+    errors: int
+    cancelled: int
+    unattributed_ns: int
+    unattributed: float
+    nodes: tuple[NodeBreakdown, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain dicts and lists, ready for JSON; versioned by ``schema``."""
+        from dataclasses import asdict
+
+        header = asdict(self.execution)
+        rest = asdict(self)
+        del rest["execution"]
+        return {"schema": BREAKDOWN_SCHEMA, **header, **rest}
+
+    def __str__(self) -> str:
+        from phasetrace.rendering import breakdown_text
+
+        return breakdown_text(self)
+
+
+def make_breakdown(
+    execution: ExecutionHeader,
+    stats: Mapping[PhaseKey, PhaseStats],
+    spans: int,
+    unattributed_ns: int,
+) -> ExecutionBreakdown:
+    """Arrange the totals of an execution into its breakdown.
+
+    Shares are rounded to whole nanoseconds such that they and the unattributed rest add up to the
+    swept wall time, which is their sum before rounding.
+    """
+    wall_ns = unattributed_ns + round(sum(stat.share_ns for stat in stats.values()))
+    shares, unattributed_ns = round_shares(
+        {key: stat.share_ns for key, stat in stats.items()}, unattributed_ns, wall_ns
+    )
+    by_node: dict[str, dict[str | None, PhaseStats]] = {}
+    for key, stat in stats.items():
+        by_node.setdefault(key.node_id, {})[key.phase] = stat
+    nodes = [_node(node_id, rows, shares, wall_ns) for node_id, rows in by_node.items()]
+    nodes.sort(key=lambda node: (-node.total_ns, node.node_id))
+    return ExecutionBreakdown(
+        execution=execution,
+        spans=spans,
+        errors=sum(stat.errors for stat in stats.values()),
+        cancelled=sum(stat.cancelled for stat in stats.values()),
+        unattributed_ns=unattributed_ns,
+        unattributed=_part(unattributed_ns, wall_ns),
+        nodes=tuple(nodes),
+    )
+
+
+def breakdown_of(
+    execution: ExecutionHeader, spans: Iterable[SpanRecord], root_id: int | None = None
+) -> ExecutionBreakdown:
+    """Work a breakdown out from the finished spans of an execution.
+
+    `root_id` is the span whose interval is the wall time; without one that is the spans' extent.
+
+    This is the definition that every other way to a breakdown is tested against.
+    """
+    timeline: Timeline = Timeline()
+    stats: dict[PhaseKey, PhaseStats] = {}
+    count = 0
+    for span in spans:
+        count += 1
+        key = key_of(span)
+        if key is not None:
+            stat = stats.get(key)
+            if stat is None:
+                stat = stats[key] = PhaseStats()
+            stat.add(span.start_ns, max(0, span.end_ns - span.start_ns), span.status)
+            stat.node_type = stat.node_type or span.node_type
+        elif timeline.root_id is None and span.span_id == root_id:
+            timeline.root_id = span.span_id
+        timeline.add(span.span_id, span.parent_id, span.start_ns, span.end_ns, key or EXECUTION)
+    result = timeline.result()
+    for key, stat in stats.items():
+        stat.self_ns = result.self_ns.get(key, 0)
+        stat.share_ns = result.share_ns.get(key, 0.0)
+    # Other spans of the execution itself (it was opened again) are no node's.
+    unattributed_ns = result.unattributed_ns + round(result.share_ns.get(EXECUTION, 0))
+    return make_breakdown(execution, stats, count, unattributed_ns)
+
+
+def _node(
+    node_id: str,
+    rows: Mapping[str | None, PhaseStats],
+    shares: Mapping[PhaseKey, int],
+    wall_ns: int,
+) -> NodeBreakdown:
+    own = rows.get(None) or PhaseStats()
+    busy_ns = sum(stat.self_ns for stat in rows.values())
+    share_ns = sum(shares.get(PhaseKey(node_id, phase), 0) for phase in rows)
+    phases = [
+        _phase(name, stat, shares.get(PhaseKey(node_id, name), 0), wall_ns, busy_ns)
+        for name, stat in rows.items()
+        if name is not None
+    ]
+    phases.sort(key=lambda row: (-row.total_ns, row.phase))
+    return NodeBreakdown(
+        node_id=node_id,
+        node_type=next((stat.node_type for stat in rows.values() if stat.node_type), None),
+        count=own.count,
+        total_ns=own.total_ns if own.count else busy_ns,
+        self_ns=own.self_ns,
+        share_ns=share_ns,
+        share=_part(share_ns, wall_ns),
+        of_node=_part(own.self_ns, busy_ns),
+        p95_ns=_quantile(own, 0.95),
+        errors=sum(stat.errors for stat in rows.values()),
+        cancelled=sum(stat.cancelled for stat in rows.values()),
+        phases=tuple(phases),
+    )
+
+
+def _phase(
+    name: str, stat: PhaseStats, share_ns: int, wall_ns: int, busy_ns: int
+) -> PhaseBreakdown:
+    return PhaseBreakdown(
+        phase=name,
+        count=stat.count,
+        total_ns=stat.total_ns,
+        self_ns=stat.self_ns,
+        share_ns=share_ns,
+        share=_part(share_ns, wall_ns),
+        of_node=_part(stat.self_ns, busy_ns),
+        min_ns=stat.min_ns,
+        max_ns=stat.max_ns,
+        p50_ns=_quantile(stat, 0.50),
+        p95_ns=_quantile(stat, 0.95),
+        p99_ns=_quantile(stat, 0.99),
+        errors=stat.errors,
+        cancelled=stat.cancelled,
+    )
+
+
+def _quantile(stat: PhaseStats, q: float) -> int:
+    # A bucket's middle may lie beyond the longest or shortest call that was really seen.
+    return min(max(stat.histogram.quantile(q), stat.min_ns), stat.max_ns)
+
+
+def _part(part_ns: int, whole_ns: int) -> float:
+    return part_ns / whole_ns if whole_ns > 0 else 0.0

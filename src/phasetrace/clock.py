@@ -1,0 +1,39 @@
+"""Time: wall-clock stamps whose differences are monotonic.
+
+A span needs Unix time for the reader and a duration that no clock step can spoil. The clock is
+therefore anchored once to wall time and carried on by the monotonic clock: every stamp is
+``anchor + monotonic elapsed``, in integer nanoseconds, and spans of one process nest exactly.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+NowNs = Callable[[], int]
+"""Returns the present in Unix nanoseconds; never goes backwards within a process."""
+
+
+def anchored(
+    wall_ns: NowNs = time.time_ns,
+    monotonic_ns: NowNs = time.monotonic_ns,
+) -> NowNs:
+    """Return a clock that starts at ``wall_ns()`` and advances with ``monotonic_ns()``.
+
+    Safe to call from any thread. The monotonic clock of Linux and macOS is shared by all processes
+    of a machine, so the returned clock stays right in a forked child.
+    """
+    # The wall clock is read between two monotonic readings, so that a preempted thread does not
+    # anchor late: their middle is the moment nearest to the wall reading.
+    before = monotonic_ns()
+    wall = wall_ns()
+    offset = wall - (before + monotonic_ns()) // 2
+
+    def now_ns() -> int:
+        return monotonic_ns() + offset
+
+    return now_ns
+
+
+now_ns: NowNs = anchored()
+"""The clock of this process."""

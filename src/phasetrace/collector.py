@@ -1,0 +1,441 @@
+"""The in-memory collector: exact totals per execution, node and phase, in bounded memory.
+
+Finished spans come in through `TimingCollector.add`, measurements made elsewhere through
+`TimingCollector.record`. Per (node, phase) the collector keeps count, total, min, max, errors and a
+histogram; the spans' intervals go through a `Timeline` that folds what is settled, for self time
+and share. Nothing in here knows OpenTelemetry.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, NamedTuple, Union
+
+from phasetrace import clock
+from phasetrace.breakdowns import ExecutionBreakdown, ExecutionHeader, make_breakdown
+from phasetrace.errors import UnknownExecution
+from phasetrace.identity import trace_id_of
+from phasetrace.spans import EXECUTION, PHASE, PhaseKey, SpanRecord, Status, key_of
+from phasetrace.stats import PhaseStats
+from phasetrace.timeline import Timeline
+
+MAX_EXECUTIONS: Final = 1_000
+MAX_KEYS: Final = 2_000
+OTHER: Final = "(other)"
+"""Where the phases go that an execution has past its limit of keys."""
+
+_FOLD_FROM: Final = 8_192
+_FOLD_LAG_NS: Final = 1_000_000_000
+_NS_PER_MS: Final = 1_000_000
+
+TimelineKey = Union[PhaseKey, str]
+Metadata = dict[str, Any]
+SeedMapping = dict[str, dict[str, Any]]
+
+
+class OpenSpan(NamedTuple):
+    """A span that has started and not ended; `start_ns` in Unix nanoseconds."""
+
+    span_id: int
+    parent_id: int | None
+    start_ns: int
+    key: TimelineKey
+
+
+class ExecutionTotals(NamedTuple):
+    """A snapshot of an execution's numbers; independent of the collector."""
+
+    exec_id: str
+    part: int
+    """Tells several stays of one execution in a collector apart (after `pop`, say)."""
+    stats: dict[PhaseKey, PhaseStats]
+    spans: int
+    unattributed_ns: int
+    first_ns: int
+    last_ns: int
+
+
+class RemovedExecution(NamedTuple):
+    """An execution that left the collector; `totals` works its numbers out when called."""
+
+    exec_id: str
+    totals: Callable[[], ExecutionTotals]
+
+
+class TimingCollector:
+    """Adds up finished phases, exactly, per execution.
+
+    Thread-safe. Bounded: past `max_executions` the execution that was longest without a new span is
+    evicted, past `max_keys` an execution's further phases are added up under ``(other)``;
+    ``evicted_executions`` and ``merged_spans`` count both.
+    """
+
+    def __init__(
+        self,
+        max_executions: int = MAX_EXECUTIONS,
+        max_keys: int = MAX_KEYS,
+        now_ns: clock.NowNs = clock.now_ns,
+    ) -> None:
+        self._max_executions = max_executions
+        self._max_keys = max_keys
+        self._now_ns = now_ns
+        self._lock = threading.Lock()  # guards everything below, and the executions but timelines
+        self._settling = threading.Lock()  # guards the timelines; taken before _lock, never after
+        self._executions: dict[str, _Execution] = {}  # least recently touched first
+        self._leaving: dict[str, _Execution] = {}
+        self._parts = itertools.count()
+        self.evicted_executions = 0
+        self.merged_spans = 0
+        self.emit: Callable[[str, str, str, int, Metadata], None] | None = None
+        """Where `record` sends measurements to become spans; without it they are only added up."""
+        self.on_leaving: Callable[[str], None] | None = None
+        """Called before an execution leaves by `pop` or eviction; may still add spans to it."""
+        self.on_removed: Callable[[RemovedExecution], None] | None = None
+        """Called with an execution that left by `pop` or by eviction, in the thread that did it."""
+
+    def record(
+        self, exec_id: str, node_id: str, phase: str, dur_ms: float, **metadata: Any
+    ) -> None:
+        """Add a measurement of `dur_ms` milliseconds that was made elsewhere.
+
+        A measurement has a length but no place: it is taken to have ended now, and measurements of
+        one node that would then overlap are laid one before the other. An empty `exec_id` does
+        nothing; a negative or non-finite `dur_ms` counts as 0.
+        """
+        if not exec_id:
+            return
+        duration_ns = _nanoseconds(dur_ms)
+        if self.emit is not None:
+            self.emit(exec_id, node_id, phase, duration_ns, metadata)
+            return
+        end_ns = self.place(exec_id, node_id, duration_ns)
+        span = SpanRecord(
+            span_id=0,
+            parent_id=None,
+            type=PHASE,
+            name=phase,
+            node_id=node_id,
+            node_type=None,
+            start_ns=end_ns - duration_ns,
+            end_ns=end_ns,
+            status="ok",
+        )
+        self.add(exec_id, span, metadata)
+
+    def place(self, exec_id: str, node_id: str, duration_ns: int) -> int:
+        """Return the end (Unix ns) at which a measurement of `node_id` is laid; see `record`."""
+        now_ns = self._now_ns()
+        with self._lock:
+            return self._execution(exec_id).place(node_id, duration_ns, now_ns)
+
+    def opened(
+        self,
+        exec_id: str,
+        span: OpenSpan,
+        name: str | None = None,
+        trace_id: int | None = None,
+    ) -> None:
+        """Note that a span has started, so that running parents are known to the arithmetic.
+
+        `name` and `trace_id` are the execution's, and count when `span` is its root.
+        """
+        with self._lock:
+            execution = self._execution(exec_id)
+            execution.open[span.span_id] = span
+            if span.key == EXECUTION:
+                execution.root_opened(span, name, trace_id)
+
+    def add(self, exec_id: str, span: SpanRecord, metadata: Metadata | None = None) -> None:
+        """Count a finished span; `metadata` replaces the phase's earlier metadata if not empty."""
+        evicted: _Execution | None = None
+        with self._lock:
+            execution = self._execution(exec_id)
+            self.merged_spans += execution.add(span, metadata, self._max_keys)
+            if len(self._executions) > self._max_executions:
+                evicted = self._leave(next(iter(self._executions)))
+                self.evicted_executions += 1
+        if evicted is not None:
+            self._remove(evicted)
+
+    def get(self, exec_id: str) -> SeedMapping:
+        """Return ``{node_id: {phase: dur_ms, phase + "_metadata": {...}}}``; a deep copy.
+
+        Durations are totals over all calls, in (fractional) milliseconds. Empty for an unknown
+        execution.
+        """
+        with self._lock:
+            execution = self._executions.get(exec_id)
+            return execution.mapping() if execution is not None else {}
+
+    def pop(self, exec_id: str) -> SeedMapping:
+        """Return what `get` returns, end the execution and free its memory."""
+        with self._lock:
+            execution = self._leave(exec_id)
+        if execution is None:
+            return {}
+        self._remove(execution)
+        return execution.mapping()
+
+    def clear(self, exec_id: str | None = None) -> None:
+        """Forget one execution, or all of them."""
+        with self._lock:
+            if exec_id is None:
+                self._executions.clear()
+            else:
+                self._executions.pop(exec_id, None)
+
+    def executions(self) -> tuple[str, ...]:
+        """Return the ids of the executions that are held, least recently touched first."""
+        with self._lock:
+            return tuple(self._executions)
+
+    def extent(self, exec_id: str) -> tuple[int, int] | None:
+        """Return the start of an execution's first span and the end of its last (Unix ns)."""
+        with self._lock:
+            execution = self._executions.get(exec_id) or self._leaving.get(exec_id)
+            return execution.extent() if execution is not None else None
+
+    def totals(self, exec_id: str) -> ExecutionTotals | None:
+        """Return a snapshot of an execution's numbers, None if it is not held."""
+        with self._lock:
+            execution = self._executions.get(exec_id)
+        return self._totals(execution) if execution is not None else None
+
+    def breakdown(self, exec_id: str) -> ExecutionBreakdown:
+        """Return where the time of an execution went, so far or in the end.
+
+        Raises:
+            UnknownExecution: if nothing of it is held.
+        """
+        with self._lock:
+            execution = self._executions.get(exec_id)
+            known = tuple(self._executions)
+        if execution is None:
+            import difflib
+
+            raise UnknownExecution(exec_id, tuple(difflib.get_close_matches(exec_id, known)))
+        totals = self._totals(execution)
+        header = ExecutionHeader(
+            exec_id=exec_id,
+            name=execution.name,
+            status=execution.status,
+            trace_id=f"{execution.trace_id:032x}",
+            started_ns=totals.first_ns,
+            duration_ns=totals.last_ns - totals.first_ns,
+        )
+        return make_breakdown(header, totals.stats, totals.spans, totals.unattributed_ns)
+
+    def settle(self) -> None:
+        """Fold what is settled of every timeline, so that memory stays bounded.
+
+        Meant for a background thread, a few times a second. Takes no lock that `add` needs for
+        longer than a copy.
+        """
+        with self._lock:
+            waiting = [execution for execution in self._executions.values() if execution.pending]
+        for execution in waiting:
+            with self._settling:
+                open_spans = self._sweep(execution)
+                lag_ns = 0 if execution.finished else _FOLD_LAG_NS
+                execution.fold(self._now_ns() - lag_ns, open_spans)
+
+    def unsaved(self, running: bool = False) -> list[ExecutionTotals]:
+        """Return the totals of finished executions that have new spans since the last call.
+
+        `running` includes those that have not finished.
+        """
+        with self._lock:
+            due = [
+                execution
+                for execution in self._executions.values()
+                if (execution.finished or running) and execution.saved_spans != execution.spans
+            ]
+        totals = []
+        for execution in due:
+            current = self._totals(execution)
+            execution.saved_spans = current.spans
+            totals.append(current)
+        return totals
+
+    def after_fork(self) -> None:
+        """Start empty in a forked child: what was counted so far is the parent's."""
+        self._lock = threading.Lock()
+        self._settling = threading.Lock()
+        self._executions = {}
+        self._leaving = {}
+
+    def _execution(self, exec_id: str) -> _Execution:
+        if exec_id in self._leaving:
+            return self._leaving[exec_id]
+        execution = self._executions.pop(exec_id, None)
+        if execution is None:
+            execution = _Execution(exec_id, next(self._parts))
+        self._executions[exec_id] = execution  # now the most recently touched
+        return execution
+
+    def _totals(self, execution: _Execution) -> ExecutionTotals:
+        with self._settling:
+            open_spans = self._sweep(execution)
+            with self._lock:
+                stats = {key: stat.copy() for key, stat in execution.stats.items()}
+                spans = execution.spans
+            result = execution.timeline.result(self._now_ns(), open_spans)
+        for key, self_ns in result.self_ns.items():
+            if isinstance(key, PhaseKey):
+                stats.setdefault(key, PhaseStats()).self_ns = self_ns
+        for key, share_ns in result.share_ns.items():
+            if isinstance(key, PhaseKey):
+                stats.setdefault(key, PhaseStats()).share_ns = share_ns
+        return ExecutionTotals(
+            execution.exec_id,
+            execution.part,
+            stats,
+            spans,
+            result.unattributed_ns + round(result.share_ns.get(EXECUTION, 0)),
+            result.first_ns,
+            result.last_ns,
+        )
+
+    def _sweep(self, execution: _Execution) -> list[OpenSpan]:
+        """Bring what was added into the timeline; the caller holds ``_settling``."""
+        with self._lock:
+            pending, execution.pending = execution.pending, []
+            open_spans = list(execution.open.values())
+        for interval in pending:
+            execution.timeline.add(*interval)
+        execution.unfolded += len(pending)
+        return open_spans
+
+    def _leave(self, exec_id: str) -> _Execution | None:
+        """Take an execution out of the collector, yet let spans find it until `_remove` is done."""
+        execution = self._executions.pop(exec_id, None)
+        if execution is not None:
+            self._leaving[exec_id] = execution
+        return execution
+
+    def _remove(self, execution: _Execution) -> None:
+        if self.on_leaving is not None:
+            self.on_leaving(execution.exec_id)
+        with self._lock:
+            self._leaving.pop(execution.exec_id, None)
+        if self.on_removed is not None:
+            self.on_removed(
+                RemovedExecution(execution.exec_id, partial(self._totals, execution))
+            )
+
+
+class _Execution:
+    """The numbers of one execution.
+
+    The collector's ``_lock`` guards everything but the timeline and what is said of its folds, which
+    ``_settling`` guards.
+    """
+
+    def __init__(self, exec_id: str, part: int) -> None:
+        self.exec_id = exec_id
+        self.part = part
+        self.saved_spans = 0
+        self.name: str | None = None
+        self.finished = False
+        self.root_status: Status = "ok"
+        self.root: int | None = None
+        self.trace_id = trace_id_of(exec_id)
+        self.spans = 0
+        self.open: dict[int, OpenSpan] = {}
+        self.stats: dict[PhaseKey, PhaseStats] = {}
+        self.metadata: dict[PhaseKey, Metadata] = {}
+        self.pending: list[tuple[int, int | None, int, int, TimelineKey]] = []
+        self.timeline: Timeline = Timeline()
+        self._first_ns: int | None = None
+        self._last_ns = 0
+        self.unfolded = 0
+        self._fold_at = _FOLD_FROM
+        self._laid: dict[str, tuple[int, int]] = {}
+        self._anonymous = 0
+
+    @property
+    def status(self) -> str:
+        return self.root_status if self.finished else "running"
+
+    def root_opened(self, span: OpenSpan, name: str | None, trace_id: int | None) -> None:
+        if self.root is None:  # a second one is an execution that goes on below its root
+            self.root = span.span_id
+            self.name = name
+            self.trace_id = trace_id or self.trace_id
+            # An int is set at once: a sweep that is under way sees the old value or the new.
+            self.timeline.root_id = span.span_id
+
+    def extent(self) -> tuple[int, int]:
+        return self._first_ns or 0, self._last_ns
+
+    def place(self, node_id: str, duration_ns: int, now_ns: int) -> int:
+        laid = self._laid.get(node_id)
+        if laid is None or now_ns - duration_ns >= laid[1]:
+            start_ns, last_ns = now_ns - duration_ns, now_ns
+        else:  # it would overlap what was laid: put it right before
+            start_ns, last_ns = laid[0] - duration_ns, laid[1]
+        self._laid[node_id] = (start_ns, last_ns)
+        return start_ns + duration_ns
+
+    def add(self, span: SpanRecord, metadata: Metadata | None, max_keys: int) -> int:
+        """Count a span; return 1 if it had to be counted under ``(other)``, else 0."""
+        self.spans += 1
+        merged = 0
+        span_id = span.span_id
+        if span_id:
+            self.open.pop(span_id, None)
+        else:  # a measurement without a span: any id that no span can have
+            self._anonymous -= 1
+            span_id = self._anonymous
+        key = key_of(span)
+        if key is not None:
+            stat = self.stats.get(key)
+            if stat is None:
+                if len(self.stats) >= max_keys:
+                    key, merged = PhaseKey(OTHER, OTHER), 1
+                stat = self.stats.setdefault(key, PhaseStats())
+            stat.add(span.start_ns, span.end_ns - span.start_ns, span.status)
+            if span.node_type is not None:
+                stat.node_type = span.node_type
+            if metadata:
+                self.metadata[key] = metadata
+        elif span_id == self.root:
+            self.finished = True
+            self.root_status = span.status
+        if self._first_ns is None or span.start_ns < self._first_ns:
+            self._first_ns = span.start_ns
+        self._last_ns = max(self._last_ns, span.end_ns)
+        self.pending.append((span_id, span.parent_id, span.start_ns, span.end_ns, key or EXECUTION))
+        return merged
+
+    def fold(self, horizon_ns: int, open_spans: list[OpenSpan]) -> None:
+        if self.unfolded < self._fold_at and not self.finished:
+            return
+        self.timeline.advance(horizon_ns, open_spans)
+        # What is younger than the horizon stays unfolded; doubling keeps the cost of folding
+        # proportional to the number of spans even if that is all of it.
+        self._fold_at = _FOLD_FROM if self.finished else max(_FOLD_FROM, 2 * self.unfolded)
+        self.unfolded = 0
+
+    def mapping(self) -> SeedMapping:
+        mapping: SeedMapping = {}
+        for key, stat in self.stats.items():
+            phases = mapping.setdefault(key.node_id, {})
+            if key.phase is None:
+                continue
+            phases[key.phase] = stat.total_ns / _NS_PER_MS
+            metadata = self.metadata.get(key)
+            if metadata:
+                phases[f"{key.phase}_metadata"] = copy.deepcopy(metadata)
+        return mapping
+
+
+def _nanoseconds(dur_ms: float) -> int:
+    try:
+        return max(0, round(dur_ms * _NS_PER_MS))
+    except (OverflowError, ValueError):  # infinities and NaN
+        return 0

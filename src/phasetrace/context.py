@@ -1,0 +1,64 @@
+"""Which execution and node the running code belongs to.
+
+The ids travel in the OpenTelemetry context, beside the current span, so they follow it wherever
+Python carries context (tasks, `asyncio.to_thread`, ``contextvars.copy_context``).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from opentelemetry import context as context_api
+from opentelemetry import trace
+
+EXEC_ID: Final = "exec_id"
+NODE_ID: Final = "node_id"
+NODE_TYPE: Final = "node_type"
+ITERATION: Final = "iteration"
+DEPENDS_ON: Final = "depends_on"
+TYPE: Final = "phasetrace.type"
+CANCELLED: Final = "phasetrace.cancelled"
+IMPLICIT: Final = "phasetrace.implicit"
+PARENT_EXEC_ID: Final = "phasetrace.parent_exec_id"
+
+RESERVED: Final = frozenset(
+    {EXEC_ID, NODE_ID, NODE_TYPE, ITERATION, DEPENDS_ON, TYPE, CANCELLED, IMPLICIT, PARENT_EXEC_ID}
+)
+"""Attributes with a meaning of their own; everything else on a phase is its metadata."""
+
+
+class Ids(NamedTuple):
+    """The execution and node that a span belongs to."""
+
+    exec_id: str
+    node_id: str | None = None
+    node_type: str | None = None
+    iteration: Any = None
+
+
+_KEY: Final = context_api.create_key("phasetrace-ids")
+
+
+def with_ids(ids: Ids, context: context_api.Context) -> context_api.Context:
+    """Return `context` with `ids` in it."""
+    return context_api.set_value(_KEY, ids, context)
+
+
+def ids_in(context: context_api.Context | None = None) -> Ids | None:
+    """Return the ids of the code running in `context` (default: the current one).
+
+    The current span's own attributes come first: they know of spans that were given their ids by
+    hand. The context knows where the span was not recorded or is remote.
+    """
+    attributes = getattr(trace.get_current_span(context), "attributes", None)
+    if attributes:
+        exec_id = attributes.get(EXEC_ID)
+        if exec_id:
+            return Ids(
+                str(exec_id),
+                attributes.get(NODE_ID),
+                attributes.get(NODE_TYPE),
+                attributes.get(ITERATION),
+            )
+    ids = context_api.get_value(_KEY, context)
+    return ids if isinstance(ids, Ids) else None

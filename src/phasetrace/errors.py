@@ -1,0 +1,44 @@
+"""The errors that phasetrace raises.
+
+    PhasetraceError
+    ├── ConfigError          a setting has a value that cannot be used
+    ├── StoreError           the local store cannot be read
+    │   └── StoreMissing     there is no store yet
+    └── UnknownExecution     no execution has this id
+
+Configuration and the reading commands raise; recording never does.
+"""
+
+from __future__ import annotations
+
+
+class PhasetraceError(Exception):
+    """Root of every error that phasetrace raises."""
+
+
+class ConfigError(PhasetraceError, ValueError):
+    """A setting has a value that cannot be used.
+
+    The message names the setting, the value, and what was expected.
+    """
+
+
+class StoreError(PhasetraceError):
+    """The local store cannot be read: unreadable, damaged, or written by a newer version."""
+
+
+class StoreMissing(StoreError):
+    """There is no store at the configured place yet."""
+
+
+class UnknownExecution(PhasetraceError, LookupError):  # noqa: N818 - named for what it says
+    """No execution has the id that was asked for.
+
+    ``nearest`` holds ids that look like it, best first.
+    """
+
+    def __init__(self, exec_id: str, nearest: tuple[str, ...] = ()) -> None:
+        self.exec_id = exec_id
+        self.nearest = nearest
+        hint = f"; did you mean {', '.join(nearest)}?" if nearest else ""
+        super().__init__(f"no execution {exec_id!r} in the store{hint}")

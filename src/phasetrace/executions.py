@@ -1,0 +1,88 @@
+"""The executions that this process has seen: where their root is, and who ends it.
+
+An execution is *explicit* when `execution()` opened it, and *implicit* when its first phase did. An
+implicit one gets its root span when it is popped, evicted, or the process ends; the process that
+first wrote it to the store owns that duty, so that the trace has one root.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from opentelemetry.trace import SpanContext
+
+_MAX_REMEMBERED: Final = 10_000
+
+
+class ExecutionState:
+    """What is known of one execution; its fields are only ever replaced, never mutated in place."""
+
+    __slots__ = ("exec_id", "explicit", "nodes", "open_nodes", "root", "rooted")
+
+    def __init__(self, exec_id: str, root: SpanContext, explicit: bool) -> None:
+        self.exec_id = exec_id
+        self.root = root
+        self.explicit = explicit
+        self.rooted = explicit
+        """A root span was started, or is another process's task."""
+        self.nodes: dict[str, SpanContext] = {}
+        """The latest span of each node, open or ended (for links)."""
+        self.open_nodes: dict[str, SpanContext] = {}
+
+
+class Executions:
+    """Registry of executions by id. Thread-safe; remembers the latest 10,000."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # guards _states
+        self._states: dict[str, ExecutionState] = {}
+
+    def get(self, exec_id: str) -> ExecutionState | None:
+        """Return what is known of an execution."""
+        return self._states.get(exec_id)
+
+    def find(self, exec_id: str, make_root: Callable[[], SpanContext]) -> ExecutionState:
+        """Return an execution's state; on first sight make it an implicit execution."""
+        state = self._states.get(exec_id)
+        if state is None:
+            state = self._add(ExecutionState(exec_id, make_root(), explicit=False))
+        return state
+
+    def open(self, exec_id: str, make_root: Callable[[], SpanContext]) -> bool:
+        """Note that `execution()` opens an execution; return True if it is to start the root."""
+        state = self.find(exec_id, make_root)
+        with self._lock:
+            first = not state.rooted
+            state.explicit = state.rooted = True
+        return first
+
+    def take_root(self, exec_id: str) -> ExecutionState | None:
+        """Return an implicit execution that still needs its root, and note that it gets it."""
+        with self._lock:
+            state = self._states.get(exec_id)
+            if state is None or state.rooted:
+                return None
+            state.rooted = True
+            return state
+
+    def rooted_elsewhere(self, exec_id: str) -> None:
+        """Note that another process ends the root of an execution, unless it is explicit here."""
+        with self._lock:
+            state = self._states.get(exec_id)
+            if state is not None:
+                state.rooted = True
+
+    def after_fork(self) -> None:
+        """In a forked child: the executions known so far are the parent's to end."""
+        self._lock = threading.Lock()
+        for state in self._states.values():
+            state.rooted = True
+
+    def _add(self, state: ExecutionState) -> ExecutionState:
+        with self._lock:
+            kept = self._states.setdefault(state.exec_id, state)
+            if len(self._states) > _MAX_REMEMBERED:
+                del self._states[next(iter(self._states))]
+        return kept

@@ -1,0 +1,29 @@
+"""Faults of phasetrace itself: counted, said once, never raised into the measured program."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+logger = logging.getLogger("phasetrace")
+
+_lock = threading.Lock()
+_counts: dict[str, int] = {}  # guarded by _lock
+
+
+def report(where: str, error: BaseException | None = None) -> None:
+    """Count a fault at `where`, and log it the first time.
+
+    Safe to call from any thread and from an ``except`` block; never raises.
+    """
+    with _lock:
+        _counts[where] = seen = _counts.get(where, 0) + 1
+    if seen == 1:
+        reason = f": {type(error).__name__}: {error}" if error is not None else ""
+        logger.warning("phasetrace: %s%s (further ones are only counted)", where, reason)
+
+
+def counts() -> dict[str, int]:
+    """Return how often each fault happened in this process."""
+    with _lock:
+        return dict(_counts)

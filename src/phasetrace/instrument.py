@@ -1,0 +1,148 @@
+"""Putting a scope around every call of a function, whatever kind of function it is."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import contextmanager
+from typing import Any, Protocol, TypeVar, cast
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class CallScope(Protocol):
+    """What is put around a call: opened and closed once, attached while the work runs."""
+
+    def open(self) -> Any: ...  # noqa: D102
+    def attach(self) -> None: ...  # noqa: D102
+    def detach(self) -> None: ...  # noqa: D102
+    def close(self, error: BaseException | None = None) -> None: ...  # noqa: D102
+
+
+ScopeFor = Callable[[tuple[Any, ...], dict[str, Any]], CallScope]
+
+
+def instrumented(function: Function, scope_for: ScopeFor) -> Function:
+    """Return `function` with the scope that `scope_for(args, kwargs)` gives around each call.
+
+    The result is of the same kind (coroutine function, generator function, …). The scope of a
+    generator lasts from the first item asked for to its end; between items, while the consumer
+    works, it is not current.
+
+    Raises:
+        TypeError: if `function` cannot be called.
+    """
+    if not callable(function):
+        raise TypeError(
+            f"{function!r} is not callable; put the decorator below @staticmethod, @classmethod "
+            "or @property, next to the function"
+        )
+    if inspect.iscoroutinefunction(function):
+        wrapper: Any = _coroutine(function, scope_for)
+    elif inspect.isasyncgenfunction(function):
+        wrapper = _async_generator(function, scope_for)
+    elif inspect.isgeneratorfunction(function):
+        wrapper = _generator(function, scope_for)
+    else:
+        wrapper = _plain(function, scope_for)
+    return cast("Function", functools.wraps(function)(wrapper))
+
+
+@contextmanager
+def _around(scope: CallScope) -> Generator[None, None, None]:
+    scope.open()
+    try:
+        with _current(scope):
+            yield
+    except BaseException as error:
+        scope.close(error)
+        raise
+    scope.close()
+
+
+@contextmanager
+def _current(scope: CallScope) -> Generator[None, None, None]:
+    scope.attach()
+    try:
+        yield
+    finally:
+        scope.detach()
+
+
+def _plain(function: Callable[..., Any], scope_for: ScopeFor) -> Callable[..., Any]:
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        with _around(scope_for(args, kwargs)):
+            return function(*args, **kwargs)
+
+    return wrapper
+
+
+def _coroutine(function: Callable[..., Any], scope_for: ScopeFor) -> Callable[..., Any]:
+    async def wrapper(*args: Any, **kwargs: Any) -> Any:
+        with _around(scope_for(args, kwargs)):
+            return await function(*args, **kwargs)
+
+    return wrapper
+
+
+def _generator(function: Callable[..., Any], scope_for: ScopeFor) -> Callable[..., Any]:
+    def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        scope = scope_for(args, kwargs)
+        generator = function(*args, **kwargs)
+        scope.open()
+        try:
+            resume, value = generator.send, None
+            while True:
+                with _current(scope):
+                    try:
+                        item = resume(value)
+                    except StopIteration as stop:
+                        result = stop.value
+                        break
+                try:
+                    value = yield item
+                    resume = generator.send
+                except GeneratorExit:
+                    with _current(scope):
+                        generator.close()
+                    raise
+                except BaseException as thrown:
+                    resume, value = generator.throw, thrown
+        except BaseException as error:
+            scope.close(error)
+            raise
+        scope.close()
+        return result
+
+    return wrapper
+
+
+def _async_generator(function: Callable[..., Any], scope_for: ScopeFor) -> Callable[..., Any]:
+    async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+        scope = scope_for(args, kwargs)
+        generator = function(*args, **kwargs)
+        scope.open()
+        try:
+            resume, value = generator.asend, None
+            while True:
+                with _current(scope):
+                    try:
+                        item = await resume(value)
+                    except StopAsyncIteration:
+                        break
+                try:
+                    value = yield item
+                    resume = generator.asend
+                except GeneratorExit:
+                    with _current(scope):
+                        await generator.aclose()
+                    raise
+                except BaseException as thrown:
+                    resume, value = generator.athrow, thrown
+        except BaseException as error:
+            scope.close(error)
+            raise
+        scope.close()
+
+    return wrapper

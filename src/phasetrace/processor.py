@@ -1,0 +1,149 @@
+"""The span processor that feeds the collector; works on any SDK tracer provider."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+from opentelemetry.trace import StatusCode
+
+from phasetrace import faults
+from phasetrace.attributes import text
+from phasetrace.collector import OpenSpan, TimingCollector
+from phasetrace.context import (
+    CANCELLED,
+    EXEC_ID,
+    IMPLICIT,
+    ITERATION,
+    NODE_ID,
+    NODE_TYPE,
+    RESERVED,
+    TYPE,
+    ids_in,
+)
+from phasetrace.identity import root_span_id_of
+from phasetrace.spans import EXECUTION, NODE, PHASE, SYSTEM_NODE, SpanRecord, SpanType, Status, key_of
+
+
+class TimingSpanProcessor(SpanProcessor):
+    """Adds every finished span of an execution up in a `TimingCollector`.
+
+    A plain SDK processor: add it to any tracer provider. A span belongs to an execution if it has an
+    ``exec_id`` attribute, or started inside one that has; it is then given ``exec_id`` and
+    ``node_id`` (``"system"`` outside any node), so that they stand on every span that is exported.
+    Thread-safe; never raises.
+    """
+
+    def __init__(self, collector: TimingCollector) -> None:
+        self._collector = collector
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Give the span its ids, and note it as open."""
+        try:
+            exec_id = inherit_ids(span, parent_context)
+            if exec_id is None:
+                return
+            record = record_of(span)
+            if record is not None:
+                opened = OpenSpan(
+                    record.span_id, record.parent_id, record.start_ns, key_of(record) or EXECUTION
+                )
+                self._collector.opened(exec_id, opened, record.name, span.context.trace_id)
+        except Exception as error:
+            faults.report("noting a started span", error)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Count the span."""
+        try:
+            record = record_of(span)
+            if record is not None:
+                attributes = span.attributes or {}
+                self._collector.add(text(attributes[EXEC_ID]), record, metadata_of(attributes))
+        except Exception as error:
+            faults.report("counting a finished span", error)
+
+
+def inherit_ids(span: Span, parent_context: Context | None) -> str | None:
+    """Give a started span the ids of the code around it, where it has none of its own.
+
+    Returns:
+        Its ``exec_id``; None for a span outside any execution.
+    """
+    attributes = span.attributes or {}
+    exec_id = attributes.get(EXEC_ID)
+    if exec_id and (NODE_ID in attributes or TYPE in attributes):
+        return text(exec_id)
+    around = ids_in(parent_context)
+    if not exec_id:
+        if around is None:
+            return None
+        span.set_attribute(EXEC_ID, around.exec_id)
+    if around is None or (exec_id and around.exec_id != exec_id):
+        if span.context.span_id != root_span_id_of(text(exec_id)):
+            span.set_attribute(NODE_ID, SYSTEM_NODE)
+        return text(exec_id)
+    if NODE_ID not in attributes:
+        span.set_attribute(NODE_ID, around.node_id or SYSTEM_NODE)
+        if around.node_type is not None:
+            span.set_attribute(NODE_TYPE, around.node_type)
+        if around.iteration is not None:
+            span.set_attribute(ITERATION, around.iteration)
+    return around.exec_id
+
+
+def record_of(span: ReadableSpan) -> SpanRecord | None:
+    """Return the plain values of a span; None if it belongs to no execution.
+
+    An open span's end is its start.
+    """
+    attributes = span.attributes
+    context = span.get_span_context()
+    if not attributes or context is None or not attributes.get(EXEC_ID):
+        return None
+    start_ns = span.start_time or 0
+    node_id = attributes.get(NODE_ID)
+    node_type = attributes.get(NODE_TYPE)
+    return SpanRecord(
+        span_id=context.span_id,
+        parent_id=span.parent.span_id if span.parent is not None else None,
+        type=_type_of(attributes, context.span_id),
+        name=text(span.name),
+        node_id=text(node_id) if node_id is not None else None,
+        node_type=text(node_type) if node_type is not None else None,
+        start_ns=start_ns,
+        end_ns=max(start_ns, span.end_time or start_ns),
+        status=status_of(span),
+    )
+
+
+def metadata_of(attributes: Any) -> dict[str, Any]:
+    """Return the attributes of a span that are its metadata."""
+    if len(attributes) <= 2:  # exec_id and node_id, as on most spans
+        return {}
+    return {key: value for key, value in attributes.items() if key not in RESERVED}
+
+
+def is_implicit(span: ReadableSpan) -> bool:
+    """Tell whether a span is the root that an execution without `execution()` was given."""
+    return bool((span.attributes or {}).get(IMPLICIT))
+
+
+def status_of(span: ReadableSpan) -> Status:
+    """Return how a span's work ended."""
+    if span.status.status_code is StatusCode.ERROR:
+        return "error"
+    return "cancelled" if (span.attributes or {}).get(CANCELLED) else "ok"
+
+
+def _type_of(attributes: Any, span_id: int) -> SpanType:
+    declared = attributes.get(TYPE)
+    if declared == NODE:
+        return NODE
+    if declared == EXECUTION or (
+        declared is None
+        and NODE_ID not in attributes
+        and span_id == root_span_id_of(text(attributes[EXEC_ID]))
+    ):
+        return EXECUTION
+    return PHASE

@@ -1,0 +1,345 @@
+"""Starting and ending the spans of executions, nodes and phases.
+
+This is the seam between phasetrace and the SDK: everything above asks for a phase, everything below
+is an ordinary OpenTelemetry tracer, whoever's provider it came from.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple
+
+from opentelemetry import context as context_api
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace.sampling import Sampler
+from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, StatusCode, TraceFlags
+
+from phasetrace.attributes import faithful, text
+from phasetrace.clock import NowNs
+from phasetrace.collector import TimingCollector
+from phasetrace.context import (
+    CANCELLED,
+    DEPENDS_ON,
+    EXEC_ID,
+    IMPLICIT,
+    ITERATION,
+    NODE_ID,
+    NODE_TYPE,
+    PARENT_EXEC_ID,
+    TYPE,
+    Ids,
+    ids_in,
+    with_ids,
+)
+from phasetrace.executions import Executions
+from phasetrace.identity import root_span_id_of, trace_id_of
+from phasetrace.planned_ids import PlannedIds
+from phasetrace.spans import EXECUTION, NODE, SYSTEM_NODE
+
+_ROOM_FOR_IDS: Final = 8
+_NO_CONTEXT: Final = Context()
+
+
+class Started(NamedTuple):
+    """A started span and the context in which its work runs."""
+
+    span: Span
+    context: Context
+
+
+class Recorder:
+    """Starts and ends spans through one tracer. Thread-safe.
+
+    `max_attributes` and `max_length` are the limits put on metadata; None is no limit.
+    """
+
+    def __init__(
+        self,
+        tracer: trace.Tracer,
+        planned_ids: PlannedIds | None,
+        executions: Executions,
+        sampler: Sampler | None,
+        now_ns: NowNs,
+        max_attributes: int | None,
+        max_length: int | None,
+    ) -> None:
+        self.executions = executions
+        self.now_ns = now_ns
+        self._tracer = tracer
+        self._planned_ids = planned_ids
+        self._sampler = sampler
+        self._max_attributes = (
+            max(0, max_attributes - _ROOM_FOR_IDS) if max_attributes is not None else None
+        )
+        self._max_length = max_length
+        self.default_context: Callable[[], Context] | None = None
+        """Gives the context of the execution for phases that are in none (``phasetrace run``)."""
+        self.default_exec_id: str | None = None
+        """The id of an execution that is opened without one (``phasetrace run --exec-id``)."""
+
+    def start_phase(
+        self,
+        exec_id: str | None,
+        node_id: str | None,
+        name: str,
+        metadata: Mapping[str, Any],
+        start_ns: int | None = None,
+    ) -> Started:
+        """Start a phase; what is None is taken from the context.
+
+        Without any execution the span is an ordinary one in the current trace.
+        """
+        ids, context = self._place(exec_id, node_id)
+        attributes = self._attributes(metadata)
+        if ids is not None:
+            attributes[EXEC_ID] = ids.exec_id
+            attributes[NODE_ID] = ids.node_id or SYSTEM_NODE
+            self._add_node_details(attributes, ids)
+        return self._start(name, context, attributes, ids, start_ns=start_ns)
+
+    def start_node(
+        self,
+        exec_id: str | None,
+        node_id: str,
+        node_type: str | None,
+        iteration: Any,
+        depends_on: Iterable[str],
+        metadata: Mapping[str, Any],
+        start_ns: int | None = None,
+    ) -> Started:
+        """Start a node of an execution (None: the current one)."""
+        node_id = text(node_id)
+        ids, context = self._place(exec_id, None)
+        attributes = self._attributes(metadata)
+        if ids is not None:
+            node_type = text(node_type) if node_type is not None else None
+            iteration = faithful(iteration) if iteration is not None else None
+            ids = Ids(ids.exec_id, node_id, node_type, iteration)
+            attributes[EXEC_ID] = ids.exec_id
+        attributes[NODE_ID] = node_id
+        attributes[TYPE] = NODE
+        if ids is not None:
+            self._add_node_details(attributes, ids)
+        dependencies = [text(dependency) for dependency in depends_on]
+        if dependencies:
+            attributes[DEPENDS_ON] = dependencies
+        links = self._links(ids, dependencies)
+        started = self._start(node_id, context, attributes, ids, links, start_ns)
+        state = self.executions.get(ids.exec_id) if ids is not None else None
+        if state is not None:
+            span_context = started.span.get_span_context()
+            state.nodes[node_id] = state.open_nodes[node_id] = span_context
+        return started
+
+    def start_execution(
+        self,
+        exec_id: str,
+        name: str | None,
+        metadata: Mapping[str, Any],
+        start_ns: int | None = None,
+    ) -> Started:
+        """Start an execution: the root of its trace, with the ids that derive from `exec_id`.
+
+        Within another execution it becomes a child in that one's trace. An execution that was
+        already opened in this process goes on below its root.
+        """
+        exec_id = text(exec_id)
+        around = ids_in()
+        attributes = self._attributes(metadata)
+        attributes[EXEC_ID] = exec_id
+        attributes[TYPE] = EXECUTION
+        span_name = name if name is not None else exec_id
+        ids = Ids(exec_id)
+        first = self.executions.open(exec_id, lambda: self._root_context(exec_id))
+        if around is not None and around.exec_id != exec_id:
+            attributes[PARENT_EXEC_ID] = around.exec_id
+            started = self._start(
+                span_name, context_api.get_current(), attributes, ids, start_ns=start_ns
+            )
+            state = self.executions.get(exec_id)
+            if state is not None and first:
+                state.root = started.span.get_span_context()
+            return started
+        if not first:
+            state = self.executions.find(exec_id, lambda: self._root_context(exec_id))
+            context = self._below(state.root)
+            return self._start(span_name, context, attributes, ids, start_ns=start_ns)
+        outside = trace.get_current_span().get_span_context()
+        links = [Link(outside)] if outside.is_valid else []
+        with self._as_root(exec_id, context_api.get_current()) as context:
+            return self._start(span_name, context, attributes, ids, links, start_ns)
+
+    def end(
+        self,
+        span: Span,
+        error: BaseException | None = None,
+        end_ns: int | None = None,
+    ) -> None:
+        """End a span; `error` is what ended the work, if anything did."""
+        if end_ns is None:
+            end_ns = self.now_ns()
+        if error is not None:
+            _mark(span, error, end_ns)
+        span.end(end_ns)
+
+    def end_of_measurement(
+        self, exec_id: str, node_id: str, duration_ns: int, collector: TimingCollector
+    ) -> int:
+        """Return when a measurement ended that was recorded without a place (Unix ns).
+
+        Within a phase of its execution that is now: it was made there. Elsewhere the collector lays
+        the measurements of a node one before the other.
+        """
+        around = ids_in()
+        if around is not None and around.exec_id == text(exec_id):
+            return self.now_ns()
+        return collector.place(text(exec_id), text(node_id), duration_ns)
+
+    def node_ended(self, span: Span) -> None:
+        """Note that phases named by id alone no longer belong below this node's span."""
+        attributes = getattr(span, "attributes", None) or {}
+        state = self.executions.get(str(attributes.get(EXEC_ID)))
+        node_id = str(attributes.get(NODE_ID))
+        if state is not None and state.open_nodes.get(node_id) == span.get_span_context():
+            state.open_nodes.pop(node_id, None)
+
+    def emit_root(self, exec_id: str, start_ns: int, end_ns: int) -> None:
+        """Give an implicit execution its root span, unless it has one."""
+        if self.executions.take_root(exec_id) is None:
+            return
+        attributes = {EXEC_ID: exec_id, TYPE: EXECUTION, IMPLICIT: True}
+        with self._as_root(exec_id, _NO_CONTEXT) as context:
+            root = self._tracer.start_span(
+                exec_id, context, attributes=attributes, start_time=start_ns
+            )
+        root.end(end_ns)
+
+    @contextmanager
+    def _as_root(self, exec_id: str, context: Context) -> Iterator[Context]:
+        """Give the context in which the next span becomes the root of the execution's trace."""
+        if self._planned_ids is None:  # a tracer without an id generator: the trace at least is one
+            yield self._below(self._root_context(exec_id))
+            return
+        with self._planned_ids.plan(trace_id_of(exec_id), root_span_id_of(exec_id)):
+            yield trace.set_span_in_context(trace.INVALID_SPAN, context)
+
+    def _place(self, exec_id: str | None, node_id: str | None) -> tuple[Ids | None, Context]:
+        """Find the ids of a new span and the context that holds its parent."""
+        context = context_api.get_current()
+        around = ids_in(context)
+        exec_id = text(exec_id) if exec_id is not None else None
+        node_id = text(node_id) if node_id is not None else None
+        if exec_id is None:
+            if around is None:
+                if self.default_context is None:
+                    return None, context
+                context = self.default_context()
+                around = ids_in(context)
+            exec_id = around.exec_id if around is not None else ""
+        if around is None or around.exec_id != exec_id:
+            around = Ids(exec_id)
+            state = self.executions.find(exec_id, lambda: self._root_context(exec_id))
+            context = self._below(state.root)
+        if node_id is None or node_id == around.node_id:
+            return around, context
+        if around.node_id is None:
+            # Code that only knows its ids belongs below the node's span, if that is open.
+            state = self.executions.find(exec_id, lambda: self._root_context(exec_id))
+            parent = state.open_nodes.get(node_id)
+            if parent is not None:
+                context = self._below(parent)
+        return Ids(exec_id, node_id), context
+
+    def _root_context(self, exec_id: str) -> SpanContext:
+        trace_id = trace_id_of(exec_id)
+        sampled = True
+        if self._sampler is not None:
+            # The root may be started later, or elsewhere: ask what will be decided then.
+            decision = self._sampler.should_sample(_NO_CONTEXT, trace_id, exec_id).decision
+            sampled = decision.is_sampled()
+        return SpanContext(
+            trace_id,
+            root_span_id_of(exec_id),
+            is_remote=False,
+            trace_flags=TraceFlags(TraceFlags.SAMPLED if sampled else TraceFlags.DEFAULT),
+        )
+
+    def _below(self, parent: SpanContext) -> Context:
+        return trace.set_span_in_context(NonRecordingSpan(parent))
+
+    def _links(self, ids: Ids | None, dependencies: list[str]) -> list[Link]:
+        state = self.executions.get(ids.exec_id) if ids is not None and dependencies else None
+        if state is None:
+            return []
+        known = (state.nodes.get(dependency) for dependency in dependencies)
+        return [Link(span_context) for span_context in known if span_context is not None]
+
+    def _attributes(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
+        if not metadata:
+            return {}
+        length = self._max_length
+        limited = list(metadata.items())[: self._max_attributes]
+        if length is None:
+            return {text(key): faithful(value, 2**62) for key, value in limited}
+        return {text(key): faithful(value, length) for key, value in limited}
+
+    @staticmethod
+    def _add_node_details(attributes: dict[str, Any], ids: Ids) -> None:
+        if ids.node_type is not None:
+            attributes[NODE_TYPE] = ids.node_type
+        if ids.iteration is not None:
+            attributes[ITERATION] = ids.iteration
+
+    def _start(
+        self,
+        name: str,
+        context: Context,
+        attributes: dict[str, Any],
+        ids: Ids | None,
+        links: list[Link] | None = None,
+        start_ns: int | None = None,
+    ) -> Started:
+        span = self._tracer.start_span(
+            text(name),
+            context,
+            attributes=attributes,
+            links=links,
+            start_time=start_ns if start_ns is not None else self.now_ns(),
+        )
+        context = trace.set_span_in_context(span, context)
+        return Started(span, with_ids(ids, context) if ids is not None else context)
+
+
+def _mark(span: Span, error: BaseException, at_ns: int) -> None:
+    """Say on the span how its work was cut short.
+
+    A failure is an error with its ``exception`` event (semantic conventions, "Exceptions"). Other
+    interruptions (a cancelled task, Ctrl-C) are not failures; a generator closed early and a
+    program that exits are not even interruptions.
+    """
+    if isinstance(error, (GeneratorExit, SystemExit)):
+        return
+    if not isinstance(error, Exception):
+        span.set_attribute(CANCELLED, True)
+        return
+    if not span.is_recording():
+        return
+    kind = type(error)
+    name = kind.__qualname__
+    if kind.__module__ and kind.__module__ != "builtins":
+        name = f"{kind.__module__}.{name}"
+    message = text(error)
+    stack = "".join(traceback.format_exception(kind, error, error.__traceback__))
+    span.add_event(
+        "exception",
+        {
+            "exception.type": name,
+            "exception.message": message,
+            "exception.stacktrace": text(stack),
+        },
+        timestamp=at_ns,
+    )
+    span.set_status(StatusCode.ERROR, f"{kind.__name__}: {message}")

@@ -1,0 +1,250 @@
+"""The context managers around a span: enter starts it and makes it current, exit ends it.
+
+A scope is entered once at a time; as a decorator it makes a fresh one for every call. It works with
+``with`` and with ``async with``. Nothing in here raises into the measured program: a fault of our
+own is counted, and the program goes on with a span that records nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Any, Final, TypeVar
+
+from opentelemetry import context as context_api
+from opentelemetry.context import Context
+from opentelemetry.trace import INVALID_SPAN, Span
+
+from phasetrace import faults
+from phasetrace.identity import new_exec_id
+from phasetrace.instrument import instrumented
+from phasetrace.recorder import Recorder, Started
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def _nothing_to_record_with() -> Recorder | None:
+    return None
+
+
+class _Source:
+    """Where the recorder comes from; wiring puts it here. None records nothing."""
+
+    recorder: Callable[[], Recorder | None] = staticmethod(_nothing_to_record_with)
+    process: object = object()
+    """Replaced in a forked child, so that it leaves its parent's open spans alone."""
+
+
+source: Final = _Source()
+
+
+class Scope:
+    """A span around a stretch of code."""
+
+    __slots__ = ("_context", "_process", "_recorder", "_span", "_token")
+
+    def __init__(self) -> None:
+        self._span: Span | None = None
+        self._token: Any = None
+
+    def __enter__(self) -> Span:
+        span = self.open()
+        self.attach()
+        return span
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.detach()
+        self.close(error)
+
+    async def __aenter__(self) -> Span:
+        return self.__enter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.__exit__(kind, error, trace)
+
+    def __call__(self, function: Function) -> Function:
+        """Decorate a function, coroutine function, generator function or async one."""
+        return instrumented(function, lambda args, kwargs: self._again())
+
+    def open(self) -> Span:
+        """Start the span without making it current."""
+        try:
+            recorder = source.recorder()
+            if recorder is None:
+                return INVALID_SPAN
+            span, context = self._start(recorder)
+        except Exception as error:
+            faults.report("starting a span", error)
+            return INVALID_SPAN
+        self._recorder, self._span, self._context = recorder, span, context
+        self._process = source.process
+        return span
+
+    def attach(self) -> None:
+        """Make the span current, until `detach`."""
+        if self._span is not None:
+            self._token = context_api.attach(self._context)
+
+    def detach(self) -> None:
+        """Give the context back that `attach` replaced."""
+        token, self._token = self._token, None
+        if token is not None:
+            try:
+                token.var.reset(token)
+            except ValueError:
+                pass  # exited in another context than it was entered in: nothing to give back
+            except AttributeError:
+                context_api.detach(token)  # a context implementation without contextvars
+
+    def close(self, error: BaseException | None = None) -> None:
+        """End the span; `error` is the exception that ended the work, if any."""
+        span, self._span = self._span, None
+        if span is None or self._process is not source.process:
+            return
+        try:
+            self._end(self._recorder, span, error)
+        except Exception as fault:
+            faults.report("ending a span", fault)
+
+    def _start(self, recorder: Recorder) -> Started:
+        raise NotImplementedError
+
+    def _again(self) -> Scope:
+        raise NotImplementedError
+
+    def _end(self, recorder: Recorder, span: Span, error: BaseException | None) -> None:
+        recorder.end(span, error)
+
+
+class PhaseScope(Scope):
+    """A phase of a node."""
+
+    __slots__ = ("_exec_id", "_metadata", "_name", "_node_id")
+
+    def __init__(
+        self, exec_id: str | None, node_id: str | None, name: str, metadata: Mapping[str, Any]
+    ) -> None:
+        self._span = self._token = None
+        self._exec_id = exec_id
+        self._node_id = node_id
+        self._name = name
+        self._metadata = metadata
+
+    def _start(self, recorder: Recorder) -> Started:
+        return recorder.start_phase(self._exec_id, self._node_id, self._name, self._metadata)
+
+    def _again(self) -> Scope:
+        return PhaseScope(self._exec_id, self._node_id, self._name, self._metadata)
+
+
+class NodeScope(Scope):
+    """A node of an execution."""
+
+    __slots__ = ("_depends_on", "_exec_id", "_iteration", "_metadata", "_node_id", "_node_type")
+
+    def __init__(
+        self,
+        exec_id: str | None,
+        node_id: str,
+        node_type: str | None,
+        iteration: Any,
+        depends_on: Iterable[str],
+        metadata: Mapping[str, Any],
+    ) -> None:
+        super().__init__()
+        self._exec_id = exec_id
+        self._node_id = node_id
+        self._node_type = node_type
+        self._iteration = iteration
+        self._depends_on = (depends_on,) if isinstance(depends_on, str) else tuple(depends_on)
+        self._metadata = metadata
+
+    def _start(self, recorder: Recorder) -> Started:
+        return recorder.start_node(
+            self._exec_id,
+            self._node_id,
+            self._node_type,
+            self._iteration,
+            self._depends_on,
+            self._metadata,
+        )
+
+    def _end(self, recorder: Recorder, span: Span, error: BaseException | None) -> None:
+        recorder.end(span, error)
+        recorder.node_ended(span)
+
+    def _again(self) -> Scope:
+        return NodeScope(
+            self._exec_id,
+            self._node_id,
+            self._node_type,
+            self._iteration,
+            self._depends_on,
+            self._metadata,
+        )
+
+
+class ExecutionScope(Scope):
+    """A whole execution."""
+
+    __slots__ = ("_exec_id", "_metadata", "_name")
+
+    def __init__(
+        self, exec_id: str | None, name: str | None, metadata: Mapping[str, Any]
+    ) -> None:
+        super().__init__()
+        self._exec_id = exec_id
+        self._name = name
+        self._metadata = metadata
+
+    def _start(self, recorder: Recorder) -> Started:
+        exec_id = self._exec_id or recorder.default_exec_id or new_exec_id(self._name or "exec")
+        return recorder.start_execution(exec_id, self._name, self._metadata)
+
+    def _again(self) -> Scope:
+        return ExecutionScope(self._exec_id, self._name, self._metadata)
+
+
+class _Nothing(Scope):
+    """The scope of an empty `exec_id`: one for all, free of state."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> Span:
+        return INVALID_SPAN
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        return None
+
+    def __call__(self, function: Function) -> Function:
+        return function
+
+    def open(self) -> Span:
+        return INVALID_SPAN
+
+    def attach(self) -> None:
+        return None
+
+    def detach(self) -> None:
+        return None
+
+    def close(self, error: BaseException | None = None) -> None:
+        return None
+
+
+NOTHING: Final[Scope] = _Nothing()
+
+
+def context_of(scope: Scope) -> Context | None:
+    """Return the context in which an open scope's work runs."""
+    return scope._context if scope._span is not None else None

@@ -1,0 +1,1 @@
+"""The local store: a SQLite file that keeps executions and their spans."""

@@ -1,0 +1,40 @@
+"""The span processor that hands the spans of executions to the store's writer."""
+
+from __future__ import annotations
+
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+
+from phasetrace import faults
+from phasetrace.context import EXEC_ID
+from phasetrace.store.writer import StoreWriter
+
+
+class StoreSpanProcessor(SpanProcessor):
+    """Hands started and finished spans over; add it after `TimingSpanProcessor`.
+
+    Spans outside any execution are not stored. Thread-safe; never raises, never blocks.
+    """
+
+    def __init__(self, writer: StoreWriter) -> None:
+        self._writer = writer
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Note an open span."""
+        try:
+            if EXEC_ID in (span.attributes or {}):
+                self._writer.started(span)
+        except Exception as error:
+            faults.report("noting an open span for the store", error)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Queue a finished span for writing."""
+        try:
+            if EXEC_ID in (span.attributes or {}):
+                self._writer.ended(span)
+        except Exception as error:
+            faults.report("queueing a span for the store", error)
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Write what is waiting; return whether all of it is in the store."""
+        return self._writer.flush(timeout_millis / 1000)

@@ -1,0 +1,157 @@
+"""The store's data model and its migrations.
+
+The store is a log. ``spans`` holds every finished span in the order in which it was written: the
+few columns that questions are asked of, and the whole span once more as its OTLP protobuf message
+(``opentelemetry.proto.trace.v1.Span``), ready to be framed and shipped. ``resources`` and
+``scopes`` hold, once each, the messages a span belongs under.
+
+``executions`` is what `list` and `metrics` start from. ``aggregates`` are the exact totals that one
+process counted for one execution; they answer without reading spans, and also for spans that were
+never stored. One process may hand in several parts (``part``), for instance after `pop`.
+
+``open_spans`` are those that have run for more than a second; a row that outlives its process tells
+where that process died. ``processes`` tells which are alive; ``counters`` what was lost and why.
+
+Times are Unix nanoseconds, ids big-endian bytes as in OTLP. Each migration and its record
+(``user_version``) are one transaction.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+APPLICATION_ID = 0x70687472  # "phtr"
+
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE processes (
+        id INTEGER PRIMARY KEY,
+        pid INTEGER NOT NULL,
+        birth TEXT NOT NULL,      -- tells this process from a later one with the same pid
+        host TEXT NOT NULL,
+        started_ns INTEGER NOT NULL,
+        closed_ns INTEGER
+    );
+    CREATE TABLE resources (id INTEGER PRIMARY KEY, schema_url TEXT NOT NULL, payload BLOB NOT NULL,
+        UNIQUE (payload, schema_url));
+    CREATE TABLE scopes (id INTEGER PRIMARY KEY, schema_url TEXT NOT NULL, payload BLOB NOT NULL,
+        UNIQUE (payload, schema_url));
+    CREATE TABLE executions (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        exec_id TEXT NOT NULL UNIQUE,
+        name TEXT,
+        trace_id BLOB NOT NULL,
+        root_span_id BLOB,                              -- of an explicit execution
+        parent_exec_id TEXT,
+        process INTEGER NOT NULL REFERENCES processes,  -- whose task it is to end the root span
+        explicit INTEGER NOT NULL DEFAULT 0,            -- opened by name, not by its first phase
+        started_ns INTEGER NOT NULL,
+        last_ns INTEGER NOT NULL,
+        ended_ns INTEGER,                               -- NULL: running, or abandoned
+        status TEXT NOT NULL DEFAULT 'ok',
+        spans INTEGER NOT NULL DEFAULT 0,
+        errors INTEGER NOT NULL DEFAULT 0
+    );
+    CREATE INDEX executions_by_start ON executions (started_ns);
+    CREATE TABLE spans (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        execution INTEGER REFERENCES executions,
+        process INTEGER NOT NULL,
+        resource INTEGER NOT NULL,
+        scope INTEGER NOT NULL,
+        trace_id BLOB NOT NULL,
+        span_id BLOB NOT NULL,
+        parent_span_id BLOB,
+        type TEXT NOT NULL,
+        name TEXT NOT NULL,
+        node_id TEXT,
+        node_type TEXT,
+        iteration,
+        start_ns INTEGER NOT NULL,
+        end_ns INTEGER NOT NULL,
+        status TEXT NOT NULL,
+        payload BLOB NOT NULL
+    );
+    CREATE INDEX spans_by_execution ON spans (execution);
+    CREATE TABLE open_spans (
+        process INTEGER NOT NULL REFERENCES processes,
+        span_id BLOB NOT NULL,
+        parent_span_id BLOB,
+        execution INTEGER REFERENCES executions,
+        type TEXT NOT NULL,
+        name TEXT NOT NULL,
+        node_id TEXT,
+        start_ns INTEGER NOT NULL,
+        PRIMARY KEY (process, span_id)
+    ) WITHOUT ROWID;
+    CREATE INDEX open_spans_by_execution ON open_spans (execution);
+    CREATE TABLE aggregate_parts (
+        id INTEGER PRIMARY KEY,
+        execution INTEGER NOT NULL REFERENCES executions,
+        process INTEGER NOT NULL REFERENCES processes,
+        part INTEGER NOT NULL,
+        spans INTEGER NOT NULL,
+        unattributed_ns INTEGER NOT NULL,
+        UNIQUE (execution, process, part)
+    );
+    CREATE TABLE aggregates (
+        part INTEGER NOT NULL REFERENCES aggregate_parts,
+        type TEXT NOT NULL,       -- node or phase
+        node_id TEXT NOT NULL,
+        phase TEXT NOT NULL,      -- '' for a node
+        node_type TEXT,
+        count INTEGER NOT NULL,
+        total_ns INTEGER NOT NULL,
+        self_ns INTEGER NOT NULL,
+        share_ns REAL NOT NULL,
+        min_ns INTEGER NOT NULL,
+        max_ns INTEGER NOT NULL,
+        first_ns INTEGER NOT NULL,
+        errors INTEGER NOT NULL,
+        cancelled INTEGER NOT NULL,
+        histogram BLOB NOT NULL,
+        PRIMARY KEY (part, type, node_id, phase)
+    ) WITHOUT ROWID;
+    CREATE TABLE counters (
+        name TEXT PRIMARY KEY,
+        value INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    """,
+)
+
+VERSION = len(MIGRATIONS)
+
+
+def version_of(connection: sqlite3.Connection) -> int:
+    """Return the schema version of an open store (0: empty)."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring a store to `VERSION`; several processes may do so at once.
+
+    `connection` is in autocommit mode. Does nothing to a store of this or a newer version.
+    """
+    while version_of(connection) < VERSION:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            version = version_of(connection)  # another process may have been faster
+            if version < VERSION:
+                for statement in _statements(MIGRATIONS[version]):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {version + 1}")
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+
+
+def _statements(script: str) -> list[str]:
+    # executescript() would commit the transaction that a migration must stay in.
+    statements, start = [], 0
+    for index, character in enumerate(script):
+        if character == ";" and sqlite3.complete_statement(script[start : index + 1]):
+            statements.append(script[start : index + 1])
+            start = index + 1
+    return statements

@@ -1,0 +1,596 @@
+"""Divide the wall time of one execution among its spans.
+
+Two figures are worked out, both in nanoseconds, from intervals taken as half-open:
+
+*Self time* of a span is its duration minus the union of its child spans' intervals, these
+clipped to the span.
+
+*Share* splits each instant of the execution's wall time evenly among the leaves active at that
+instant. A leaf is a span other than the execution's root with no active child just then, so a
+node between two of its phases is its own leaf. An instant of the wall time without a leaf is
+*unattributed*. Shares and unattributed time add up to the wall time, which is the root's
+interval once the root is known, and the extent of all spans before that.
+
+Both come from one sweep over start and end events. A span's self time is the plain time for
+which it was a leaf (the root counting as one here). Its share is read off a virtual clock that
+runs at one n-th of real speed while n leaves are active: whatever a leaf gets over a stretch is
+the clock's advance over that stretch, so an event costs the same however many leaves there are.
+This is the round number of A. Demers, S. Keshav and S. Shenker, "Analysis and Simulation of a
+Fair Queueing Algorithm" (1989), with leaves for flows.
+"""
+
+from __future__ import annotations
+
+from math import fsum
+from operator import itemgetter
+from typing import TYPE_CHECKING, Final, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Iterator, Mapping
+
+    _Entry = tuple[int, int | None, int, int, Hashable]
+    _Open = tuple[int, int | None, int, Hashable]
+
+__all__ = ["Timeline", "TimelineResult", "round_shares"]
+
+K = TypeVar("K")
+
+_START: Final = 2
+_END: Final = 3
+
+# Later than any clock reads; an int, so that times stay ints.
+_NEVER = 1 << 200
+
+
+def round_shares(
+    shares: Mapping[K, float], unattributed_ns: float, wall_ns: int
+) -> tuple[dict[K, int], int]:
+    """Round shares and unattributed time to integers that add up to exactly `wall_ns`.
+
+    Largest-remainder method (Hamilton's): each amount is scaled so that all make up the wall
+    time, is rounded down, and the nanoseconds still missing go one each to the largest
+    fractions, on a tie to the one that comes first (unattributed time last). Amounts that are
+    whole and already add up, to less than 2**53 ns, stay as they are. Where there is nothing to
+    scale, the whole wall time is unattributed.
+
+    Returns the shares, in their order, and the unattributed time. Raises ValueError for a
+    negative or non-finite amount.
+    """
+    amounts = [*shares.values(), unattributed_ns]
+    total = fsum(amounts)
+    if wall_ns < 0 or not 0 <= total < float("inf") or min(amounts) < 0:
+        raise ValueError("shares, unattributed and wall time must be finite and not negative")
+    if not total:
+        return dict.fromkeys(shares, 0), wall_ns
+    quotas = amounts
+    if total != wall_ns:
+        quotas = [amount / total * wall_ns for amount in amounts]
+    whole = [int(quota) for quota in quotas]
+    by_fraction = sorted(range(len(quotas)), key=lambda i: whole[i] - quotas[i])
+    for i in by_fraction[: max(0, wall_ns - sum(whole))]:
+        whole[i] += 1
+    # Normally 0. Past 2**53 ns a float no longer resolves single nanoseconds, and what that
+    # leaves over is noise to the largest amount.
+    whole[max(range(len(whole)), key=whole.__getitem__)] += wall_ns - sum(whole)
+    return dict(zip(shares, whole, strict=False)), whole[-1]
+
+
+class TimelineResult:
+    """Hold what a timeline came to, in nanoseconds.
+
+    Attributes:
+        self_ns: Per key, the self times of its finished spans added up, the root's included.
+        share_ns: Per key, the shares of its finished and open spans added up. The root has
+            none, and its key is missing unless another span uses it too.
+        unattributed_ns: Wall time without a leaf.
+        wall_ns: Wall time; the shares and `unattributed_ns` add up to it, except for the
+            rounding of floats.
+        first_ns: Start of the earliest span; 0 without any span.
+        last_ns: End of the latest span, not before `now_ns` if one is open; 0 without any span.
+        root_self_ns: Self time of the root, so far if it is open; 0 while it is not known.
+    """
+
+    __slots__ = (
+        "first_ns",
+        "last_ns",
+        "root_self_ns",
+        "self_ns",
+        "share_ns",
+        "unattributed_ns",
+        "wall_ns",
+    )
+
+    def __init__(
+        self,
+        *,
+        self_ns: dict[Hashable, int],
+        share_ns: dict[Hashable, float],
+        unattributed_ns: int,
+        wall_ns: int,
+        first_ns: int,
+        last_ns: int,
+        root_self_ns: int,
+    ) -> None:
+        """Take the figures as they are."""
+        self.self_ns = self_ns
+        self.share_ns = share_ns
+        self.unattributed_ns = unattributed_ns
+        self.wall_ns = wall_ns
+        self.first_ns = first_ns
+        self.last_ns = last_ns
+        self.root_self_ns = root_self_ns
+
+
+class _Active:
+    """Hold one active span.
+
+    `self_ns` and `share_ns` are sums over its stretches as a leaf. A stretch subtracts the
+    clock when it begins and adds it when it ends, so in the middle of one they are offsets.
+    """
+
+    __slots__ = ("key", "parent_id", "self_ns", "share_ns")
+
+    def __init__(self, parent_id: int | None, key: Hashable) -> None:
+        self.parent_id = parent_id
+        self.key = key
+        self.self_ns = 0
+        self.share_ns = 0.0
+
+
+class _Total:
+    """Hold the sums over the finished spans of one key, the root left out."""
+
+    __slots__ = ("self_ns", "share_ns")
+
+    def __init__(self, self_ns: int, share_ns: float) -> None:
+        self.self_ns = self_ns
+        self.share_ns = share_ns
+
+
+class _State:
+    """Hold the sweep between two runs: everything about the events before `clock`."""
+
+    __slots__ = (
+        "active",
+        "busy_ns",
+        "children",
+        "clock",
+        "counting",
+        "first_ns",
+        "last_ns",
+        "leaves",
+        "root",
+        "root_end",
+        "root_key",
+        "root_self_ns",
+        "root_start",
+        "totals",
+        "unclipped",
+        "virtual",
+    )
+
+    def __init__(self) -> None:
+        self.active: dict[int, _Active] = {}
+        # Active spans per parent id. Kept whether or not the parent is active or ever seen,
+        # as children may start before it and outlive it, and remote parents are never seen.
+        self.children: dict[int, int] = {}
+        self.totals: dict[Hashable, _Total] = {}
+        self.leaves = 0
+        self.clock = -_NEVER
+        self.virtual = 0.0
+        # Whether time passing is wall time; not so outside a known root.
+        self.counting = True
+        self.busy_ns = 0
+        self.first_ns = _NEVER
+        self.last_ns = -_NEVER
+        self.root: _Active | None = None
+        # Known before the root's start event only for a root reported late.
+        self.root_start = _NEVER
+        self.root_end: int | None = None
+        self.root_key: Hashable = None
+        self.root_self_ns = 0
+        # Wall time accounted without knowing the root.
+        self.unclipped: tuple[int, int] | None = None
+
+    def copy(self) -> _State:
+        twin = _State()
+        for name in self.__slots__:
+            setattr(twin, name, getattr(self, name))
+        twin.children = self.children.copy()
+        twin.active = {}
+        for span_id, span in self.active.items():
+            twin.active[span_id] = copied = _Active(span.parent_id, span.key)
+            copied.self_ns = span.self_ns
+            copied.share_ns = span.share_ns
+            if span is self.root:
+                twin.root = copied
+        twin.totals = {
+            key: _Total(total.self_ns, total.share_ns) for key, total in self.totals.items()
+        }
+        return twin
+
+    def credit(self, key: Hashable, self_ns: int, share_ns: float) -> None:
+        """Add to the sums of a key."""
+        total = self.totals.get(key)
+        if total is None:
+            self.totals[key] = _Total(self_ns, share_ns)
+        else:
+            total.self_ns += self_ns
+            total.share_ns += share_ns
+
+    def advance(self, to_ns: int) -> None:
+        """Let time pass without an event."""
+        elapsed = to_ns - self.clock
+        if elapsed > 0:
+            if self.counting and self.leaves:
+                self.virtual += elapsed / self.leaves
+                self.busy_ns += elapsed
+            self.clock = to_ns
+
+    def enter_root(self, start_ns: int) -> None:
+        """Begin to count: the root starts, and what came before was not wall time.
+
+        For a root reported late that cannot be told apart any more, so there it stays.
+        """
+        if self.root_start == _NEVER:
+            self.root_start = start_ns
+            self.unclipped = None
+            self.busy_ns = 0
+            self.virtual = 0.0
+            for total in self.totals.values():
+                total.share_ns = 0.0
+            for span in self.active.values():
+                span.share_ns = 0.0
+
+    def sweep(
+        self, starts: list[_Entry], ends: list[_Entry], root_id: int | None, root_known: bool
+    ) -> None:
+        """Process the start events of some spans and the end events of some.
+
+        A span in `ends` is active already or also in `starts`. `root_known` says that the root
+        is among the spans reported and not yet begun. Both lists are used up.
+        """
+        # This loop is what a result costs: the state it works on is in local names, and the
+        # two kinds of event are written out rather than called.
+        starts.sort(key=itemgetter(_START))
+        ends.sort(key=itemgetter(_END))
+        if starts:
+            self.first_ns = min(self.first_ns, starts[0][_START])
+            self.last_ns = max(self.last_ns, starts[-1][_START])
+        if ends:
+            self.last_ns = max(self.last_ns, ends[-1][_END])
+        never: _Entry = (0, None, _NEVER, _NEVER, None)
+        starts.append(never)
+        ends.append(never)
+        upcoming: Iterator[_Entry] = iter(ends)
+        ending_id, _, _, end_ns, end_key = next(upcoming)
+
+        active, children, totals = self.active, self.children, self.totals
+        leaves, clock, virtual, busy_ns = self.leaves, self.clock, self.virtual, self.busy_ns
+        root = self.root
+        counting = root is not None or (self.root_end is None and not root_known)
+
+        for span_id, parent_id, start_ns, _, key in starts:
+            # Starts go before ends of the same instant. A span of no length then needs no case
+            # of its own, and a parent does not become a leaf between back-to-back children.
+            while end_ns < start_ns:
+                if end_ns > clock:
+                    if leaves:
+                        if counting:
+                            virtual += (end_ns - clock) / leaves
+                            busy_ns += end_ns - clock
+                    else:
+                        # Nobody holds an offset to it; small numbers keep their precision.
+                        virtual = 0.0
+                    clock = end_ns
+                span = active.pop(ending_id)
+                if ending_id not in children:
+                    span.self_ns += end_ns
+                    if span is not root:
+                        span.share_ns += virtual
+                        leaves -= 1
+                parent_of = span.parent_id
+                if parent_of is not None:
+                    others = children[parent_of] - 1
+                    if others:
+                        children[parent_of] = others
+                    else:
+                        del children[parent_of]
+                        parent = active.get(parent_of)
+                        if parent is not None:
+                            parent.self_ns -= end_ns
+                            if parent is not root:
+                                parent.share_ns -= virtual
+                                leaves += 1
+                if span is root:
+                    root = None
+                    counting = False
+                    self.root_end = end_ns
+                    self.root_key = end_key
+                    self.root_self_ns += span.self_ns
+                else:
+                    total = totals.get(end_key)
+                    if total is None:
+                        totals[end_key] = _Total(span.self_ns, span.share_ns)
+                    else:
+                        total.self_ns += span.self_ns
+                        total.share_ns += span.share_ns
+                ending_id, _, _, end_ns, end_key = next(upcoming)
+
+            if start_ns == _NEVER:
+                break
+            if start_ns > clock:
+                if leaves:
+                    if counting:
+                        virtual += (start_ns - clock) / leaves
+                        busy_ns += start_ns - clock
+                else:
+                    virtual = 0.0
+                clock = start_ns
+            if parent_id is not None:
+                others = children.get(parent_id, 0)
+                children[parent_id] = others + 1
+                if not others:
+                    parent = active.get(parent_id)
+                    if parent is not None:
+                        parent.self_ns += start_ns
+                        if parent is not root:
+                            parent.share_ns += virtual
+                            leaves -= 1
+            span = active[span_id] = _Active(parent_id, key)
+            if span_id == root_id and self.root_end is None:
+                root = span
+                counting = True
+                self.busy_ns, self.virtual = busy_ns, virtual
+                self.enter_root(start_ns)
+                busy_ns, virtual = self.busy_ns, self.virtual
+                if span_id not in children:
+                    span.self_ns = -start_ns
+            elif span_id not in children:
+                span.self_ns = -start_ns
+                span.share_ns = -virtual
+                leaves += 1
+
+        self.leaves, self.clock, self.virtual, self.busy_ns = leaves, clock, virtual, busy_ns
+        self.root = root
+        self.counting = counting
+
+
+class Timeline:
+    """Collect the spans of one execution and give their self times and shares.
+
+    Finished spans are logged by `add` and swept by `result`. To bound memory, `advance` folds
+    the past into a state whose size follows the spans open at a time and the distinct keys.
+    Times are integer nanoseconds of one clock.
+
+    The root counts as known once it has been added or is among the open spans given. A fold
+    before that takes all time for wall time; if the root then starts at the horizon or later,
+    that is put right. A root open at a fold is taken to be active up to the horizon at least:
+    it is expected to end last, and what a span gets before the horizon is not taken back.
+
+    Not thread-safe: the caller holds a lock.
+
+    Attributes:
+        root_id: Id of the execution's root span. To be set, if at all, before that span is
+            added or given as open.
+        late: How many spans were first reported after a fold beyond their start (see `add`).
+    """
+
+    __slots__ = ("_ends", "_horizon", "_log", "_state", "late", "root_id")
+
+    def __init__(self, root_id: int | None = None) -> None:
+        """Create an empty timeline."""
+        self.root_id = root_id
+        self.late = 0
+        self._horizon: int | None = None
+        # Finished spans with both events to come, and those whose start has been folded.
+        self._log: dict[int, _Entry] = {}
+        self._ends: dict[int, _Entry] = {}
+        self._state = _State()
+
+    def add(
+        self, span_id: int, parent_id: int | None, start_ns: int, end_ns: int, key: Hashable
+    ) -> None:
+        """Log a finished span.
+
+        An end before the start is taken as equal to it. A second span of the same id is
+        ignored. That holds for as long as the first one is logged; the ids of spans that ended
+        before the horizon of a fold are forgotten (but not the root's), and if delivered again
+        they count as late.
+
+        A span that was open at a fold is completed; an end before the horizon, which contradicts
+        that, is taken as the horizon. Any other span that starts before the horizon is late: the
+        part of it before the horizon counts as its self time and has no share, takes nothing
+        from its parent's self time, and for the rest it starts at the horizon.
+        """
+        if self._horizon is not None and start_ns <= self._horizon:
+            self._add_behind(self._horizon, span_id, parent_id, start_ns, end_ns, key)
+            return
+        if end_ns < start_ns:
+            end_ns = start_ns
+        self._log.setdefault(span_id, (span_id, parent_id, start_ns, end_ns, key))
+
+    def _add_behind(
+        self,
+        horizon_ns: int,
+        span_id: int,
+        parent_id: int | None,
+        start_ns: int,
+        end_ns: int,
+        key: Hashable,
+    ) -> None:
+        """Log a finished span that starts at the horizon or before."""
+        if self._is_finished(span_id):
+            return
+        end_ns = max(start_ns, end_ns)
+        state = self._state
+        if span_id in state.active:
+            end_ns = max(horizon_ns, end_ns)
+            self._ends[span_id] = (span_id, parent_id, start_ns, end_ns, key)
+            return
+        if start_ns < horizon_ns:
+            self.late += 1
+            state.first_ns = min(state.first_ns, start_ns)
+            # Wholly in the past it becomes a span of no length, and as such changes nothing.
+            resumed_ns = min(horizon_ns, end_ns)
+            if span_id == self.root_id:
+                state.root_start = start_ns
+                state.root_self_ns += resumed_ns - start_ns
+            else:
+                state.credit(key, resumed_ns - start_ns, 0.0)
+            start_ns = resumed_ns
+        self._log[span_id] = (span_id, parent_id, start_ns, end_ns, key)
+
+    def _is_finished(self, span_id: int) -> bool:
+        """Tell whether a span is known to have been added; the root's id is never forgotten."""
+        if span_id in self._log or span_id in self._ends:
+            return True
+        return span_id == self.root_id and self._state.root_end is not None
+
+    def _unfinished(self, open_spans: Iterable[_Open]) -> dict[int, _Entry]:
+        """Return the open spans by id, without those that have been added by now."""
+        return {
+            span_id: (span_id, parent_id, start_ns, start_ns, key)
+            for span_id, parent_id, start_ns, key in open_spans
+            if not self._is_finished(span_id)
+        }
+
+    def _clamp(self, state: _State, entry: _Entry) -> _Entry:
+        """Return an open span the state has not seen, starting no earlier than the horizon."""
+        span_id, parent_id, start_ns, _, key = entry
+        if self._horizon is None or start_ns >= self._horizon:
+            return entry
+        state.first_ns = min(state.first_ns, start_ns)
+        if span_id == self.root_id:
+            state.root_start = start_ns
+        return span_id, parent_id, self._horizon, self._horizon, key
+
+    def advance(self, horizon_ns: int, open_spans: Iterable[_Open]) -> None:
+        """Fold all events up to and including the horizon and forget the spans they complete.
+
+        `open_spans` gives, as ``(span_id, parent_id, start_ns, key)``, the spans that have
+        started and not been added; the horizon is to be no later than the instant at which they
+        were collected. Those that start after it, and those that have been added, are passed
+        over. Spans across the horizon stay active until they are added, however often they are
+        given again. One that was open at an earlier fold and now is neither open nor added is
+        given up: its share ends at this horizon, its self time is dropped, and if it is added
+        after all it is late. Only the root is never given up. An open span that starts before
+        the previous horizon and was not open there is late in the sense of `add`.
+
+        A horizon before the previous one changes nothing.
+        """
+        previous = self._horizon
+        if previous is not None and horizon_ns < previous:
+            return
+        state = self._state
+        opened = self._unfinished(open_spans)
+        root_known = self.root_id in self._log or self.root_id in opened
+        log = self._log.values()
+        starts = [entry for entry in log if entry[_START] <= horizon_ns]
+        ends = [entry for entry in log if entry[_END] <= horizon_ns]
+        ends += [entry for entry in self._ends.values() if entry[_END] <= horizon_ns]
+        overdue: dict[int, int] = {}
+        for span_id, entry in opened.items():
+            if span_id in state.active:
+                state.active[span_id].key = entry[-1]
+            elif entry[_START] <= horizon_ns:
+                clamped = self._clamp(state, entry)
+                starts.append(clamped)
+                if clamped is not entry:
+                    overdue[span_id] = clamped[_START] - entry[_START]
+        state.sweep(starts, ends, self.root_id, root_known)
+        state.advance(horizon_ns)
+        if state.active:
+            state.last_ns = max(state.last_ns, horizon_ns)
+        self._horizon = horizon_ns
+
+        for span_id, missed_ns in overdue.items():
+            state.active[span_id].self_ns += missed_ns
+        self.late += len(overdue)
+
+        crossing = {
+            entry[0]: entry
+            for entry in (*self._ends.values(), *log)
+            if entry[_START] <= horizon_ns < entry[_END]
+        }
+        self._log = {i: entry for i, entry in self._log.items() if entry[_START] > horizon_ns}
+        self._ends = crossing
+        self._give_up(horizon_ns, opened)
+        if state.root_start == _NEVER and not root_known and state.first_ns != _NEVER:
+            state.unclipped = state.first_ns, state.last_ns
+
+    def _give_up(self, horizon_ns: int, opened: dict[int, _Entry]) -> None:
+        """End the active spans nobody will finish, without their self time."""
+        state = self._state
+        lost = {
+            span_id: span
+            for span_id, span in state.active.items()
+            if span_id not in opened and span_id not in self._ends and span is not state.root
+        }
+        if lost:
+            root_known = self.root_id in self._log or self.root_id in opened
+            ends: list[_Entry] = [
+                (span_id, span.parent_id, horizon_ns, horizon_ns, span.key)
+                for span_id, span in lost.items()
+            ]
+            state.sweep([], ends, self.root_id, root_known)
+            for span in lost.values():
+                state.credit(span.key, -span.self_ns, 0.0)
+
+    def result(self, now_ns: int | None = None, open_spans: Iterable[_Open] = ()) -> TimelineResult:
+        """Return self times and shares as they stand; nothing in the timeline changes.
+
+        `open_spans` is as for `advance`. Spans open at a fold and not added since are open even
+        if they are not given here. Those that are open last up to `now_ns`, or up to the latest
+        time known to be reached if that is later or there is no `now_ns`.
+        """
+        state = self._state.copy()
+        opened = self._unfinished(open_spans)
+        starts = list(self._log.values())
+        for span_id, entry in opened.items():
+            if span_id in state.active:
+                state.active[span_id].key = entry[-1]
+            else:
+                starts.append(self._clamp(state, entry))
+        ends = [*self._ends.values(), *self._log.values()]
+        root_known = self.root_id in self._log or self.root_id in opened
+        state.sweep(starts, ends, self.root_id, root_known)
+        if state.active:
+            if now_ns is not None:
+                state.last_ns = max(state.last_ns, now_ns)
+            state.advance(state.last_ns)
+
+        self_ns = {key: total.self_ns for key, total in state.totals.items()}
+        share_ns = {key: total.share_ns for key, total in state.totals.items()}
+        root_self_ns = state.root_self_ns
+        for span_id, span in state.active.items():
+            leaf = span_id not in state.children
+            if span is state.root:
+                root_self_ns += span.self_ns + (state.last_ns if leaf else 0)
+            else:
+                share = span.share_ns + (state.virtual if leaf else 0.0)
+                share_ns[span.key] = share_ns.get(span.key, 0.0) + share
+        if state.root_end is not None:
+            key = state.root_key
+            self_ns[key] = self_ns.get(key, 0) + root_self_ns
+
+        first_ns, last_ns = state.first_ns, state.last_ns
+        if first_ns == _NEVER:
+            first_ns = last_ns = 0
+        wall_start, wall_end = first_ns, last_ns
+        if state.root_start != _NEVER:
+            wall_start = state.root_start
+            wall_end = last_ns if state.root_end is None else state.root_end
+            if state.unclipped is not None:
+                wall_start = min(wall_start, state.unclipped[0])
+                wall_end = max(wall_end, state.unclipped[1])
+        wall_ns = wall_end - wall_start
+        return TimelineResult(
+            self_ns=self_ns,
+            share_ns=share_ns,
+            unattributed_ns=wall_ns - state.busy_ns,
+            wall_ns=wall_ns,
+            first_ns=first_ns,
+            last_ns=last_ns,
+            root_self_ns=root_self_ns,
+        )
