@@ -8,9 +8,10 @@ faithful form: nothing raises, nothing is dropped but what is over a limit.
 from __future__ import annotations
 
 import json
+import logging
 import numbers
 from collections.abc import Mapping, Sequence, Set
-from typing import Any
+from typing import Any, cast
 
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.util.types import AttributeValue
@@ -26,12 +27,11 @@ _INT64 = range(-(2**63), 2**63)
 
 def _carries_nested_values() -> bool:
     # Mappings and mixed sequences became legal values in SDK 1.45; earlier ones drop the attribute.
-    import logging
-
     logger = logging.getLogger("opentelemetry.attributes")
     before, logger.disabled = logger.disabled, True
+    probe: Any = {"probe": {"nested": 1}}
     try:
-        return bool(BoundedAttributes(attributes={"probe": {"nested": 1}}))  # type: ignore[dict-item,unused-ignore]
+        return bool(BoundedAttributes(attributes=probe))
     finally:
         logger.disabled = before
 
@@ -40,7 +40,7 @@ NESTED_VALUES = _carries_nested_values()
 
 
 def text(value: object) -> str:
-    """Return `value` as a string that UTF-8 can carry; lone surrogates become ``\\udxxx``."""
+    r"""Return `value` as a string that UTF-8 can carry; lone surrogates become ``\udxxx``."""
     try:
         result = value if type(value) is str else str(value)
         if result.isascii():
@@ -56,17 +56,19 @@ def faithful(value: object, max_length: int = MAX_VALUE_LENGTH) -> AttributeValu
     if kind is str:
         return text(value)[:max_length]
     if kind is bool or kind is float or (kind is int and value in _INT64):
-        return value  # type: ignore[return-value]
+        return cast("AttributeValue", value)
     try:
         result = _convert(value, max_length, MAX_DEPTH, [MAX_ITEMS])
     except Exception:
         return text(value)[:max_length]
-    return result if NESTED_VALUES else _flat(result, max_length)  # type: ignore[no-any-return]
+    return cast("AttributeValue", result if NESTED_VALUES else _flat(result, max_length))
 
 
 def _convert(value: Any, max_length: int, depth: int, items_left: list[int]) -> Any:
-    if value is None or isinstance(value, (bool, float)):
-        return value if type(value) in (type(None), bool, float) else float(value)
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, float):
+        return float(value)
     if isinstance(value, str):
         return text(value)[:max_length]
     if isinstance(value, numbers.Integral):
@@ -84,8 +86,7 @@ def _convert(value: Any, max_length: int, depth: int, items_left: list[int]) -> 
         }
     if isinstance(value, (Sequence, Set)):
         return [
-            _convert(item, max_length, depth - 1, items_left)
-            for item in _within(value, items_left)
+            _convert(item, max_length, depth - 1, items_left) for item in _within(value, items_left)
         ]
     return text(value)[:max_length]
 

@@ -13,7 +13,7 @@ import itertools
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, NamedTuple, Union
+from typing import Any, Final, NamedTuple
 
 from phasetrace import clock
 from phasetrace.breakdowns import ExecutionBreakdown, ExecutionHeader, make_breakdown
@@ -32,7 +32,7 @@ _FOLD_FROM: Final = 8_192
 _FOLD_LAG_NS: Final = 1_000_000_000
 _NS_PER_MS: Final = 1_000_000
 
-TimelineKey = Union[PhaseKey, str]
+TimelineKey = PhaseKey | str
 Metadata = dict[str, Any]
 SeedMapping = dict[str, dict[str, Any]]
 
@@ -323,16 +323,14 @@ class TimingCollector:
         with self._lock:
             self._leaving.pop(execution.exec_id, None)
         if self.on_removed is not None:
-            self.on_removed(
-                RemovedExecution(execution.exec_id, partial(self._totals, execution))
-            )
+            self.on_removed(RemovedExecution(execution.exec_id, partial(self._totals, execution)))
 
 
 class _Execution:
     """The numbers of one execution.
 
-    The collector's ``_lock`` guards everything but the timeline and what is said of its folds, which
-    ``_settling`` guards.
+    The collector's ``_lock`` guards everything but the timeline and its folds, which ``_settling``
+    guards.
     """
 
     def __init__(self, exec_id: str, part: int) -> None:

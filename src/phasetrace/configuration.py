@@ -11,10 +11,12 @@ import atexit
 import os
 import threading
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from opentelemetry import trace
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import SpanLimits, SpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from phasetrace import clock, faults, scopes
 from phasetrace._version import __version__
@@ -36,10 +38,14 @@ from phasetrace.settings import (
 from phasetrace.store.processor import StoreSpanProcessor
 from phasetrace.store.retention import Retention
 from phasetrace.store.writer import StoreWriter
+from phasetrace.switch import ProcessorSwitch
 from phasetrace.timing_log import TimingLog
 
 timing_collector: Final = TimingCollector()
 """The collector that every phase of this process is added up in."""
+
+executions: Final = Executions()
+"""The executions that this process has taken part in."""
 
 _EXIT_TIMEOUT_S: Final = 5.0
 
@@ -47,15 +53,17 @@ _EXIT_TIMEOUT_S: Final = 5.0
 class Tracing:
     """Everything that records in this process. Thread-safe."""
 
-    def __init__(self, settings: Settings, collector: TimingCollector) -> None:
+    def __init__(
+        self, settings: Settings, collector: TimingCollector, executions: Executions
+    ) -> None:
         self.settings = settings
         self.collector = collector
-        self.executions = Executions()
+        self.executions = executions
         self.exporters: list[CountingExporter] = make_exporters(settings)
         self.writer: StoreWriter | None = None
         self._timing_log: TimingLog | None = None
         self._binding = threading.Lock()  # guards the provider and the recorder
-        self._own = False
+        self._switches: list[ProcessorSwitch] = []
         self._shut_down = False
         self._processors = self._make_processors()
         if provider_selected():
@@ -94,11 +102,12 @@ class Tracing:
             self.writer.close(timeout_s)
         for processor in self._processors:
             processor.shutdown()
+        for switch in self._switches:
+            switch.processors = ()
 
     def after_fork(self) -> None:
         """Start afresh in a forked child."""
         self._binding = threading.Lock()
-        self.executions.after_fork()
         if self.writer is not None:
             self.writer.after_fork()
         if self._timing_log is not None:
@@ -128,21 +137,22 @@ class Tracing:
 
     def _bind(self, installed: Any) -> None:
         """Make spans through `installed`, or through a provider of our own."""
-        self._own = not hasattr(installed, "add_span_processor")
-        if self._own:
-            self._provider: Any = TracerProvider(
-                resource=_resource(self.settings), shutdown_on_exit=False
-            )
+        processors = self._processors
+        if installed in _own_providers:
+            installed = None  # from an earlier configuration
+        if hasattr(installed, "add_span_processor"):
+            self._provider: Any = installed
+            if not self.settings.given_endpoint:
+                # The application's provider has the exporters that the application wants.
+                processors = [one for one in processors if not isinstance(one, BatchSpanProcessor)]
+        else:
+            self._provider = _own_provider(_resource(self.settings))
             if installed is None:
                 _offer(self._provider)
                 self._global = _installed_provider()
-        else:
-            self._provider = installed
-        if not getattr(self._provider, "_disabled", False):
-            for processor in self._processors:
-                # An application's provider has the exporters that the application wants.
-                if self._own or not _exports(processor) or self.settings.given_endpoint:
-                    self._provider.add_span_processor(processor)
+        switch = _switch_of(self._provider)
+        switch.processors = tuple(processors)
+        self._switches.append(switch)
         self._recorder = self._make_recorder()
 
     def _rebind(self) -> None:
@@ -163,8 +173,7 @@ class Tracing:
         if planned_ids is not None and not isinstance(planned_ids, PlannedIds):
             # The tracer is ours alone (it has our scope), so its generator is ours to wrap.
             planned_ids = tracer.id_generator = PlannedIds(planned_ids)
-        previous = getattr(self, "_recorder", None)
-        recorder = Recorder(
+        return Recorder(
             tracer,
             planned_ids,
             self.executions,
@@ -173,10 +182,6 @@ class Tracing:
             SpanLimits().max_span_attributes,
             self.settings.max_value_length or MAX_VALUE_LENGTH,
         )
-        if previous is not None:
-            recorder.default_context = previous.default_context
-            recorder.default_exec_id = previous.default_exec_id
-        return recorder
 
     def _close_execution(self, exec_id: str) -> None:
         try:
@@ -207,8 +212,11 @@ class Tracing:
             faults.report("recording a measurement", error)
 
 
-_lock = threading.RLock()  # guards _tracing
+_lock = threading.RLock()  # guards _tracing and _defaults
 _tracing: Tracing | None = None
+_defaults: dict[str, Any] = {}
+_own_providers: list[TracerProvider] = []
+_switches: WeakKeyDictionary[Any, ProcessorSwitch] = WeakKeyDictionary()
 
 
 def configure(**settings: Any) -> None:
@@ -226,7 +234,17 @@ def configure(**settings: Any) -> None:
         ConfigError: naming the setting, its value and what is expected.
     """
     with _lock:
-        _configure(settings_from(**settings))
+        _configure(settings_from(**{**_defaults, **settings}))
+
+
+def set_defaults(**settings: Any) -> None:
+    """Give settings that win over the environment, and that a call of `configure` wins over.
+
+    For whoever runs somebody's program (``phasetrace run``).
+    """
+    with _lock:
+        _defaults.update(settings)
+        _configure(settings_from(**_defaults))
 
 
 def current_tracing() -> Tracing:
@@ -281,7 +299,7 @@ def _configure(settings: Settings) -> None:
     previous = _tracing
     if previous is not None and previous.settings == settings:
         return
-    tracing = Tracing(settings, timing_collector)  # may raise: then nothing has changed
+    tracing = Tracing(settings, timing_collector, executions)  # may raise: then nothing has changed
     if previous is not None:
         previous.shut_down()
     _tracing = tracing
@@ -289,6 +307,27 @@ def _configure(settings: Settings) -> None:
     timing_collector.on_leaving = tracing._close_execution
     timing_collector.on_removed = tracing._removed
     scopes.source.recorder = tracing.recorder
+
+
+def _own_provider(resource: Resource) -> TracerProvider:
+    """Return phasetrace's provider with this resource; the same one every time.
+
+    Libraries keep the tracers they got, so a new configuration has to go on with the old provider.
+    """
+    for provider in _own_providers:
+        if provider.resource == resource:
+            return provider
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    _own_providers.append(provider)
+    return provider
+
+
+def _switch_of(provider: Any) -> ProcessorSwitch:
+    switch = _switches.get(provider)
+    if switch is None:
+        switch = _switches[provider] = ProcessorSwitch()
+        provider.add_span_processor(switch)
+    return switch
 
 
 def _first_recorder() -> Recorder | None:
@@ -305,10 +344,6 @@ def _resource(settings: Settings) -> Resource:
     if settings.service_name is None:
         return Resource.create()
     return Resource.create({SERVICE_NAME: settings.service_name})
-
-
-def _exports(processor: SpanProcessor) -> bool:
-    return not isinstance(processor, (TimingSpanProcessor, StoreSpanProcessor, TimingLog))
 
 
 def _installed_provider() -> Any:
@@ -340,6 +375,7 @@ def _after_fork_in_child() -> None:
     _lock = threading.RLock()
     scopes.source.process = object()
     timing_collector.after_fork()
+    executions.after_fork()
     if _tracing is not None:
         _tracing.after_fork()
 

@@ -31,7 +31,7 @@ class StoreMissing(StoreError):
     """There is no store at the configured place yet."""
 
 
-class UnknownExecution(PhasetraceError, LookupError):  # noqa: N818 - named for what it says
+class UnknownExecution(PhasetraceError, LookupError):
     """No execution has the id that was asked for.
 
     ``nearest`` holds ids that look like it, best first.

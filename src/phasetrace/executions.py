@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
+from opentelemetry.context import Context
 from opentelemetry.trace import SpanContext
 
 _MAX_REMEMBERED: Final = 10_000
@@ -38,10 +39,19 @@ class Executions:
     def __init__(self) -> None:
         self._lock = threading.Lock()  # guards _states
         self._states: dict[str, ExecutionState] = {}
+        self.ambient: Callable[[], Context] | None = None
+        """Gives the context of the execution for phases that are in none (``phasetrace run``)."""
+        self.ambient_id: str | None = None
+        """The id of an execution that is opened without one (``phasetrace run --exec-id``)."""
 
     def get(self, exec_id: str) -> ExecutionState | None:
         """Return what is known of an execution."""
         return self._states.get(exec_id)
+
+    def ids(self) -> list[str]:
+        """Return the ids of the executions that this process has taken part in, oldest first."""
+        with self._lock:
+            return list(self._states)
 
     def find(self, exec_id: str, make_root: Callable[[], SpanContext]) -> ExecutionState:
         """Return an execution's state; on first sight make it an implicit execution."""

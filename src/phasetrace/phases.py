@@ -1,7 +1,7 @@
 """The calls a program instruments itself with.
 
-`time_phase`, `atime_phase`, `timed` and `atimed` take their ids by argument; `execution`, `node` and
-`phase` nest, and take from the context what they are not given.
+`time_phase`, `atime_phase`, `timed` and `atimed` take their ids by argument; `execution`, `node`
+and `phase` nest, and take from the context what they are not given.
 """
 
 from __future__ import annotations

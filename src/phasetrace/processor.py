@@ -23,14 +23,23 @@ from phasetrace.context import (
     ids_in,
 )
 from phasetrace.identity import root_span_id_of
-from phasetrace.spans import EXECUTION, NODE, PHASE, SYSTEM_NODE, SpanRecord, SpanType, Status, key_of
+from phasetrace.spans import (
+    EXECUTION,
+    NODE,
+    PHASE,
+    SYSTEM_NODE,
+    SpanRecord,
+    SpanType,
+    Status,
+    key_of,
+)
 
 
 class TimingSpanProcessor(SpanProcessor):
     """Adds every finished span of an execution up in a `TimingCollector`.
 
-    A plain SDK processor: add it to any tracer provider. A span belongs to an execution if it has an
-    ``exec_id`` attribute, or started inside one that has; it is then given ``exec_id`` and
+    A plain SDK processor: add it to any tracer provider. A span belongs to an execution if it has
+    an ``exec_id`` attribute, or started inside one that has; it is then given ``exec_id`` and
     ``node_id`` (``"system"`` outside any node), so that they stand on every span that is exported.
     Thread-safe; never raises.
     """

@@ -17,4 +17,5 @@ class TracerProvider(sdk.TracerProvider):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.id_generator = PlannedIds(self.id_generator)
+        generator: Any = PlannedIds(self.id_generator)
+        self.id_generator = generator

@@ -7,14 +7,14 @@ is an ordinary OpenTelemetry tracer, whoever's provider it came from.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
 from opentelemetry import context as context_api
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.sdk.trace.sampling import Sampler
+from opentelemetry.sdk.trace.sampling import Decision, Sampler
 from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, StatusCode, TraceFlags
 
 from phasetrace.attributes import faithful, text
@@ -75,10 +75,6 @@ class Recorder:
             max(0, max_attributes - _ROOM_FOR_IDS) if max_attributes is not None else None
         )
         self._max_length = max_length
-        self.default_context: Callable[[], Context] | None = None
-        """Gives the context of the execution for phases that are in none (``phasetrace run``)."""
-        self.default_exec_id: str | None = None
-        """The id of an execution that is opened without one (``phasetrace run --exec-id``)."""
 
     def start_phase(
         self,
@@ -210,7 +206,7 @@ class Recorder:
         """Give an implicit execution its root span, unless it has one."""
         if self.executions.take_root(exec_id) is None:
             return
-        attributes = {EXEC_ID: exec_id, TYPE: EXECUTION, IMPLICIT: True}
+        attributes: dict[str, Any] = {EXEC_ID: exec_id, TYPE: EXECUTION, IMPLICIT: True}
         with self._as_root(exec_id, _NO_CONTEXT) as context:
             root = self._tracer.start_span(
                 exec_id, context, attributes=attributes, start_time=start_ns
@@ -234,9 +230,9 @@ class Recorder:
         node_id = text(node_id) if node_id is not None else None
         if exec_id is None:
             if around is None:
-                if self.default_context is None:
+                if self.executions.ambient is None:
                     return None, context
-                context = self.default_context()
+                context = self.executions.ambient()
                 around = ids_in(context)
             exec_id = around.exec_id if around is not None else ""
         if around is None or around.exec_id != exec_id:
@@ -258,8 +254,8 @@ class Recorder:
         sampled = True
         if self._sampler is not None:
             # The root may be started later, or elsewhere: ask what will be decided then.
-            decision = self._sampler.should_sample(_NO_CONTEXT, trace_id, exec_id).decision
-            sampled = decision.is_sampled()
+            result = self._sampler.should_sample(_NO_CONTEXT, trace_id, exec_id)
+            sampled = result.decision is Decision.RECORD_AND_SAMPLE
         return SpanContext(
             trace_id,
             root_span_id_of(exec_id),

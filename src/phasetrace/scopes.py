@@ -199,16 +199,16 @@ class ExecutionScope(Scope):
 
     __slots__ = ("_exec_id", "_metadata", "_name")
 
-    def __init__(
-        self, exec_id: str | None, name: str | None, metadata: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, exec_id: str | None, name: str | None, metadata: Mapping[str, Any]) -> None:
         super().__init__()
         self._exec_id = exec_id
         self._name = name
         self._metadata = metadata
 
     def _start(self, recorder: Recorder) -> Started:
-        exec_id = self._exec_id or recorder.default_exec_id or new_exec_id(self._name or "exec")
+        exec_id = (
+            self._exec_id or recorder.executions.ambient_id or new_exec_id(self._name or "exec")
+        )
         return recorder.start_execution(exec_id, self._name, self._metadata)
 
     def _again(self) -> Scope:

@@ -226,12 +226,19 @@ def default_store() -> Path:
 
 
 def colour_wanted(is_terminal: bool, flag: bool | None = None) -> bool:
-    """Tell whether to colour: the flag, then ``NO_COLOR``, then ``TERM=dumb``, then the terminal."""
+    """Tell whether to colour: by the flag, ``NO_COLOR``, ``TERM=dumb``, the terminal."""
     if flag is not None:
         return flag
     if os.environ.get("NO_COLOR"):
         return False
     return os.environ.get("TERM") != "dumb" and is_terminal
+
+
+def service_is_named() -> bool:
+    """Tell whether a standard variable names the service."""
+    return bool(os.environ.get("OTEL_SERVICE_NAME")) or "service.name=" in os.environ.get(
+        "OTEL_RESOURCE_ATTRIBUTES", ""
+    )
 
 
 def provider_selected() -> bool:

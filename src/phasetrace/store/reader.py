@@ -94,7 +94,9 @@ class StoreReader:
             UnknownExecution: with the ids that come nearest.
         """
         with self._queries():
-            row = self._connection.execute(f"{_EXECUTIONS} WHERE e.exec_id = ?", (exec_id,)).fetchone()
+            row = self._connection.execute(
+                f"{_EXECUTIONS} WHERE e.exec_id = ?", (exec_id,)
+            ).fetchone()
             if row is not None:
                 return _execution(*row)
             ids = [

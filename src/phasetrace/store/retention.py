@@ -29,7 +29,7 @@ def apply(connection: sqlite3.Connection, limits: Retention) -> int:
             # An eighth at a time: sizes differ, and deleting one by one is slow.
             gone = _remove_oldest(connection, max(1, count // 8))
             removed += gone
-            if not gone and not _remove_strays(connection):
+            if not gone:
                 break
     if removed:
         connection.execute("PRAGMA incremental_vacuum").fetchall()
@@ -72,12 +72,3 @@ def _remove_oldest(connection: sqlite3.Connection, number: int) -> int:
         connection.execute("ROLLBACK")
         raise
     return len(ids)
-
-
-def _remove_strays(connection: sqlite3.Connection) -> int:
-    """Remove the older half of the spans that belong to no execution."""
-    cursor = connection.execute(
-        "DELETE FROM spans WHERE execution IS NULL AND seq <= ("
-        " SELECT (min(seq) + max(seq)) / 2 FROM spans WHERE execution IS NULL)"
-    )
-    return cursor.rowcount

@@ -232,7 +232,9 @@ class StoreWriter:
                 self._set_aside(str(error))
                 self._connection = open_for_writing(self.path)
             self._rows = rows.RowWriter(self._connection)
-            self._rows.register(os.getpid(), birth_of(os.getpid()), socket.gethostname(), self._now_ns())
+            self._rows.register(
+                os.getpid(), birth_of(os.getpid()), socket.gethostname(), self._now_ns()
+            )
         except (StoreError, sqlite3.Error, OSError) as error:
             self._broken = True
             self._rows = None

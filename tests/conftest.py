@@ -1,0 +1,88 @@
+"""What all tests share: a process that nothing is configured in, and a clock of their own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+import phasetrace
+from phasetrace import configuration
+
+
+@pytest.fixture(autouse=True)
+def clean_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Give every test an environment without settings, and take its configuration back."""
+    for name in list(os.environ):
+        if name.startswith(("OTEL_", "PHASETRACE_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("PHASETRACE_STORE", str(tmp_path / "store" / "traces.db"))
+    yield
+    phasetrace.shutdown()
+    phasetrace.timing_collector.clear()
+    forget_everything()
+
+
+def forget_everything() -> None:
+    """Bring the wiring back to where it is after an import."""
+    configuration.executions.__init__()  # type: ignore[misc]
+    configuration._defaults.clear()
+    configuration._own_providers.clear()
+    configuration._switches.clear()
+    trace._TRACER_PROVIDER = None
+    trace._TRACER_PROVIDER_SET_ONCE = type(trace._TRACER_PROVIDER_SET_ONCE)()
+    configuration.scopes.source.recorder = configuration._first_recorder
+    phasetrace.timing_collector.emit = configuration._first_emit
+
+
+Spans = InMemorySpanExporter
+
+
+@pytest.fixture(params=["own", "stock"])
+def spans(request: pytest.FixtureRequest) -> Spans:
+    """Configure phasetrace without a store, and return what is exported of its spans.
+
+    Runs a test twice: on phasetrace's provider, and on a stock SDK provider that the application
+    installed first.
+    """
+    exported = InMemorySpanExporter()
+    if request.param == "stock":
+        trace.set_tracer_provider(TracerProvider(shutdown_on_exit=False))
+    phasetrace.configure(store=False)
+    provider = trace.get_tracer_provider()
+    assert isinstance(provider, TracerProvider)
+    provider.add_span_processor(SimpleSpanProcessor(exported))
+    return exported
+
+
+class FakeClock:
+    """A clock that stands still until it is told to go on; nanoseconds."""
+
+    def __init__(self, now_ns: int = 1_700_000_000_000_000_000) -> None:
+        self.now_ns = now_ns
+
+    def __call__(self) -> int:
+        """Return the present."""
+        return self.now_ns
+
+    def advance(self, milliseconds: float) -> None:
+        """Let time pass."""
+        self.now_ns += round(milliseconds * 1_000_000)
+
+
+@pytest.fixture
+def fake_clock() -> FakeClock:
+    """Return a clock that a test owns."""
+    return FakeClock()
+
+
+@pytest.fixture
+def by_name(spans: Spans) -> Callable[[], dict[str, object]]:
+    """Return a function that gives the exported spans by their name."""
+    return lambda: {span.name: span for span in spans.get_finished_spans()}
