@@ -171,10 +171,10 @@ class Recorder:
     def end(
         self,
         span: Span,
-        error: BaseException | None = None,
+        error: BaseException | str | None = None,
         end_ns: int | None = None,
     ) -> None:
-        """End a span; `error` is what ended the work, if anything did."""
+        """End a span; `error` is what ended the work, if anything did (a text: all that is known)."""
         if end_ns is None:
             end_ns = self.now_ns()
         if error is not None:
@@ -309,13 +309,16 @@ class Recorder:
         return Started(span, with_ids(ids, context) if ids is not None else context)
 
 
-def _mark(span: Span, error: BaseException, at_ns: int) -> None:
+def _mark(span: Span, error: BaseException | str, at_ns: int) -> None:
     """Say on the span how its work was cut short.
 
     A failure is an error with its ``exception`` event (semantic conventions, "Exceptions"). Other
     interruptions (a cancelled task, Ctrl-C) are not failures; a generator closed early and a
     program that exits are not even interruptions.
     """
+    if isinstance(error, str):
+        span.set_status(StatusCode.ERROR, text(error) or None)
+        return
     if isinstance(error, (GeneratorExit, SystemExit)):
         return
     if not isinstance(error, Exception):

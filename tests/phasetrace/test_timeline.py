@@ -14,6 +14,7 @@ from phasetrace.timeline import Timeline, TimelineResult, round_shares
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
+    from random import Random
 
 ROOT = 1
 
@@ -132,7 +133,7 @@ def test_result_is_what_the_definitions_give(spans: list[Span], root_id: int | N
 
 @given(executions(), ROOTS, st.randoms(use_true_random=False))
 def test_order_of_adding_does_not_matter(
-    spans: list[Span], root_id: int | None, random: st.randoms
+    spans: list[Span], root_id: int | None, random: Random
 ) -> None:
     """Spans may be added in any order."""
     shuffled = random.sample(spans, len(spans))

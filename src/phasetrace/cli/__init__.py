@@ -1,0 +1,211 @@
+"""The command line: ``phasetrace run``, ``metrics`` and ``list``.
+
+Each subcommand is a module with `add_arguments(parser)` and `execute(args) -> exit code`, imported
+only when it is called: the reading ones start without OpenTelemetry and without rich. Data goes to
+stdout and everything else to stderr.
+
+Exit codes: 0 fine, 2 wrong usage or setting, 3 no such execution, 4 the store cannot be read, 130
+interrupted, 141 nobody reads stdout any more; ``run`` gives its program's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+from collections.abc import Collection, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
+
+from phasetrace.errors import (
+    ConfigError,
+    PhasetraceError,
+    StoreError,
+    StoreMissing,
+    UnknownExecution,
+)
+
+if TYPE_CHECKING:
+    from phasetrace.store.reader import StoreReader
+
+USAGE: Final = 2
+UNKNOWN: Final = 3
+UNREADABLE: Final = 4
+INTERRUPTED: Final = 130
+PIPE_CLOSED: Final = 141
+
+HOW_TO_RECORD: Final = "record with: phasetrace run script.py"
+
+
+class _Command(NamedTuple):
+    module: str
+    help: str
+    usage: str | None = None
+
+
+_COMMANDS: Final = {
+    "run": _Command(
+        "run",
+        "run a program under tracing",
+        "phasetrace run [options] script.py [args ...]\n"
+        "       phasetrace run [options] -m module [args ...]",
+    ),
+    "metrics": _Command("metrics", "show what happened in an execution and where its time went"),
+    "list": _Command("listing", "list the executions in the store, newest first"),
+}
+
+
+class NothingRecorded(UnknownExecution):
+    """There is no execution at all."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("latest")
+        self.args = (f"{message}; {HOW_TO_RECORD}",)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line (default: this process's); return the exit code.
+
+    Only a program under ``run`` may still leave by `SystemExit`.
+    """
+    try:
+        args = _parse(list(sys.argv[1:] if argv is None else argv))
+    except SystemExit as end:  # argparse has printed what there was to say
+        return end.code if isinstance(end.code, int) else USAGE
+    try:
+        if args.command != "run":
+            _accept_any_text()
+        code = int(_module(args.command).execute(args))
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        return _end_quietly()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except PhasetraceError as error:
+        return _report(error)
+
+
+def open_store() -> StoreReader:
+    """Open the store that the environment names, for the reading commands.
+
+    Raises:
+        StoreMissing: if there is no store yet.
+        StoreError: if it is off or cannot be read.
+    """
+    from phasetrace.settings import store_path
+    from phasetrace.store.reader import StoreReader
+
+    path = store_path()
+    if path is None:
+        raise StoreError("the store is off (PHASETRACE_STORE), so there is nothing to read")
+    try:
+        return StoreReader(path)
+    except OSError as error:
+        raise StoreError(f"cannot read the store {path}: {error.strerror or error}") from error
+
+
+def split_program(
+    argv: Sequence[str], with_value: Collection[str]
+) -> tuple[list[str], list[str], bool]:
+    """Split the arguments of ``run`` at the program, whose own are not ours to interpret.
+
+    Returns:
+        Our options; the program and its arguments; whether it is a module. `with_value` are the
+        options that the next argument belongs to.
+    """
+    position = 0
+    while position < len(argv):
+        argument = argv[position]
+        if argument == "--":
+            return list(argv[:position]), list(argv[position + 1 :]), False
+        if argument == "-" or not argument.startswith("-"):
+            return list(argv[:position]), list(argv[position:]), False
+        if argument.startswith("-m"):  # as Python's own: -m module or -mmodule
+            module = [argument[2:]] if len(argument) > 2 else []
+            return list(argv[:position]), module + list(argv[position + 1 :]), True
+        position += 2 if argument in with_value else 1
+    return list(argv), [], False
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, as all our messages are."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(USAGE, f"phasetrace: {_one_line(message)}; see {self.prog} --help\n")
+
+    def options_with_value(self) -> set[str]:
+        """Return the options, as they are written, that take a value."""
+        valued = (action for action in self._actions if action.nargs != 0)
+        return {name for action in valued for name in action.option_strings}
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    from phasetrace._version import __version__
+
+    parser = _Parser(prog="phasetrace", description="Where did the time go in this run?")
+    parser.add_argument("--version", action="version", version=f"phasetrace {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    called = next((argument for argument in argv if not argument.startswith("-")), None)
+    program: list[str] = []
+    as_module = False
+    for name, command in _COMMANDS.items():
+        subparser = commands.add_parser(
+            name, help=command.help, description=f"{command.help}.", usage=command.usage
+        )
+        if name == called:  # the others show up in the help with their line only
+            _module(name).add_arguments(subparser)
+            if name == "run":
+                start = argv.index(name) + 1
+                own, program, as_module = split_program(
+                    argv[start:], subparser.options_with_value()
+                )
+                argv = argv[:start] + own
+    args = parser.parse_args(argv)
+    if args.command == "run":
+        args.program, args.module = program, as_module
+    return args
+
+
+def _module(command: str) -> Any:
+    return import_module(f"phasetrace.cli.{_COMMANDS[command].module}")
+
+
+def _accept_any_text() -> None:
+    """Make stdout replace what its encoding cannot write; text from spans may be anything."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+
+
+def _end_quietly() -> int:
+    """Let the interpreter flush stdout into nothing at exit; it would complain otherwise."""
+    import os
+
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, sys.stdout.fileno())
+    os.close(nothing)
+    return PIPE_CLOSED
+
+
+def _report(error: PhasetraceError) -> int:
+    message, code = str(error), UNREADABLE
+    if isinstance(error, ConfigError):
+        code = USAGE
+    elif isinstance(error, StoreMissing):
+        message, code = f"{message}; {HOW_TO_RECORD}", UNKNOWN
+    elif isinstance(error, UnknownExecution):
+        code = UNKNOWN
+        if not isinstance(error, NothingRecorded):
+            message = f"{message}{'' if error.nearest else ';'} see phasetrace list"
+    print(f"phasetrace: {_one_line(message)}", file=sys.stderr)  # noqa: T201
+    return code
+
+
+def _one_line(message: str) -> str:
+    from phasetrace.rendering import safe
+
+    return safe(message)

@@ -1,0 +1,90 @@
+"""``phasetrace metrics``: what happened in one execution, and where its time went."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from phasetrace.cli import NothingRecorded, open_store
+from phasetrace.errors import UnknownExecution
+from phasetrace.rendering import safe, summary_text
+
+if TYPE_CHECKING:
+    from phasetrace.breakdowns import ExecutionBreakdown
+
+_COLOURS = {"auto": None, "always": True, "never": False}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``metrics``."""
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "exec_id", nargs="?", metavar="EXEC_ID", help="the execution (default: the latest)"
+    )
+    which.add_argument(
+        "--latest", action="store_true", help="the execution that started last; the default"
+    )
+    parser.add_argument(
+        "--breakdown", action="store_true", help="show the time of every node and phase"
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print everything as JSON (phasetrace.breakdown/1), times in integer nanoseconds",
+    )
+    parser.add_argument(
+        "--plain", action="store_true", help="print plain lines on a wide terminal, too"
+    )
+    parser.add_argument(
+        "--color",
+        choices=_COLOURS,
+        default="auto",
+        help="when to colour (default: auto, on a terminal unless NO_COLOR is set)",
+    )
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Print the metrics of the execution that was asked for."""
+    breakdown = _breakdown(args.exec_id)
+    if args.json:
+        import json
+
+        # In ASCII, escapes make JSON safe for a terminal and independent of its encoding.
+        print(json.dumps(breakdown.to_dict(), indent=2))  # noqa: T201
+    elif args.breakdown:
+        from phasetrace.cli.table import print_breakdown
+
+        print_breakdown(breakdown, plain=args.plain, colour=_COLOURS[args.color])
+    else:
+        _print_summary(breakdown, _COLOURS[args.color])
+    return 0
+
+
+def _breakdown(exec_id: str | None) -> ExecutionBreakdown:
+    with open_store() as store:
+        if exec_id is not None:
+            return store.breakdown(store.find(_as_stored(exec_id)))
+        try:
+            latest = store.latest()
+        except UnknownExecution:
+            raise NothingRecorded("nothing has been recorded yet") from None
+        return store.breakdown(latest)
+
+
+def _print_summary(breakdown: ExecutionBreakdown, colour: bool | None) -> None:
+    from phasetrace.settings import colour_wanted
+
+    on_terminal = sys.stdout is not None and sys.stdout.isatty()
+    print(summary_text(breakdown, colour=colour_wanted(on_terminal, colour)))  # noqa: T201
+    if on_terminal:
+        import shlex
+
+        sys.stdout.flush()
+        exec_id = shlex.quote(safe(breakdown.execution.exec_id))
+        print(f"phasetrace: next: phasetrace metrics {exec_id} --breakdown", file=sys.stderr)  # noqa: T201
+
+
+def _as_stored(exec_id: str) -> str:
+    """Return an id as it is recorded: bytes of an argument that are no UTF-8 are escaped."""
+    return exec_id.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,0 +1,183 @@
+"""Imports point downwards, in no circle, and some modules must not be imported at all."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import phasetrace
+
+ROOT = Path(phasetrace.__file__).parent
+EXPORTERS = Path(__file__).parents[2] / "exporters" / "phasetrace_exporters"
+
+LAYERS = {
+    "ground": {
+        "_version",
+        "attributes",
+        "breakdowns",
+        "clock",
+        "critical_path",
+        "errors",
+        "faults",
+        "histogram",
+        "identity",
+        "rendering",
+        "settings",
+        "spans",
+        "stats",
+        "store.process",
+        "timeline",
+        "wire",
+    },
+    "recording": {
+        "collector",
+        "context",
+        "executions",
+        "exporting",
+        "instrument",
+        "phases",
+        "planned_ids",
+        "processor",
+        "provider",
+        "recorder",
+        "scopes",
+        "store",
+        "store.file",
+        "store.processor",
+        "store.retention",
+        "store.rows",
+        "store.schema",
+        "store.writer",
+        "switch",
+        "timing_log",
+    },
+    "wiring": {"configuration"},
+    "answers": {"observer", "store.reader"},
+    "command line": {
+        "__main__",
+        "cli",
+        "cli.epilogue",
+        "cli.listing",
+        "cli.metrics",
+        "cli.output",
+        "cli.program",
+        "cli.run",
+        "cli.table",
+    },
+}
+LEVEL = {module: level for level, modules in enumerate(LAYERS.values()) for module in modules}
+
+READING = {"cli", "cli.listing", "cli.metrics", "cli.output", "store.reader", "settings"}
+"""What a reading command imports, directly; all of it must come without OpenTelemetry."""
+
+
+def modules() -> dict[str, Path]:
+    """Return the modules of the package by their dotted name below it."""
+    found = {}
+    for path in ROOT.rglob("*.py"):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        name = ".".join(part for part in parts if part != "__init__")
+        if name:
+            found[name] = path
+    return found
+
+
+def imports(path: Path, lazy: bool = True) -> Iterator[str]:
+    """Give the modules that a file imports at run time; `lazy` includes those in functions."""
+    tree = ast.parse(path.read_text())
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        statement = waiting.pop()
+        if isinstance(statement, ast.If) and "TYPE_CHECKING" in ast.dump(statement.test):
+            continue
+        if not lazy and isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            continue
+        if isinstance(statement, ast.Import):
+            yield from (alias.name for alias in statement.names)
+        elif isinstance(statement, ast.ImportFrom) and statement.module:
+            yield statement.module
+            yield from (f"{statement.module}.{alias.name}" for alias in statement.names)
+        waiting.extend(ast.iter_child_nodes(statement))
+
+
+def imported_modules(path: Path, lazy: bool = True) -> set[str]:
+    """Return which of the package's own modules a file imports."""
+    known = modules()
+    names = {name.removeprefix("phasetrace.") for name in imports(path, lazy)}
+    return {name for name in names if name in known}
+
+
+def test_every_module_has_a_layer() -> None:
+    """A new module is put somewhere on purpose."""
+    assert set(modules()) == set(LEVEL)
+
+
+@pytest.mark.parametrize("module", sorted(LEVEL))
+def test_imports_point_downwards(module: str) -> None:
+    """No module imports from a layer above its own."""
+    path = modules().get(module)
+    assert path is not None
+    above = {name for name in imported_modules(path) if LEVEL[name] > LEVEL[module]}
+    assert above == set()
+
+
+def test_there_is_no_circle_of_imports() -> None:
+    """Not even one that is hidden in functions."""
+    graph = {name: imported_modules(path) - {name} for name, path in modules().items()}
+    assert list(TopologicalSorter(graph).static_order())
+
+
+def test_the_core_does_not_know_the_exporters() -> None:
+    """Exporters are found by entry point, ours like anyone's."""
+    for path in modules().values():
+        assert not any(name.startswith("phasetrace_exporters") for name in imports(path))
+
+
+def test_exporters_do_not_need_the_wiring() -> None:
+    """They work with the plain OpenTelemetry SDK as well."""
+    for path in EXPORTERS.rglob("*.py"):
+        names = {name.removeprefix("phasetrace.") for name in imports(path)}
+        assert {LEVEL[name] for name in names if name in LEVEL} <= {0, 1}
+
+
+def test_only_settings_reads_the_environment() -> None:
+    """One gateway to the environment."""
+    readers = {
+        name
+        for name, path in modules().items()
+        if re.search(r"\bos\.(environ|getenv)\b", path.read_text())
+    }
+    assert readers <= {"settings"}
+
+
+@pytest.mark.parametrize("module", sorted(READING))
+def test_reading_needs_no_opentelemetry(module: str) -> None:
+    """Nothing that a reading command imports leads to OpenTelemetry or rich at import time."""
+    seen: set[str] = set()
+    waiting = {module}
+    while waiting:
+        name = waiting.pop()
+        seen.add(name)
+        path = modules()[name]
+        outside = {other.partition(".")[0] for other in imports(path, lazy=False)}
+        assert not outside & {"opentelemetry", "rich", "google"}, name
+        waiting |= imported_modules(path, lazy=False) - seen
+
+
+def test_everything_public_is_there_and_is_declared() -> None:
+    """`__all__` holds what can be imported, no more and no less."""
+    for name in phasetrace.__all__:
+        assert getattr(phasetrace, name) is not None
+    assert set(phasetrace._HOME) | {"__version__"} == set(phasetrace.__all__)
+    assert dir(phasetrace) == sorted(phasetrace.__all__)
+
+
+def test_what_is_not_there_is_an_attribute_error() -> None:
+    """A typing mistake reads as one."""
+    with pytest.raises(AttributeError, match="no attribute 'time_fase'"):
+        phasetrace.time_fase  # noqa: B018

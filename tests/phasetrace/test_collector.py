@@ -1,0 +1,254 @@
+"""The collector by itself: exact, bounded, thread-safe."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from phasetrace.breakdowns import ExecutionHeader, breakdown_of
+from phasetrace.collector import OTHER, OpenSpan, TimingCollector
+from phasetrace.errors import UnknownExecution
+from phasetrace.spans import EXECUTION, PHASE, PhaseKey, SpanRecord
+from tests.conftest import FakeClock
+
+
+def a_phase(
+    span_id: int,
+    name: str = "p",
+    start_ns: int = 0,
+    end_ns: int = 10,
+    parent_id: int | None = None,
+    node_id: str = "n",
+) -> SpanRecord:
+    """Return a finished phase."""
+    return SpanRecord(span_id, parent_id, PHASE, name, node_id, None, start_ns, end_ns, "ok")
+
+
+def test_record_gives_the_seed_s_mapping() -> None:
+    """Durations are summed in milliseconds; metadata stand beside their phase."""
+    collector = TimingCollector()
+    collector.record("e", "n", "p", 1.5, model="a")
+    collector.record("e", "n", "p", 2.0, model="b")
+    collector.record("e", "n", "q", 0.25)
+    assert collector.get("e") == {"n": {"p": 3.5, "p_metadata": {"model": "b"}, "q": 0.25}}
+
+
+def test_a_microsecond_does_not_round_to_zero() -> None:
+    """Nanoseconds are kept inside, fractions of a millisecond come out."""
+    collector = TimingCollector()
+    collector.record("e", "n", "p", 0.001)
+    assert collector.get("e")["n"]["p"] == 0.001
+
+
+def test_get_returns_a_deep_copy() -> None:
+    """Whoever changes what they got changes nothing here."""
+    collector = TimingCollector()
+    collector.record("e", "n", "p", 1.0, nested={"list": [1]})
+    mapping = collector.get("e")
+    mapping["n"]["p_metadata"]["nested"]["list"].append(2)
+    mapping["n"]["p"] = 0
+    assert collector.get("e") == {"n": {"p": 1.0, "p_metadata": {"nested": {"list": [1]}}}}
+
+
+def test_pop_returns_everything_once() -> None:
+    """After `pop` the execution is gone."""
+    collector = TimingCollector()
+    collector.record("e", "n", "p", 1.0)
+    assert collector.pop("e") == {"n": {"p": 1.0}}
+    assert collector.pop("e") == {}
+    assert collector.get("e") == {}
+
+
+def test_pop_hands_the_final_numbers_over() -> None:
+    """Whoever keeps totals gets them, with what was added while the execution was leaving."""
+    collector = TimingCollector()
+    handed = []
+    collector.on_leaving = lambda exec_id: collector.add(exec_id, a_phase(9, "last"))
+    collector.on_removed = lambda removed: handed.append(removed.totals())
+    collector.record("e", "n", "p", 1.0)
+    assert set(collector.pop("e")["n"]) == {"p", "last"}
+    assert [(totals.exec_id, totals.spans) for totals in handed] == [("e", 2)]
+
+
+def test_clear_forgets_one_or_all() -> None:
+    """Nothing of what is cleared comes back."""
+    collector = TimingCollector()
+    for exec_id in ("a", "b", "c"):
+        collector.record(exec_id, "n", "p", 1.0)
+    collector.clear("a")
+    assert collector.executions() == ("b", "c")
+    collector.clear()
+    assert collector.executions() == ()
+
+
+def test_an_absurd_duration_counts_as_nothing() -> None:
+    """Negative, infinite and undefined lengths are calls of no length."""
+    collector = TimingCollector()
+    for dur_ms in (-5.0, float("inf"), float("nan")):
+        collector.record("e", "n", "p", dur_ms)
+    (row,) = collector.breakdown("e").nodes[0].phases
+    assert (row.count, row.total_ns) == (3, 0)
+
+
+def test_the_least_recently_touched_execution_is_evicted() -> None:
+    """The number of executions is bounded, and evictions are counted."""
+    collector = TimingCollector(max_executions=2)
+    for exec_id in ("a", "b", "a", "c"):
+        collector.record(exec_id, "n", "p", 1.0)
+    assert collector.executions() == ("a", "c")
+    assert collector.evicted_executions == 1
+
+
+def test_phases_past_the_limit_are_added_up_under_other() -> None:
+    """The number of keys is bounded, and no time is lost to it."""
+    collector = TimingCollector(max_keys=3)
+    for index in range(10):
+        collector.record("e", "n", f"p{index}", 1.0)
+    mapping = collector.get("e")
+    assert mapping[OTHER] == {OTHER: 7.0}
+    assert collector.merged_spans == 7
+
+
+def test_measurements_of_a_node_are_laid_one_before_the_other(fake_clock: FakeClock) -> None:
+    """Recorded all at once, they make up an execution as long as the longest node."""
+    collector = TimingCollector(now_ns=fake_clock)
+    for node_id, phase, dur_ms in (("a", "x", 40), ("a", "y", 20), ("b", "z", 10)):
+        collector.record(node_id=node_id, phase=phase, dur_ms=dur_ms, exec_id="e")
+    breakdown = collector.breakdown("e")
+    assert breakdown.execution.duration_ns == 60_000_000
+    assert breakdown.unattributed_ns == 0
+    assert [(node.node_id, node.total_ns) for node in breakdown.nodes] == [
+        ("a", 60_000_000),
+        ("b", 10_000_000),
+    ]
+
+
+def test_measurements_made_as_time_passes_stay_where_they_are(fake_clock: FakeClock) -> None:
+    """What does not overlap ends when it was recorded."""
+    collector = TimingCollector(now_ns=fake_clock)
+    collector.record("e", "n", "p", 5)
+    fake_clock.advance(30)
+    collector.record("e", "n", "p", 5)
+    breakdown = collector.breakdown("e")
+    assert breakdown.execution.duration_ns == 35_000_000
+    assert breakdown.unattributed_ns == 25_000_000
+
+
+def test_a_running_parent_is_known(fake_clock: FakeClock) -> None:
+    """While a phase runs, its finished child is the leaf and it is not."""
+    collector = TimingCollector(now_ns=fake_clock)
+    began = fake_clock.now_ns
+    collector.opened("e", OpenSpan(1, None, began, PhaseKey("n", "outer")))
+    fake_clock.advance(4)
+    collector.add("e", a_phase(2, "inner", began, fake_clock.now_ns, parent_id=1))
+    fake_clock.advance(6)
+    rows = {row.phase: row for row in collector.breakdown("e").nodes[0].phases}
+    assert (rows["inner"].share_ns, rows["outer"].share_ns) == (4_000_000, 6_000_000)
+    assert (rows["outer"].count, rows["outer"].total_ns) == (0, 0)
+
+
+def test_a_breakdown_of_nothing_names_what_is_near() -> None:
+    """The error helps to find the right id."""
+    collector = TimingCollector()
+    collector.record("exec_abc", "n", "p", 1.0)
+    with pytest.raises(UnknownExecution, match="did you mean exec_abc"):
+        collector.breakdown("exec_abd")
+
+
+def test_settling_changes_no_number(fake_clock: FakeClock) -> None:
+    """Folding what is settled, in between and often, gives what one sweep gives."""
+    folded, plain = TimingCollector(now_ns=fake_clock), TimingCollector(now_ns=fake_clock)
+    for index in range(20_000):
+        start_ns = fake_clock.now_ns
+        fake_clock.advance(1)
+        child = a_phase(2 * index + 1, "child", start_ns, fake_clock.now_ns, 2 * index + 2)
+        parent = a_phase(2 * index + 2, "parent", start_ns - 500_000, fake_clock.now_ns)
+        for collector in (folded, plain):
+            collector.add("e", child)
+            collector.add("e", parent)
+        if index % 3_000 == 0:
+            folded.settle()
+    assert folded.breakdown("e") == plain.breakdown("e")
+
+
+def test_threads_are_counted_exactly() -> None:
+    """8 threads, one execution, readers in between."""
+    collector = TimingCollector()
+
+    def work(base: int) -> None:
+        for index in range(2_000):
+            collector.add("e", a_phase(base + index, f"p{index % 7}", index, index + 3))
+            if index % 500 == 0:
+                collector.breakdown("e")
+                collector.settle()
+
+    threads = [threading.Thread(target=work, args=(1 + 10_000 * n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    rows = collector.breakdown("e").nodes[0].phases
+    assert sum(row.count for row in rows) == 16_000
+    assert sum(row.total_ns for row in rows) == 48_000
+
+
+intervals = st.tuples(st.integers(0, 40), st.integers(0, 20), st.integers(0, 8))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(intervals, max_size=12), st.booleans())
+def test_self_time_is_what_no_child_covers(
+    shapes: list[tuple[int, int, int]], with_root: bool
+) -> None:
+    """Against a brute-force oracle that looks at every nanosecond of a small execution."""
+    records = []
+    for span_id, (start_ns, length, parent) in enumerate(shapes, start=1):
+        parent_id = parent if 0 < parent < span_id else None
+        records.append(a_phase(span_id, f"p{span_id}", start_ns, start_ns + length, parent_id))
+    if with_root:
+        records.append(SpanRecord(99, None, EXECUTION, "e", None, None, 0, 60, "ok"))
+    collector = TimingCollector()
+    if with_root:
+        collector.opened("e", OpenSpan(99, None, 0, EXECUTION), "e")
+    for record in records:
+        collector.add("e", record)
+    if not records:
+        return
+    breakdown = collector.breakdown("e")
+    measured = {row.phase: row.self_ns for node in breakdown.nodes for row in node.phases}
+    assert measured == brute_force_self_times(records)
+    header = breakdown.execution
+    assert breakdown == breakdown_of(header, records, 99 if with_root else None)
+
+
+def brute_force_self_times(records: Iterable[SpanRecord]) -> dict[str, int]:
+    """Count the nanoseconds of each phase in which no child of it is active."""
+    records = list(records)
+    return {
+        span.name: sum(
+            not any(
+                child.parent_id == span.span_id and child.start_ns <= instant < child.end_ns
+                for child in records
+            )
+            for instant in range(span.start_ns, span.end_ns)
+        )
+        for span in records
+        if span.type == PHASE
+    }
+
+
+def test_a_breakdown_s_shares_add_up_exactly() -> None:
+    """Parallel phases split the wall time; the rest is unattributed; nothing is left over."""
+    header = ExecutionHeader("e", None, "ok", "", 0, 100)
+    records = [
+        SpanRecord(99, None, EXECUTION, "e", None, None, 0, 100, "ok"),
+        *(a_phase(index, f"p{index}", 10, 17 + index, 99) for index in range(1, 8)),
+    ]
+    breakdown = breakdown_of(header, records, 99)
+    shares = [row.share_ns for row in breakdown.nodes[0].phases]
+    assert sum(shares) + breakdown.unattributed_ns == 100
+    assert breakdown.unattributed_ns == 100 - (24 - 10)
