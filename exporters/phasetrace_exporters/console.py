@@ -22,7 +22,6 @@ import threading
 import weakref
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from typing import Any, Final, NamedTuple, TextIO
 
 from opentelemetry.sdk.trace import ReadableSpan
@@ -44,10 +43,10 @@ _MAX_UNFOLDED: Final = 3
 _MAX_INDENT: Final = 120
 _MAX_ITEMS: Final = 16
 _LONGEST_NAME: Final = 80
-_LONGEST_VALUE: Final = 40
+_LONGEST: Final = 40
 _LONGEST_PROBLEM: Final = 200
 _LEAST_METADATA: Final = 8
-_WIDTH: Final = 100  # columns, where the stream is no terminal
+_WIDTH: Final = 100  # columns, up to which a line shows metadata
 
 _LATE: Final = "spans that ended after their root"
 _NO_ROOT: Final = "incomplete: the root span has not ended"
@@ -85,6 +84,7 @@ class _Entry(NamedTuple):
 
 _Entries = dict[SpanKey, _Entry]
 _Children = Mapping[SpanKey | None, list[_Entry]]
+_Branch = tuple[str, _Entry, str]  # a line, the span it shows, the prefix of the lines below it
 
 
 class ConsoleTreeExporter(SpanExporter):
@@ -118,8 +118,9 @@ class ConsoleTreeExporter(SpanExporter):
                     return SpanExportResult.FAILURE
                 entries = [entry for entry in map(_read, spans) if entry is not None]
                 complete = self._add(entries)
-                quiet = self._late.keys() - {entry.tree for entry in entries}
-                lines = [*self._take(sorted(quiet, key=str), _LATE), *self._take(complete)]
+                added_to = {entry.tree for entry in entries}
+                quiet = [key for key in self._late if key not in added_to]
+                lines = [*self._take(quiet, _LATE), *self._take(complete)]
                 while self._waiting > MAX_WAITING:
                     lines += self._take([next(iter(self._trees))], _TOO_MANY)
                 self._write(lines)
@@ -174,8 +175,11 @@ class ConsoleTreeExporter(SpanExporter):
                     self._adopt(tree, trace_id)
             self._waiting -= len(tree)
             if not note:
-                self._remember(key)
-            yield from _lines_of(key, tree, note, _width_of(self._target()))
+                self._printed.pop(key, None)
+                self._printed[key] = None
+                if len(self._printed) > _MAX_REMEMBERED:
+                    del self._printed[next(iter(self._printed))]
+            yield from _lines_of(key, tree, note)
 
     def _adopt(self, tree: _Entries, trace_id: int) -> None:
         # Where no TimingSpanProcessor hands the exec_id down, what ran inside an execution comes
@@ -191,19 +195,18 @@ class ConsoleTreeExporter(SpanExporter):
             self._trees.pop(trace_id, None)
             self._late.pop(trace_id, None)
 
-    def _remember(self, key: TreeKey) -> None:
-        self._printed.pop(key, None)
-        self._printed[key] = None
-        if len(self._printed) > _MAX_REMEMBERED:
-            del self._printed[next(iter(self._printed))]
-
-    def _target(self) -> TextIO | None:
-        return self._stream if self._stream is not None else sys.stdout
-
     def _write(self, lines: Iterable[str]) -> None:
         shown = "".join(f"{line}\n" for line in lines)
-        if shown:
-            _write(self._target(), shown)
+        stream = self._stream if self._stream is not None else sys.stdout
+        if not shown:
+            return
+        if stream is None:
+            raise OSError("there is no standard output")
+        try:
+            stream.write(shown)
+        except UnicodeEncodeError:
+            stream.write(_encodable(shown, getattr(stream, "encoding", None) or "ascii"))
+        stream.flush()
 
 
 _exporters: Final[weakref.WeakSet[ConsoleTreeExporter]] = weakref.WeakSet()
@@ -251,7 +254,7 @@ def _entry_of(span: ReadableSpan) -> _Entry:
         key=(context.trace_id, context.span_id),
         parent=parent,
         name=_short(span.name, _LONGEST_NAME),
-        iteration=_short(attributes.get(ITERATION, ""), _LONGEST_VALUE) if is_node else "",
+        iteration=_short(attributes.get(ITERATION, ""), _LONGEST) if is_node else "",
         node_id=_short((record and record.node_id) or "", _LONGEST_NAME),
         start_ns=start_ns,
         duration_ns=max(0, (span.end_time or start_ns) - start_ns),
@@ -263,31 +266,23 @@ def _entry_of(span: ReadableSpan) -> _Entry:
 
 
 def _problem_of(span: ReadableSpan) -> str:
+    """Return how a span's work went wrong; empty if it did not."""
     status = status_of(span)
-    if status == "error":
-        return f"✗ {_short(_reason_of(span), _LONGEST_PROBLEM)}"
-    return "" if status == "ok" else status
-
-
-def _reason_of(span: ReadableSpan) -> str:
-    """Return what a failed span says of its failure."""
-    if span.status.description:
-        return span.status.description
-    for event in reversed(span.events):
+    if status != "error":
+        return "" if status == "ok" else status
+    reason = span.status.description or ""
+    for event in () if reason else span.events:
         if event.name == "exception":
             details = event.attributes or {}
             kind = text(details.get("exception.type", "")).rpartition(".")[2]
-            message = text(details.get("exception.message", ""))
-            return ": ".join(filter(None, (kind, message))) or "error"
-    return "error"
+            reason = ": ".join(filter(None, (kind, text(details.get("exception.message", "")))))
+    return f"✗ {_short(reason or 'error', _LONGEST_PROBLEM)}"
 
 
 def _metadata_of(attributes: Mapping[str, Any], hidden: frozenset[str]) -> str:
-    shown = ((key, value) for key, value in attributes.items() if key not in hidden)
-    return " ".join(
-        f"{_short(key, _LONGEST_VALUE)}={_short(value, _LONGEST_VALUE)}"
-        for key, value in islice(shown, _MAX_ITEMS)
-    )
+    shown = [item for item in attributes.items() if item[0] not in hidden]
+    pairs = ((_short(key, _LONGEST), _short(value, _LONGEST)) for key, value in shown[:_MAX_ITEMS])
+    return " ".join(map("=".join, pairs))
 
 
 def _short(value: object, width: int) -> str:
@@ -316,14 +311,6 @@ def _reachable(below: _Children, tops: Iterable[SpanKey | None]) -> set[SpanKey 
     return reached
 
 
-def _root_of(tree: _Entries) -> _Entry | None:
-    """Return the one root of a tree; None if there is no such."""
-    roots = [entry for entry in tree.values() if entry.is_root]
-    if len(roots) > 1:
-        roots = [root for root in roots if root.parent not in tree]
-    return roots[0] if len(roots) == 1 else None
-
-
 def _children(tree: _Entries, root: _Entry | None) -> _Children:
     """Return what is below each span, in the order of starting.
 
@@ -344,33 +331,29 @@ def _children(tree: _Entries, root: _Entry | None) -> _Children:
     return {key: children for key, children in below.items() if children}
 
 
-def _lines_of(key: TreeKey, tree: _Entries, note: str, width: int) -> Iterator[str]:
+def _lines_of(key: TreeKey, tree: _Entries, note: str) -> Iterator[str]:
     title = f"{key:032x}" if isinstance(key, int) else _short(key, _LONGEST_NAME)
-    root = _root_of(tree)
+    roots = [entry for entry in tree.values() if entry.is_root and entry.parent not in tree]
+    root = roots[0] if len(roots) == 1 else None
     below = _children(tree, root)
     if root is None:
         yield "  ".join(filter(None, (title, note)))
     else:
         name = root.name if root.name != title else ""
         parts = (title, name, human(root.duration_ns), root.problem or "ok")
-        yield _with_metadata("  ".join(filter(None, parts)), root.metadata, width)
-    pending = _branches(below, root, "", width)
+        yield _with_metadata("  ".join(filter(None, parts)), root.metadata)
+    pending = _branches(below, root, "")
     while pending:
         line, entry, prefix = pending.pop()
         yield line
         if entry.key in below and len(prefix) < _MAX_INDENT:
-            pending += _branches(below, entry, prefix, width)
+            pending += _branches(below, entry, prefix)
         elif entry.key in below:
             yield f"{prefix}└─ … {len(_reachable(below, [entry.key])) - 1:,} more further down"
 
 
-def _branches(
-    below: _Children, parent: _Entry | None, prefix: str, width: int
-) -> list[tuple[str, _Entry, str]]:
-    """Return the lines right below a span, last one first, with many alike leaves on one.
-
-    Each with its (first) span, and with the prefix of the lines below it.
-    """
+def _branches(below: _Children, parent: _Entry | None, prefix: str) -> list[_Branch]:
+    """Return the lines right below a span, last one first, with many alike leaves on one."""
     children = below.get(parent.key if parent is not None else None, [])
     leaves: dict[tuple[str, str, str], list[_Entry]] = defaultdict(list)
     for child in children:
@@ -384,17 +367,14 @@ def _branches(
         elif child is alike[0]:
             groups.append(alike)
     node_id = parent.node_id if parent is not None else ""
-    branches = [
-        (_line_of(group, node_id, f"{prefix}├─ ", width), group[0], f"{prefix}│  ")
-        for group in groups[:-1]
-    ]
-    for group in groups[-1:]:
-        line = _line_of(group, node_id, f"{prefix}└─ ", width)
-        branches.append((line, group[0], f"{prefix}   "))
-    return branches[::-1]
+    branches: list[_Branch] = []
+    for group in reversed(groups):
+        start, inner = ("├─ ", "│  ") if branches else ("└─ ", "   ")
+        branches.append((_line_of(group, node_id, prefix + start), group[0], prefix + inner))
+    return branches
 
 
-def _line_of(alike: list[_Entry], around: str, start: str, width: int) -> str:
+def _line_of(alike: list[_Entry], around: str, start: str) -> str:
     """Return the line of a leaf, or of more alike ones, below a span of the node `around`."""
     entry, count = alike[0], len(alike)
     outside = entry.node_id not in ("", SYSTEM_NODE, around, entry.name)
@@ -405,33 +385,17 @@ def _line_of(alike: list[_Entry], around: str, start: str, width: int) -> str:
         label += f" [{entry.iteration}]"
     parts = (label, human(sum(each.duration_ns for each in alike)), entry.problem)
     line = start + "  ".join(filter(None, parts))
-    return line if count > 1 else _with_metadata(line, entry.metadata, width)
+    return line if count > 1 else _with_metadata(line, entry.metadata)
 
 
-def _with_metadata(line: str, metadata: str, width: int) -> str:
-    room = width - cells(line) - 2
+def _with_metadata(line: str, metadata: str) -> str:
+    room = _WIDTH - cells(line) - 2
     return f"{line}  {_cut(metadata, room)}" if metadata and room >= _LEAST_METADATA else line
 
 
-def _width_of(stream: TextIO | None) -> int:
+def _encodable(shown: str, encoding: str) -> str:
     try:
-        if stream is not None and stream.isatty():
-            return os.get_terminal_size(stream.fileno()).columns or _WIDTH
-    except (AttributeError, OSError, ValueError):
-        pass  # closed, or no file: writing will tell
-    return _WIDTH
-
-
-def _write(stream: TextIO | None, lines: str) -> None:
-    if stream is None:
-        raise OSError("there is no standard output")
-    try:
-        stream.write(lines)
+        _SYMBOLS.encode(encoding)
     except UnicodeEncodeError:
-        encoding = getattr(stream, "encoding", None) or "ascii"
-        try:
-            _SYMBOLS.encode(encoding)
-        except UnicodeEncodeError:
-            lines = lines.translate(_PLAIN)
-        stream.write(lines.encode(encoding, "backslashreplace").decode(encoding))
-    stream.flush()
+        shown = shown.translate(_PLAIN)
+    return shown.encode(encoding, "backslashreplace").decode(encoding)

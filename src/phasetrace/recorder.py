@@ -174,7 +174,7 @@ class Recorder:
         error: BaseException | str | None = None,
         end_ns: int | None = None,
     ) -> None:
-        """End a span; `error` is what ended the work, if anything did (a text: all that is known)."""
+        """End a span; `error` is what ended the work, if anything did (a text if that is all)."""
         if end_ns is None:
             end_ns = self.now_ns()
         if error is not None:

@@ -50,7 +50,7 @@ def round_shares(
     Largest-remainder method (Hamilton's): each amount is scaled so that all make up the wall
     time, is rounded down, and the nanoseconds still missing go one each to the largest
     fractions, on a tie to the one that comes first (unattributed time last). Amounts that are
-    whole and already add up, to less than 2**53 ns, stay as they are. Where there is nothing to
+    whole and already add up, to less than 2**50 ns, stay as they are. Where there is nothing to
     scale, the whole wall time is unattributed.
 
     Returns the shares, in their order, and the unattributed time. Raises ValueError for a
@@ -62,9 +62,7 @@ def round_shares(
         raise ValueError("shares, unattributed and wall time must be finite and not negative")
     if not total:
         return dict.fromkeys(shares, 0), wall_ns
-    quotas = amounts
-    if total != wall_ns:
-        quotas = [amount / total * wall_ns for amount in amounts]
+    quotas = [amount / total * wall_ns for amount in amounts]
     whole = [int(quota) for quota in quotas]
     by_fraction = sorted(range(len(quotas)), key=lambda i: whole[i] - quotas[i])
     for i in by_fraction[: max(0, wall_ns - sum(whole))]:
@@ -178,7 +176,8 @@ class _State:
         self.leaves = 0
         self.clock = -_NEVER
         self.virtual = 0.0
-        # Whether time passing is wall time; not so outside a known root.
+        # Whether time passing is wall time: until the root ends. What passes before it starts
+        # is taken back then, as a root that never comes up does not confine the wall time.
         self.counting = True
         self.busy_ns = 0
         self.first_ns = _NEVER
@@ -189,7 +188,7 @@ class _State:
         self.root_end: int | None = None
         self.root_key: Hashable = None
         self.root_self_ns = 0
-        # Wall time accounted without knowing the root.
+        # What a fold took for wall time without the root.
         self.unclipped: tuple[int, int] | None = None
 
     def copy(self) -> _State:
@@ -209,14 +208,9 @@ class _State:
         }
         return twin
 
-    def credit(self, key: Hashable, self_ns: int, share_ns: float) -> None:
-        """Add to the sums of a key."""
-        total = self.totals.get(key)
-        if total is None:
-            self.totals[key] = _Total(self_ns, share_ns)
-        else:
-            total.self_ns += self_ns
-            total.share_ns += share_ns
+    def add_self(self, key: Hashable, self_ns: int) -> None:
+        """Add to the self time of a key."""
+        self.totals.setdefault(key, _Total(0, 0.0)).self_ns += self_ns
 
     def advance(self, to_ns: int) -> None:
         """Let time pass without an event."""
@@ -242,13 +236,10 @@ class _State:
             for span in self.active.values():
                 span.share_ns = 0.0
 
-    def sweep(
-        self, starts: list[_Entry], ends: list[_Entry], root_id: int | None, root_known: bool
-    ) -> None:
+    def sweep(self, starts: list[_Entry], ends: list[_Entry], root_id: int | None) -> None:
         """Process the start events of some spans and the end events of some.
 
-        A span in `ends` is active already or also in `starts`. `root_known` says that the root
-        is among the spans reported and not yet begun. Both lists are used up.
+        A span in `ends` is active already or also in `starts`. Both lists are used up.
         """
         # This loop is what a result costs: the state it works on is in local names, and the
         # two kinds of event are written out rather than called.
@@ -268,20 +259,16 @@ class _State:
         active, children, totals = self.active, self.children, self.totals
         leaves, clock, virtual, busy_ns = self.leaves, self.clock, self.virtual, self.busy_ns
         root = self.root
-        counting = root is not None or (self.root_end is None and not root_known)
+        counting = self.counting
 
         for span_id, parent_id, start_ns, _, key in starts:
             # Starts go before ends of the same instant. A span of no length then needs no case
             # of its own, and a parent does not become a leaf between back-to-back children.
             while end_ns < start_ns:
                 if end_ns > clock:
-                    if leaves:
-                        if counting:
-                            virtual += (end_ns - clock) / leaves
-                            busy_ns += end_ns - clock
-                    else:
-                        # Nobody holds an offset to it; small numbers keep their precision.
-                        virtual = 0.0
+                    if leaves and counting:
+                        virtual += (end_ns - clock) / leaves
+                        busy_ns += end_ns - clock
                     clock = end_ns
                 span = active.pop(ending_id)
                 if ending_id not in children:
@@ -320,12 +307,12 @@ class _State:
             if start_ns == _NEVER:
                 break
             if start_ns > clock:
-                if leaves:
-                    if counting:
-                        virtual += (start_ns - clock) / leaves
-                        busy_ns += start_ns - clock
-                else:
+                if not leaves:
+                    # Nobody holds an offset to it, and small numbers keep their precision.
                     virtual = 0.0
+                elif counting:
+                    virtual += (start_ns - clock) / leaves
+                    busy_ns += start_ns - clock
                 clock = start_ns
             if parent_id is not None:
                 others = children.get(parent_id, 0)
@@ -437,7 +424,7 @@ class Timeline:
                 state.root_start = start_ns
                 state.root_self_ns += resumed_ns - start_ns
             else:
-                state.credit(key, resumed_ns - start_ns, 0.0)
+                state.add_self(key, resumed_ns - start_ns)
             start_ns = resumed_ns
         self._log[span_id] = (span_id, parent_id, start_ns, end_ns, key)
 
@@ -484,7 +471,6 @@ class Timeline:
             return
         state = self._state
         opened = self._unfinished(open_spans)
-        root_known = self.root_id in self._log or self.root_id in opened
         log = self._log.values()
         starts = [entry for entry in log if entry[_START] <= horizon_ns]
         ends = [entry for entry in log if entry[_END] <= horizon_ns]
@@ -498,8 +484,7 @@ class Timeline:
                 starts.append(clamped)
                 if clamped is not entry:
                     overdue[span_id] = clamped[_START] - entry[_START]
-        state.sweep(starts, ends, self.root_id, root_known)
-        state.advance(horizon_ns)
+        state.sweep(starts, ends, self.root_id)
         if state.active:
             state.last_ns = max(state.last_ns, horizon_ns)
         self._horizon = horizon_ns
@@ -516,7 +501,7 @@ class Timeline:
         self._log = {i: entry for i, entry in self._log.items() if entry[_START] > horizon_ns}
         self._ends = crossing
         self._give_up(horizon_ns, opened)
-        if state.root_start == _NEVER and not root_known and state.first_ns != _NEVER:
+        if state.root_start == _NEVER and state.first_ns != _NEVER:
             state.unclipped = state.first_ns, state.last_ns
 
     def _give_up(self, horizon_ns: int, opened: dict[int, _Entry]) -> None:
@@ -528,14 +513,13 @@ class Timeline:
             if span_id not in opened and span_id not in self._ends and span is not state.root
         }
         if lost:
-            root_known = self.root_id in self._log or self.root_id in opened
             ends: list[_Entry] = [
                 (span_id, span.parent_id, horizon_ns, horizon_ns, span.key)
                 for span_id, span in lost.items()
             ]
-            state.sweep([], ends, self.root_id, root_known)
+            state.sweep([], ends, self.root_id)
             for span in lost.values():
-                state.credit(span.key, -span.self_ns, 0.0)
+                state.add_self(span.key, -span.self_ns)
 
     def result(self, now_ns: int | None = None, open_spans: Iterable[_Open] = ()) -> TimelineResult:
         """Return self times and shares as they stand; nothing in the timeline changes.
@@ -553,8 +537,7 @@ class Timeline:
             else:
                 starts.append(self._clamp(state, entry))
         ends = [*self._ends.values(), *self._log.values()]
-        root_known = self.root_id in self._log or self.root_id in opened
-        state.sweep(starts, ends, self.root_id, root_known)
+        state.sweep(starts, ends, self.root_id)
         if state.active:
             if now_ns is not None:
                 state.last_ns = max(state.last_ns, now_ns)

@@ -153,7 +153,7 @@ def test_open_spans_last_until_now(spans: list[Span], root_id: int | None, now: 
 @given(
     executions(),
     ROOTS,
-    st.lists(st.tuples(st.integers(0, 60), st.integers(0, 20)), max_size=6),
+    st.lists(st.tuples(st.integers(0, 40), st.integers(0, 10)), max_size=8),
     st.integers(0, 60),
 )
 def test_folding_does_not_change_the_result(
@@ -325,6 +325,18 @@ def test_large_clock_values_keep_nanoseconds() -> None:
     assert timeline_of(spans).result().share_ns == {"a": 2.0, "b": 1.0}
 
 
+def test_pause_restores_precision() -> None:
+    """Fractions of a nanosecond survive a long past, once nothing was active in between."""
+    far = 1 << 62
+    spans = [
+        Span(2, None, 0, far, "past"),
+        Span(3, None, far + 5, far + 8, "a"),
+        Span(4, None, far + 5, far + 8, "b"),
+    ]
+    shares = timeline_of(spans).result().share_ns
+    assert (shares["a"], shares["b"]) == (1.5, 1.5)
+
+
 def test_fold_drops_finished_spans() -> None:
     """What a timeline holds after a fold does not grow with the spans folded."""
     timeline = Timeline(ROOT)
@@ -380,6 +392,14 @@ def test_open_span_takes_its_latest_key() -> None:
     timeline = Timeline()
     timeline.advance(5, [(2, None, 0, "first")])
     assert timeline.result(8, [(2, None, 0, "second")]).share_ns == {"second": 8.0}
+
+
+def test_open_span_takes_its_latest_key_at_a_fold() -> None:
+    """The key given at a later fold holds from then on."""
+    timeline = Timeline()
+    timeline.advance(5, [(2, None, 0, "first")])
+    timeline.advance(6, [(2, None, 0, "second")])
+    assert timeline.result(8).share_ns == {"second": 8.0}
 
 
 def test_span_open_at_a_fold_cannot_end_before_it() -> None:
@@ -458,6 +478,14 @@ def test_late_open_span_is_counted() -> None:
     assert (timeline.late, result.self_ns, result.share_ns) == (1, {"a": 16}, {"a": 10.0})
 
 
+def test_late_open_span_extends_the_extent() -> None:
+    """The extent begins where a late open span says."""
+    timeline = Timeline()
+    timeline.advance(10, [])
+    result = timeline.result(15, [(2, None, 4, "a")])
+    assert (result.first_ns, result.share_ns, result.unattributed_ns) == (4, {"a": 5.0}, 6)
+
+
 def test_span_no_longer_open_is_given_up() -> None:
     """A span that is never finished stops taking its share when it is no longer reported."""
     timeline = Timeline()
@@ -503,6 +531,15 @@ def test_root_is_not_repeated_after_a_fold() -> None:
     assert (result.wall_ns, result.unattributed_ns, result.self_ns) == (10, 10, {"r": 10})
 
 
+def test_root_repeated_beyond_the_horizon_is_no_root() -> None:
+    """Contradictory news of a root that is done does not reopen its execution."""
+    timeline = timeline_of([Span(1, None, 0, 10, "r")])
+    timeline.advance(10, [])
+    timeline.add(1, None, 15, 20, "r")
+    result = timeline.result()
+    assert (result.wall_ns, result.unattributed_ns, result.root_self_ns) == (10, 10, 10)
+
+
 def test_time_folded_before_the_root_started_is_taken_back() -> None:
     """If the root turns up in time, a fold before it does no harm."""
     timeline = Timeline(ROOT)
@@ -522,6 +559,34 @@ def test_time_folded_without_a_late_root_stays() -> None:
     timeline.add(1, None, 2, 9, "r")
     result = timeline.result()
     assert (result.wall_ns, result.share_ns, result.unattributed_ns) == (9, {"a": 4.0}, 5)
+
+
+def test_late_root_has_its_self_time() -> None:
+    """Like any late span's, the part before the horizon counts in full."""
+    timeline = Timeline(ROOT)
+    timeline.add(2, 1, 0, 4, "a")
+    timeline.advance(5, [])
+    timeline.add(1, None, 2, 9, "r")
+    assert (timeline.result().root_self_ns, timeline.result().self_ns["r"]) == (7, 7)
+
+
+def test_late_root_may_lie_within_the_folded_time() -> None:
+    """A late root does not shorten the wall time that was folded."""
+    timeline = Timeline(ROOT)
+    timeline.add(2, 1, 0, 10, "a")
+    timeline.advance(10, [])
+    timeline.add(1, None, 2, 6, "r")
+    result = timeline.result()
+    assert (result.wall_ns, result.share_ns, result.unattributed_ns) == (10, {"a": 10.0}, 0)
+
+
+def test_late_open_root_starts_when_it_says() -> None:
+    """A root first given as open after a fold begins the wall time at its own start."""
+    timeline = Timeline(ROOT)
+    timeline.add(2, 1, 4, 8, "a")
+    timeline.advance(10, [])
+    result = timeline.result(15, [(1, None, 2, "r")])
+    assert (result.wall_ns, result.share_ns, result.unattributed_ns) == (13, {"a": 4.0}, 9)
 
 
 @given(executions(), ROOTS, st.lists(st.tuples(st.integers(0, 60), st.booleans()), max_size=9))
@@ -546,7 +611,7 @@ def test_shares_add_up_whatever_is_reported(
 AMOUNTS = st.floats(0, 1e12, allow_nan=False)
 
 
-@given(st.lists(AMOUNTS, max_size=8), AMOUNTS, st.integers(0, 10**12))
+@given(st.lists(AMOUNTS, max_size=8), AMOUNTS, st.integers(0, 1 << 62))
 def test_rounding_adds_up_for_any_amounts(
     amounts: list[float], unattributed: float, wall: int
 ) -> None:
@@ -576,6 +641,13 @@ def test_rounding_moves_by_less_than_one(weights: list[int], wall: int) -> None:
     amounts = {i: wall * weight / sum(weights) for i, weight in enumerate(weights)}
     shares, _ = round_shares(amounts, 0, wall)
     assert all(abs(shares[i] - amounts[i]) < 1.001 for i in amounts)
+
+
+def test_rounding_adds_up_where_floats_are_coarse() -> None:
+    """A wall time of decades, beyond a float's nanoseconds, is still made up exactly."""
+    wall = (1 << 62) - 1
+    shares, rest = round_shares({"a": wall / 3, "b": wall / 7}, wall - wall / 3 - wall / 7, wall)
+    assert sum(shares.values()) + rest == wall
 
 
 def test_rounding_gives_to_the_largest_remainders() -> None:

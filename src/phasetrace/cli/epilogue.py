@@ -24,7 +24,7 @@ def print_epilogue(tracing: Tracing, with_breakdown: bool) -> None:
     if latest is None:
         return
     if with_breakdown:
-        from phasetrace.cli.output import print_breakdown
+        from phasetrace.cli.table import print_breakdown
 
         print_breakdown(latest)
     header = latest.execution
