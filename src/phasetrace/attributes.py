@@ -76,10 +76,7 @@ def faithful(value: object, max_length: int = MAX_VALUE_LENGTH) -> AttributeValu
             return cast("int", value)
     elif kind is float or kind is bool:
         return cast("float", value)
-    try:
-        result = _Conversion(max_length).of(value, MAX_DEPTH)
-    except Exception:  # it lied about what it is
-        result = _cut(value, max_length)
+    result = _Conversion(max_length).of(value, MAX_DEPTH)
     return cast("AttributeValue", result if NESTED_VALUES else _flat(result, max_length))
 
 
@@ -94,19 +91,26 @@ class _Conversion:
         self._max_length = max_length
         self._length_left = max(max_length, MAX_VALUE_LENGTH)
         self._items_left = MAX_ITEMS
+        self._mark = CUT[:max_length]
 
     def of(self, value: Any, depth: int) -> Any:
+        try:
+            return self._of(value, depth)
+        except Exception:  # it is not what its type promised
+            return self._text(value)
+
+    def _of(self, value: Any, depth: int) -> Any:
         kind = type(value)
         if value is None or kind is bool:
             return value
         if issubclass(kind, str):
             return self._text(value)
         if issubclass(kind, float):
-            return float(value)
+            return float.__float__(value)
         if issubclass(kind, (bytes, bytearray, memoryview)):
             return self._bytes(value)
         if issubclass(kind, numbers.Integral):
-            return self._integer(int(value))
+            return self._integer(int.__int__(value) if issubclass(kind, int) else int(value))
         if issubclass(kind, numbers.Real) and not issubclass(kind, numbers.Rational):
             return float(value)
         if issubclass(kind, Mapping):
@@ -122,7 +126,7 @@ class _Conversion:
 
     def _text(self, value: object) -> str:
         limit = min(self._max_length, self._length_left)
-        result = _cut(value, limit) if limit else CUT[: self._max_length]
+        result = _cut(value, limit) if limit else self._mark
         self._length_left = max(0, self._length_left - len(result))
         return result
 
@@ -143,7 +147,7 @@ class _Conversion:
 
     def _mapping(self, value: Mapping[Any, Any], depth: int) -> dict[str, Any] | str:
         if depth == 0:
-            return CUT
+            return self._mark
         result: dict[str, Any] = {}
         taken, cut = self._take(value.items())
         for name, item in taken:
@@ -152,16 +156,16 @@ class _Conversion:
                 name_text = f"{name_text} ({type(name).__name__} {len(result)})"
             result[name_text] = self.of(item, depth - 1)
         if cut:
-            result[CUT] = CUT
+            result[CUT] = self._mark
         return result
 
     def _sequence(self, value: Iterable[Any], depth: int) -> list[Any] | str:
         if depth == 0:
-            return CUT
+            return self._mark
         taken, cut = self._take(value)
         result = [self.of(item, depth - 1) for item in taken]
         if cut:
-            result.append(CUT)
+            result.append(self._mark)
         return result
 
     def _take(self, items: Iterable[Any]) -> tuple[list[Any], bool]:

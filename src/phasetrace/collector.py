@@ -8,7 +8,6 @@ and share. Nothing in here knows OpenTelemetry.
 
 from __future__ import annotations
 
-import copy
 import itertools
 import threading
 from collections.abc import Callable
@@ -18,45 +17,13 @@ from typing import Any, Final, NamedTuple
 from phasetrace import clock
 from phasetrace.breakdowns import ExecutionBreakdown, ExecutionHeader, make_breakdown
 from phasetrace.errors import UnknownExecution
-from phasetrace.identity import trace_id_of
-from phasetrace.spans import EXECUTION, PHASE, PhaseKey, SpanRecord, Status, key_of
-from phasetrace.stats import PhaseStats
-from phasetrace.timeline import Timeline
+from phasetrace.spans import EXECUTION, PHASE, SpanRecord
+from phasetrace.tally import ExecutionTally, ExecutionTotals, Metadata, OpenSpan, SeedMapping
 
 MAX_EXECUTIONS: Final = 1_000
 MAX_KEYS: Final = 2_000
-OTHER: Final = "(other)"
-"""Where the phases go that an execution has past its limit of keys."""
-
-_FOLD_FROM: Final = 8_192
 _FOLD_LAG_NS: Final = 1_000_000_000
 _NS_PER_MS: Final = 1_000_000
-
-TimelineKey = PhaseKey | str
-Metadata = dict[str, Any]
-SeedMapping = dict[str, dict[str, Any]]
-
-
-class OpenSpan(NamedTuple):
-    """A span that has started and not ended; `start_ns` in Unix nanoseconds."""
-
-    span_id: int
-    parent_id: int | None
-    start_ns: int
-    key: TimelineKey
-
-
-class ExecutionTotals(NamedTuple):
-    """A snapshot of an execution's numbers; independent of the collector."""
-
-    exec_id: str
-    part: int
-    """Tells several stays of one execution in a collector apart (after `pop`, say)."""
-    stats: dict[PhaseKey, PhaseStats]
-    spans: int
-    unattributed_ns: int
-    first_ns: int
-    last_ns: int
 
 
 class RemovedExecution(NamedTuple):
@@ -85,8 +52,8 @@ class TimingCollector:
         self._now_ns = now_ns
         self._lock = threading.Lock()  # guards everything below, and the executions but timelines
         self._settling = threading.Lock()  # guards the timelines; taken before _lock, never after
-        self._executions: dict[str, _Execution] = {}  # least recently touched first
-        self._leaving: dict[str, _Execution] = {}
+        self._executions: dict[str, ExecutionTally] = {}  # least recently touched first
+        self._leaving: dict[str, ExecutionTally] = {}
         self._parts = itertools.count()
         self.evicted_executions = 0
         self.merged_spans = 0
@@ -151,7 +118,7 @@ class TimingCollector:
 
     def add(self, exec_id: str, span: SpanRecord, metadata: Metadata | None = None) -> None:
         """Count a finished span; `metadata` replaces the phase's earlier metadata if not empty."""
-        evicted: _Execution | None = None
+        evicted: ExecutionTally | None = None
         with self._lock:
             execution = self._execution(exec_id)
             self.merged_spans += execution.add(span, metadata, self._max_keys)
@@ -268,39 +235,25 @@ class TimingCollector:
         self._executions = {}
         self._leaving = {}
 
-    def _execution(self, exec_id: str) -> _Execution:
+    def _execution(self, exec_id: str) -> ExecutionTally:
         if exec_id in self._leaving:
             return self._leaving[exec_id]
         execution = self._executions.pop(exec_id, None)
         if execution is None:
-            execution = _Execution(exec_id, next(self._parts))
+            execution = ExecutionTally(exec_id, next(self._parts))
         self._executions[exec_id] = execution  # now the most recently touched
         return execution
 
-    def _totals(self, execution: _Execution) -> ExecutionTotals:
+    def _totals(self, execution: ExecutionTally) -> ExecutionTotals:
         with self._settling:
             open_spans = self._sweep(execution)
             with self._lock:
                 stats = {key: stat.copy() for key, stat in execution.stats.items()}
                 spans = execution.spans
             result = execution.timeline.result(self._now_ns(), open_spans)
-        for key, self_ns in result.self_ns.items():
-            if isinstance(key, PhaseKey):
-                stats.setdefault(key, PhaseStats()).self_ns = self_ns
-        for key, share_ns in result.share_ns.items():
-            if isinstance(key, PhaseKey):
-                stats.setdefault(key, PhaseStats()).share_ns = share_ns
-        return ExecutionTotals(
-            execution.exec_id,
-            execution.part,
-            stats,
-            spans,
-            result.unattributed_ns + round(result.share_ns.get(EXECUTION, 0)),
-            result.first_ns,
-            result.last_ns,
-        )
+        return execution.totals(stats, spans, result)
 
-    def _sweep(self, execution: _Execution) -> list[OpenSpan]:
+    def _sweep(self, execution: ExecutionTally) -> list[OpenSpan]:
         """Bring what was added into the timeline; the caller holds ``_settling``."""
         with self._lock:
             pending, execution.pending = execution.pending, []
@@ -310,126 +263,20 @@ class TimingCollector:
         execution.unfolded += len(pending)
         return open_spans
 
-    def _leave(self, exec_id: str) -> _Execution | None:
+    def _leave(self, exec_id: str) -> ExecutionTally | None:
         """Take an execution out of the collector, yet let spans find it until `_remove` is done."""
         execution = self._executions.pop(exec_id, None)
         if execution is not None:
             self._leaving[exec_id] = execution
         return execution
 
-    def _remove(self, execution: _Execution) -> None:
+    def _remove(self, execution: ExecutionTally) -> None:
         if self.on_leaving is not None:
             self.on_leaving(execution.exec_id)
         with self._lock:
             self._leaving.pop(execution.exec_id, None)
         if self.on_removed is not None:
             self.on_removed(RemovedExecution(execution.exec_id, partial(self._totals, execution)))
-
-
-class _Execution:
-    """The numbers of one execution.
-
-    The collector's ``_lock`` guards everything but the timeline and its folds, which ``_settling``
-    guards.
-    """
-
-    def __init__(self, exec_id: str, part: int) -> None:
-        self.exec_id = exec_id
-        self.part = part
-        self.saved_spans = 0
-        self.name: str | None = None
-        self.finished = False
-        self.root_status: Status = "ok"
-        self.root: int | None = None
-        self.trace_id = trace_id_of(exec_id)
-        self.spans = 0
-        self.open: dict[int, OpenSpan] = {}
-        self.stats: dict[PhaseKey, PhaseStats] = {}
-        self.metadata: dict[PhaseKey, Metadata] = {}
-        self.pending: list[tuple[int, int | None, int, int, TimelineKey]] = []
-        self.timeline: Timeline = Timeline()
-        self._first_ns: int | None = None
-        self._last_ns = 0
-        self.unfolded = 0
-        self._fold_at = _FOLD_FROM
-        self._laid: dict[str, tuple[int, int]] = {}
-        self._anonymous = 0
-
-    @property
-    def status(self) -> str:
-        return self.root_status if self.finished else "running"
-
-    def root_opened(self, span: OpenSpan, name: str | None, trace_id: int | None) -> None:
-        if self.root is None:  # a second one is an execution that goes on below its root
-            self.root = span.span_id
-            self.name = name
-            self.trace_id = trace_id or self.trace_id
-            # An int is set at once: a sweep that is under way sees the old value or the new.
-            self.timeline.root_id = span.span_id
-
-    def extent(self) -> tuple[int, int]:
-        return self._first_ns or 0, self._last_ns
-
-    def place(self, node_id: str, duration_ns: int, now_ns: int) -> int:
-        laid = self._laid.get(node_id)
-        if laid is None or now_ns - duration_ns >= laid[1]:
-            start_ns, last_ns = now_ns - duration_ns, now_ns
-        else:  # it would overlap what was laid: put it right before
-            start_ns, last_ns = laid[0] - duration_ns, laid[1]
-        self._laid[node_id] = (start_ns, last_ns)
-        return start_ns + duration_ns
-
-    def add(self, span: SpanRecord, metadata: Metadata | None, max_keys: int) -> int:
-        """Count a span; return 1 if it had to be counted under ``(other)``, else 0."""
-        self.spans += 1
-        merged = 0
-        span_id = span.span_id
-        if span_id:
-            self.open.pop(span_id, None)
-        else:  # a measurement without a span: any id that no span can have
-            self._anonymous -= 1
-            span_id = self._anonymous
-        key = key_of(span)
-        if key is not None:
-            stat = self.stats.get(key)
-            if stat is None:
-                if len(self.stats) >= max_keys:
-                    key, merged = PhaseKey(OTHER, OTHER), 1
-                stat = self.stats.setdefault(key, PhaseStats())
-            stat.add(span.start_ns, span.end_ns - span.start_ns, span.status)
-            if span.node_type is not None:
-                stat.node_type = span.node_type
-            if metadata:
-                self.metadata[key] = metadata
-        elif span_id == self.root:
-            self.finished = True
-            self.root_status = span.status
-        if self._first_ns is None or span.start_ns < self._first_ns:
-            self._first_ns = span.start_ns
-        self._last_ns = max(self._last_ns, span.end_ns)
-        self.pending.append((span_id, span.parent_id, span.start_ns, span.end_ns, key or EXECUTION))
-        return merged
-
-    def fold(self, horizon_ns: int, open_spans: list[OpenSpan]) -> None:
-        if self.unfolded < self._fold_at and not self.finished:
-            return
-        self.timeline.advance(horizon_ns, open_spans)
-        # What is younger than the horizon stays unfolded; doubling keeps the cost of folding
-        # proportional to the number of spans even if that is all of it.
-        self._fold_at = _FOLD_FROM if self.finished else max(_FOLD_FROM, 2 * self.unfolded)
-        self.unfolded = 0
-
-    def mapping(self) -> SeedMapping:
-        mapping: SeedMapping = {}
-        for key, stat in self.stats.items():
-            phases = mapping.setdefault(key.node_id, {})
-            if key.phase is None:
-                continue
-            phases[key.phase] = stat.total_ns / _NS_PER_MS
-            metadata = self.metadata.get(key)
-            if metadata:
-                phases[f"{key.phase}_metadata"] = copy.deepcopy(metadata)
-        return mapping
 
 
 def _nanoseconds(dur_ms: float) -> int:

@@ -22,7 +22,7 @@ from phasetrace import clock, faults, scopes
 from phasetrace._version import __version__
 from phasetrace.attributes import MAX_VALUE_LENGTH
 from phasetrace.breakdowns import ExecutionBreakdown
-from phasetrace.collector import ExecutionTotals, Metadata, RemovedExecution, TimingCollector
+from phasetrace.collector import RemovedExecution, TimingCollector
 from phasetrace.executions import Executions
 from phasetrace.exporting import CountingExporter, batch_processor, make_exporters
 from phasetrace.planned_ids import PlannedIds
@@ -39,6 +39,7 @@ from phasetrace.store.processor import StoreSpanProcessor
 from phasetrace.store.retention import Retention
 from phasetrace.store.writer import StoreWriter
 from phasetrace.switch import ProcessorSwitch
+from phasetrace.tally import ExecutionTotals, Metadata
 from phasetrace.timing_log import TimingLog
 
 timing_collector: Final = TimingCollector()

@@ -14,7 +14,7 @@ from __future__ import annotations
 import copy
 import inspect
 import threading
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -27,7 +27,6 @@ from opentelemetry.trace import Span
 
 from phasetrace import clock, faults
 from phasetrace.attributes import faithful, text
-from phasetrace.collector import SeedMapping
 from phasetrace.configuration import timing_collector
 from phasetrace.context import CANCELLED, DEPENDS_ON, NODE_TYPE
 from phasetrace.critical_path import Run, bottlenecks, critical_runs, parallelizable_groups
@@ -35,10 +34,11 @@ from phasetrace.errors import UnknownExecution
 from phasetrace.recorder import Recorder, Started
 from phasetrace.scopes import source
 from phasetrace.spans import EXECUTION, NODE, SYSTEM_NODE
+from phasetrace.tally import SeedMapping
 
 KEEP_FINISHED: Final = 100
 MAX_RUNNING: Final = 10_000
-"""Executions followed at a time; past it the oldest is closed, as an engine that died leaves some."""
+"""Executions followed at a time; past it the oldest is closed (nobody may ever complete it)."""
 
 _MAX_RUNS: Final = 10_000
 """The latest runs of an execution's nodes that its critical path is looked for in."""
@@ -233,11 +233,11 @@ class MetricsObserver:
 
     def _finish(self, execution: _Execution, seen: _Seen) -> None:
         del self._running[execution.exec_id]
-        execution.finish(seen)
         self._finished.pop(execution.exec_id, None)
         self._finished[execution.exec_id] = execution
         while len(self._finished) > self._keep_finished:
             del self._finished[next(iter(self._finished))]
+        execution.finish(seen)
 
     def _limit_running(self, seen: _Seen) -> None:
         if len(self._running) > MAX_RUNNING:
@@ -487,13 +487,14 @@ class _Node:
     def run_of(self, iteration: Any) -> _Run | None:
         """Return the open run that an ending is for; only one may leave the iteration out."""
         same = (run for run in self.open if run.iteration == iteration)
-        alike = (run for run in self.open if iteration is None or run.iteration is None)
+        alike = (run for run in self.open if None in (iteration, run.iteration))
         return next(same, None) or next(alike, None)
 
     def take_early(self, iteration: Any, from_ns: int = 0) -> _Ending | None:
         """Return the ending that came before the start of its run, if there is one."""
         for place, ending in enumerate(self.early):
-            if ending.at_ns >= from_ns and ending.iteration in (iteration, None):
+            alike = ending.iteration == iteration or None in (ending.iteration, iteration)
+            if alike and ending.at_ns >= from_ns:
                 return self.early.pop(place)
         return None
 
@@ -502,17 +503,15 @@ class _Node:
         return ending.stamped and (ending.iteration, ending.at_ns) == self._last_end
 
     def take_unexplained(self) -> list[_Ending]:
-        """Return the endings of runs that never started, but not those that say a known one again."""
+        """Return the endings of runs that never started, without those that repeat a known one."""
         endings, self.early = self.early, []
-        known = self._last_end is not None
+        if self._last_end is None:
+            return endings
+        iteration = self._last_end[0]
         return [
             ending
             for ending in endings
-            if not (
-                known
-                and self._last_end[0] == ending.iteration
-                and (ending.error is None or self._failed)
-            )
+            if ending.iteration != iteration or (ending.error is not None and not self._failed)
         ]
 
     def ended(self, start_ns: int | None, end_ns: int, ending: _Ending) -> None:
@@ -681,9 +680,9 @@ class _Execution:
         metrics.critical_path = list(dict.fromkeys(run.node_id for run in path))
         metrics.parallelizable_groups = parallelizable_groups(self._nodes, known)
         if path:
-            on_path: Counter[str] = Counter()
+            on_path: dict[str, float] = {}
             for run in path:
-                on_path[run.node_id] += run.end - run.start
+                on_path[run.node_id] = on_path.get(run.node_id, 0) + run.end - run.start
             end_ns = self._end_ns if self._end_ns is not None else path[-1].end
             metrics.bottlenecks = bottlenecks(on_path, on_path, end_ns - self._start_ns)
 

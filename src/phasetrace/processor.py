@@ -10,7 +10,7 @@ from opentelemetry.trace import StatusCode
 
 from phasetrace import faults
 from phasetrace.attributes import text
-from phasetrace.collector import OpenSpan, TimingCollector
+from phasetrace.collector import TimingCollector
 from phasetrace.context import (
     CANCELLED,
     EXEC_ID,
@@ -33,6 +33,7 @@ from phasetrace.spans import (
     Status,
     key_of,
 )
+from phasetrace.tally import OpenSpan
 
 
 class TimingSpanProcessor(SpanProcessor):

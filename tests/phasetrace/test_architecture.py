@@ -54,6 +54,7 @@ LAYERS = {
         "store.schema",
         "store.writer",
         "switch",
+        "tally",
         "timing_log",
     },
     "wiring": {"configuration"},

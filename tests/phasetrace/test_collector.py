@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phasetrace.breakdowns import ExecutionHeader, breakdown_of
-from phasetrace.collector import OTHER, OpenSpan, TimingCollector
+from phasetrace.collector import TimingCollector
 from phasetrace.errors import UnknownExecution
 from phasetrace.spans import EXECUTION, PHASE, PhaseKey, SpanRecord
+from phasetrace.tally import OTHER, OpenSpan
 from tests.conftest import FakeClock
 
 

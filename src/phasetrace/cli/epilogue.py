@@ -5,9 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from phasetrace.rendering import human, safe
-
 from phasetrace.errors import PhasetraceError
+from phasetrace.rendering import human, safe
 
 if TYPE_CHECKING:
     from phasetrace.breakdowns import ExecutionBreakdown

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from opentelemetry.sdk.trace import ReadableSpan
 
 from phasetrace.attributes import text
-from phasetrace.collector import ExecutionTotals
 from phasetrace.context import EXEC_ID, ITERATION, PARENT_EXEC_ID
 from phasetrace.processor import is_implicit, record_of
 from phasetrace.spans import EXECUTION, NODE, PHASE, SpanRecord
+from phasetrace.tally import ExecutionTotals
 from phasetrace.wire import EncodedSpan
 
 _MAX_INTEGER = 2**63 - 1

@@ -20,13 +20,13 @@ from typing import Final
 from opentelemetry.sdk.trace import ReadableSpan
 
 from phasetrace import clock, faults
-from phasetrace.collector import ExecutionTotals
 from phasetrace.context import TYPE
 from phasetrace.errors import StoreError
 from phasetrace.spans import EXECUTION
 from phasetrace.store import retention, rows
 from phasetrace.store.file import DamagedStore, is_damage, open_for_writing, set_aside
 from phasetrace.store.process import birth_of
+from phasetrace.tally import ExecutionTotals
 from phasetrace.wire import encode
 
 FLUSH_INTERVAL_S: Final = 0.2
