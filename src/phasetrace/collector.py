@@ -23,6 +23,8 @@ from phasetrace.tally import ExecutionTally, ExecutionTotals, Metadata, OpenSpan
 MAX_EXECUTIONS: Final = 1_000
 MAX_KEYS: Final = 2_000
 _FOLD_LAG_NS: Final = 1_000_000_000
+_MAX_PENDING: Final = 8_192
+"""Past so many intervals that nobody has settled, adding one does it: memory stays bounded."""
 _NS_PER_MS: Final = 1_000_000
 
 
@@ -122,11 +124,14 @@ class TimingCollector:
         with self._lock:
             execution = self._execution(exec_id)
             self.merged_spans += execution.add(span, metadata, self._max_keys)
+            crowded = len(execution.pending) >= _MAX_PENDING
             if len(self._executions) > self._max_executions:
                 evicted = self._leave(next(iter(self._executions)))
                 self.evicted_executions += 1
         if evicted is not None:
             self._remove(evicted)
+        if crowded:
+            self._settle(execution)
 
     def get(self, exec_id: str) -> SeedMapping:
         """Return ``{node_id: {phase: dur_ms, phase + "_metadata": {...}}}``; a deep copy.
@@ -205,10 +210,7 @@ class TimingCollector:
         with self._lock:
             waiting = [execution for execution in self._executions.values() if execution.pending]
         for execution in waiting:
-            with self._settling:
-                open_spans = self._sweep(execution)
-                lag_ns = 0 if execution.finished else _FOLD_LAG_NS
-                execution.fold(self._now_ns() - lag_ns, open_spans)
+            self._settle(execution)
 
     def unsaved(self, running: bool = False) -> list[ExecutionTotals]:
         """Return the totals of finished executions that have new spans since the last call.
@@ -243,6 +245,12 @@ class TimingCollector:
             execution = ExecutionTally(exec_id, next(self._parts))
         self._executions[exec_id] = execution  # now the most recently touched
         return execution
+
+    def _settle(self, execution: ExecutionTally) -> None:
+        with self._settling:
+            open_spans = self._sweep(execution)
+            lag_ns = 0 if execution.finished else _FOLD_LAG_NS
+            execution.fold(self._now_ns() - lag_ns, open_spans)
 
     def _totals(self, execution: ExecutionTally) -> ExecutionTotals:
         with self._settling:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import tracemalloc
 from collections.abc import Iterable
 
 import pytest
@@ -174,6 +175,26 @@ def test_settling_changes_no_number(fake_clock: FakeClock) -> None:
         if index % 3_000 == 0:
             folded.settle()
     assert folded.breakdown("e") == plain.breakdown("e")
+
+
+def test_memory_is_bounded_though_nobody_settles(fake_clock: FakeClock) -> None:
+    """A hundred thousand phases of one execution leave neither intervals nor spans behind."""
+    collector = TimingCollector(now_ns=fake_clock)
+    collector.add("e", a_phase(1, start_ns=fake_clock.now_ns, end_ns=fake_clock.now_ns))
+    fake_clock.advance(2_000)
+    kept = []
+    tracemalloc.start()
+    try:
+        for index in range(2, 100_000):
+            start_ns = fake_clock.now_ns
+            fake_clock.advance(1)
+            collector.add("e", a_phase(index, "p", start_ns, fake_clock.now_ns))
+            if index in (33_000, 99_000):
+                kept.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    assert kept[1] < 1.1 * kept[0]
+    assert collector.breakdown("e").nodes[0].phases[0].self_ns == 99_998 * 1_000_000
 
 
 def test_threads_are_counted_exactly() -> None:
