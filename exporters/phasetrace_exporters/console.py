@@ -42,14 +42,14 @@ _MAX_REMEMBERED: Final = 1_000
 _MAX_UNFOLDED: Final = 3
 _MAX_INDENT: Final = 120
 _MAX_ITEMS: Final = 16
-_LONGEST_NAME: Final = 80
-_LONGEST: Final = 40
-_LONGEST_PROBLEM: Final = 200
-_LEAST_METADATA: Final = 8
-_WIDTH: Final = 100  # columns, up to which a line shows metadata
+_NAME_WIDTH: Final = 80  # these in columns
+_VALUE_WIDTH: Final = 40
+_PROBLEM_WIDTH: Final = 200
+_LINE_WIDTH: Final = 100
+_LEAST_METADATA_WIDTH: Final = 8
 
 _LATE: Final = "spans that ended after their root"
-_NO_ROOT: Final = "incomplete: the root span has not ended"
+_NO_ROOT: Final = "incomplete: the root span did not arrive"
 _TOO_MANY: Final = f"incomplete: more than {MAX_WAITING:,} spans were waiting for their root"
 
 _TIMES: Final = "\N{MULTIPLICATION SIGN}"
@@ -165,11 +165,11 @@ class ConsoleTreeExporter(SpanExporter):
 
     def _take(self, keys: Iterable[TreeKey], note: str = "") -> Iterator[str]:
         """Remove trees and give their lines; `note` says why one without a root is printed."""
-        for key in keys:
+        for key in sorted(keys, key=lambda key: isinstance(key, int)):  # executions adopt, first
+            self._late.pop(key, None)
             tree = self._trees.pop(key, None)
             if tree is None:
-                continue  # adopted by another one
-            self._late.pop(key, None)
+                continue  # adopted as a whole
             if isinstance(key, str):
                 for trace_id in {trace_id for trace_id, _ in tree}:
                     self._adopt(tree, trace_id)
@@ -193,7 +193,6 @@ class ConsoleTreeExporter(SpanExporter):
                 tree[key] = strangers.pop(key)
         if not strangers:
             self._trees.pop(trace_id, None)
-            self._late.pop(trace_id, None)
 
     def _write(self, lines: Iterable[str]) -> None:
         shown = "".join(f"{line}\n" for line in lines)
@@ -253,9 +252,9 @@ def _entry_of(span: ReadableSpan) -> _Entry:
         tree=tree,
         key=(context.trace_id, context.span_id),
         parent=parent,
-        name=_short(span.name, _LONGEST_NAME),
-        iteration=_short(attributes.get(ITERATION, ""), _LONGEST) if is_node else "",
-        node_id=_short((record and record.node_id) or "", _LONGEST_NAME),
+        name=_short(span.name, _NAME_WIDTH),
+        iteration=_short(attributes.get(ITERATION, ""), _VALUE_WIDTH) if is_node else "",
+        node_id=_short((record and record.node_id) or "", _NAME_WIDTH),
         start_ns=start_ns,
         duration_ns=max(0, (span.end_time or start_ns) - start_ns),
         problem=_problem_of(span),
@@ -276,13 +275,13 @@ def _problem_of(span: ReadableSpan) -> str:
             details = event.attributes or {}
             kind = text(details.get("exception.type", "")).rpartition(".")[2]
             reason = ": ".join(filter(None, (kind, text(details.get("exception.message", "")))))
-    return f"✗ {_short(reason or 'error', _LONGEST_PROBLEM)}"
+    return f"✗ {_short(reason or 'error', _PROBLEM_WIDTH)}"
 
 
 def _metadata_of(attributes: Mapping[str, Any], hidden: frozenset[str]) -> str:
-    shown = [item for item in attributes.items() if item[0] not in hidden]
-    pairs = ((_short(key, _LONGEST), _short(value, _LONGEST)) for key, value in shown[:_MAX_ITEMS])
-    return " ".join(map("=".join, pairs))
+    shown = [item for item in attributes.items() if item[0] not in hidden][:_MAX_ITEMS]
+    pairs = (f"{_short(key, _VALUE_WIDTH)}={_short(value, _VALUE_WIDTH)}" for key, value in shown)
+    return _cut(" ".join(pairs), _LINE_WIDTH)
 
 
 def _short(value: object, width: int) -> str:
@@ -332,7 +331,7 @@ def _children(tree: _Entries, root: _Entry | None) -> _Children:
 
 
 def _lines_of(key: TreeKey, tree: _Entries, note: str) -> Iterator[str]:
-    title = f"{key:032x}" if isinstance(key, int) else _short(key, _LONGEST_NAME)
+    title = f"{key:032x}" if isinstance(key, int) else _short(key, _NAME_WIDTH)
     roots = [entry for entry in tree.values() if entry.is_root and entry.parent not in tree]
     root = roots[0] if len(roots) == 1 else None
     below = _children(tree, root)
@@ -389,8 +388,8 @@ def _line_of(alike: list[_Entry], around: str, start: str) -> str:
 
 
 def _with_metadata(line: str, metadata: str) -> str:
-    room = _WIDTH - cells(line) - 2
-    return f"{line}  {_cut(metadata, room)}" if metadata and room >= _LEAST_METADATA else line
+    room = _LINE_WIDTH - cells(line) - 2
+    return f"{line}  {_cut(metadata, room)}" if metadata and room >= _LEAST_METADATA_WIDTH else line
 
 
 def _encodable(shown: str, encoding: str) -> str:

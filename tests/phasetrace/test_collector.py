@@ -189,11 +189,11 @@ def test_memory_is_bounded_though_nobody_settles(fake_clock: FakeClock) -> None:
             start_ns = fake_clock.now_ns
             fake_clock.advance(1)
             collector.add("e", a_phase(index, "p", start_ns, fake_clock.now_ns))
-            if index in (33_000, 99_000):
+            if index % 1_000 == 0:
                 kept.append(tracemalloc.get_traced_memory()[0])
     finally:
         tracemalloc.stop()
-    assert kept[1] < 1.1 * kept[0]
+    assert max(kept[-40:]) < 1.2 * max(kept[:40])  # it goes up and down, and not on and on
     assert collector.breakdown("e").nodes[0].phases[0].self_ns == 99_998 * 1_000_000
 
 
