@@ -197,7 +197,7 @@ class TimingCollector:
             status=execution.status,
             trace_id=f"{execution.trace_id:032x}",
             started_ns=totals.first_ns,
-            duration_ns=totals.last_ns - totals.first_ns,
+            duration_ns=totals.wall_ns,
         )
         return make_breakdown(header, totals.stats, totals.spans, totals.unattributed_ns)
 
@@ -268,7 +268,6 @@ class TimingCollector:
             open_spans = list(execution.open.values())
         for interval in pending:
             execution.timeline.add(*interval)
-        execution.unfolded += len(pending)
         return open_spans
 
     def _leave(self, exec_id: str) -> ExecutionTally | None:

@@ -44,7 +44,7 @@ class ExecutionTotals(NamedTuple):
     spans: int
     unattributed_ns: int
     first_ns: int
-    last_ns: int
+    wall_ns: int
 
 
 class ExecutionTally:
@@ -71,7 +71,6 @@ class ExecutionTally:
         self.timeline: Timeline = Timeline()
         self._first_ns: int | None = None
         self._last_ns = 0
-        self.unfolded = 0
         self._fold_at = _FOLD_FROM
         self._laid: dict[str, tuple[int, int]] = {}
         self._anonymous = 0
@@ -137,13 +136,12 @@ class ExecutionTally:
 
     def fold(self, horizon_ns: int, open_spans: list[OpenSpan]) -> None:
         """Fold what lies before `horizon_ns`, if enough has come together to be worth it."""
-        if self.unfolded < self._fold_at and not self.finished:
+        if self.timeline.waiting < self._fold_at and not self.finished:
             return
         self.timeline.advance(horizon_ns, open_spans)
-        # What is younger than the horizon stays unfolded; doubling keeps the cost of folding
-        # proportional to the number of spans even if that is all of it.
-        self._fold_at = _FOLD_FROM if self.finished else max(_FOLD_FROM, 2 * self.unfolded)
-        self.unfolded = 0
+        # What is younger than the horizon stays; doubling keeps the cost of folding proportional to
+        # the number of spans even if that is all of it.
+        self._fold_at = max(_FOLD_FROM, 2 * self.timeline.waiting)
 
     def totals(
         self, stats: dict[PhaseKey, PhaseStats], spans: int, result: TimelineResult
@@ -163,7 +161,7 @@ class ExecutionTally:
             # Spans of the execution itself other than its root (it was opened again) are no node's.
             result.unattributed_ns + round(result.share_ns.get(EXECUTION, 0)),
             result.first_ns,
-            result.last_ns,
+            result.wall_ns,
         )
 
     def mapping(self) -> SeedMapping:

@@ -375,6 +375,11 @@ class Timeline:
         self._ends: dict[int, _Entry] = {}
         self._state = _State()
 
+    @property
+    def waiting(self) -> int:
+        """How many finished spans are logged whose start no fold has reached."""
+        return len(self._log)
+
     def add(
         self, span_id: int, parent_id: int | None, start_ns: int, end_ns: int, key: Hashable
     ) -> None:
