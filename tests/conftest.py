@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import phasetrace
-from phasetrace import configuration
+from phasetrace import configuration, global_provider
 
 
 @pytest.fixture(autouse=True)
@@ -33,11 +33,10 @@ def forget_everything() -> None:
     """Bring the wiring back to where it is after an import."""
     configuration.executions.__init__()  # type: ignore[misc]
     configuration._defaults.clear()
-    configuration._own_providers.clear()
-    configuration._switches.clear()
+    global_provider.forget()
     trace._TRACER_PROVIDER = None
     trace._TRACER_PROVIDER_SET_ONCE = type(trace._TRACER_PROVIDER_SET_ONCE)()
-    configuration.scopes.source.recorder = configuration._first_recorder
+    scopes.source.recorder = configuration._first_recorder
     phasetrace.timing_collector.emit = configuration._first_emit
 
 

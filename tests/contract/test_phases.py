@@ -43,7 +43,16 @@ def parent_id_of(span: ReadableSpan) -> int:
 
 def span_id_of(span: ReadableSpan) -> int:
     """Return a span's id."""
-    return span.get_span_context().span_id
+    context = span.get_span_context()
+    assert context is not None
+    return context.span_id
+
+
+def trace_id_of_span(span: ReadableSpan) -> int:
+    """Return the id of the trace a span is in."""
+    context = span.get_span_context()
+    assert context is not None
+    return context.trace_id
 
 
 def test_a_phase_is_a_span_with_its_ids_and_metadata(by_name: ByName) -> None:
@@ -59,7 +68,7 @@ def test_a_phase_without_parent_joins_the_execution_s_trace(by_name: ByName) -> 
     with time_phase("e", "n", "p"):
         pass
     span = by_name()["p"]
-    assert span.get_span_context().trace_id == trace_id_of("e")
+    assert trace_id_of_span(span) == trace_id_of("e")
     assert parent_id_of(span) == root_span_id_of("e")
 
 
@@ -76,7 +85,7 @@ def test_another_execution_s_phase_is_in_its_own_trace(by_name: ByName) -> None:
     with time_phase("a", "n", "outer"), time_phase("b", "n", "inner"):
         pass
     inner = by_name()["inner"]
-    assert inner.get_span_context().trace_id == trace_id_of("b")
+    assert trace_id_of_span(inner) == trace_id_of("b")
     assert parent_id_of(inner) == root_span_id_of("b")
 
 
@@ -91,7 +100,7 @@ def test_popping_gives_an_implicit_execution_its_one_root(spans: Spans) -> None:
     finished = {span.name: span for span in spans.get_finished_spans()}
     roots = [span for span in spans.get_finished_spans() if span.parent is None]
     assert [span_id_of(root) for root in roots] == [root_span_id_of("e")]
-    assert roots[0].get_span_context().trace_id == trace_id_of("e")
+    assert trace_id_of_span(roots[0]) == trace_id_of("e")
     assert roots[0].start_time == finished["p"].start_time
     assert roots[0].end_time == finished["p"].end_time
 
@@ -123,7 +132,7 @@ def test_every_span_of_an_explicit_execution_is_in_one_trace(spans: Spans) -> No
     """The root has the derived ids although the SDK makes them up as it goes."""
     with execution("e"), node("n"), phase("p"), time_phase("e", "m", "q"):
         pass
-    traces = {span.get_span_context().trace_id for span in spans.get_finished_spans()}
+    traces = {trace_id_of_span(span) for span in spans.get_finished_spans()}
     assert traces == {trace_id_of("e")}
 
 
@@ -291,7 +300,7 @@ def test_a_sub_execution_is_a_child_with_numbers_of_its_own(by_name: ByName) -> 
         pass
     spans = by_name()
     assert parent_id_of(spans["sub"]) == span_id_of(spans["n"])
-    assert spans["p"].get_span_context().trace_id == trace_id_of("outer")
+    assert trace_id_of_span(spans["p"]) == trace_id_of("outer")
     assert attributes_of(spans["p"])["exec_id"] == "inner"
     assert phasetrace.breakdown("inner").execution.trace_id == f"{trace_id_of('outer'):032x}"
     assert "p" not in timing_collector.get("outer").get("system", {})
@@ -438,7 +447,7 @@ def test_timed_on_a_generator_keeps_its_protocol(spans: Spans) -> None:
 
     @timed
     def echo(node_id: str, execution_id: str) -> Any:
-        received = []
+        received: list[Any] = []
         try:
             while True:
                 try:
@@ -494,7 +503,7 @@ def test_timed_refuses_what_cannot_be_called() -> None:
     with pytest.raises(TypeError, match="below @staticmethod, @classmethod"):
 
         class Engine:
-            @timed("x")
+            @timed("x")  # type: ignore[prop-decorator]
             @property
             def value(self) -> int:
                 return 1
