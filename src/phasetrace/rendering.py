@@ -280,7 +280,7 @@ def _divided(number: int, by: int) -> int:
 
 def _three_digits(number: int) -> int:
     """Round to 3 significant digits."""
-    unit = 10 ** max(0, len(str(number)) - 3)
+    unit: int = 10 ** max(0, len(str(number)) - 3)
     return _divided(number, unit) * unit
 
 

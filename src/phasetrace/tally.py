@@ -18,6 +18,7 @@ OTHER: Final = "(other)"
 """Where the phases go that an execution has past its limit of keys."""
 
 _FOLD_FROM: Final = 8_192
+_TOGETHER_WITHIN_NS: Final = 50_000_000
 _NS_PER_MS: Final = 1_000_000
 
 TimelineKey = PhaseKey | str
@@ -72,6 +73,8 @@ class ExecutionTally:
         self._first_ns: int | None = None
         self._last_ns = 0
         self._fold_at = _FOLD_FROM
+        self._recorded_ns = 0
+        self._together_ns = 0
         self._laid: dict[str, tuple[int, int]] = {}
         self._anonymous = 0
 
@@ -94,14 +97,24 @@ class ExecutionTally:
         return self._first_ns or 0, self._last_ns
 
     def place(self, node_id: str, duration_ns: int, now_ns: int) -> int:
-        """Return the end of a measurement that has a length but no place (Unix ns)."""
-        laid = self._laid.get(node_id)
-        if laid is None or now_ns - duration_ns >= laid[1]:
-            start_ns, last_ns = now_ns - duration_ns, now_ns
-        else:  # it would overlap what was laid: put it right before
-            start_ns, last_ns = laid[0] - duration_ns, laid[1]
-        self._laid[node_id] = (start_ns, last_ns)
-        return start_ns + duration_ns
+        """Return the end of a measurement that has a length but no place (Unix ns).
+
+        It ends now, if it fits in after the one recorded before. Otherwise the two were handed in
+        together, and what comes within 50 ms ended at one moment; measurements of one node that
+        would overlap lie one before the other.
+        """
+        fits = now_ns - duration_ns >= self._recorded_ns
+        if fits or now_ns - self._together_ns > _TOGETHER_WITHIN_NS:
+            self._together_ns = now_ns
+        self._recorded_ns = now_ns
+        end_ns = self._together_ns
+        first_ns, last_ns = self._laid.get(node_id, (end_ns, end_ns - duration_ns))
+        if end_ns - duration_ns >= last_ns:
+            last_ns = end_ns
+        else:
+            end_ns = first_ns
+        self._laid[node_id] = (end_ns - duration_ns, last_ns)
+        return end_ns
 
     def add(self, span: SpanRecord, metadata: Metadata | None, max_keys: int) -> int:
         """Count a span; return 1 if it had to be counted under ``(other)``, else 0."""

@@ -119,6 +119,7 @@ def test_measurements_of_a_node_are_laid_one_before_the_other(fake_clock: FakeCl
     """Recorded all at once, they make up an execution as long as the longest node."""
     collector = TimingCollector(now_ns=fake_clock)
     for node_id, phase, dur_ms in (("a", "x", 40), ("a", "y", 20), ("b", "z", 10)):
+        fake_clock.advance(0.7)  # calling takes time, too
         collector.record(node_id=node_id, phase=phase, dur_ms=dur_ms, exec_id="e")
     breakdown = collector.breakdown("e")
     assert breakdown.execution.duration_ns == 60_000_000

@@ -4,8 +4,9 @@ Each subcommand is a module with `add_arguments(parser)` and `execute(args) -> e
 only when it is called: the reading ones start without OpenTelemetry and without rich. Data goes to
 stdout and everything else to stderr.
 
-Exit codes: 0 fine, 2 wrong usage or setting, 3 no such execution, 4 the store cannot be read, 130
-interrupted, 141 nobody reads stdout any more; ``run`` gives its program's.
+Exit codes: 0 fine, 1 stdout cannot be written, 2 wrong usage or setting, 3 no such execution, 4 the
+store cannot be read, 130 interrupted, 141 nobody reads stdout any more. ``run`` exits with its
+program's.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from __future__ import annotations
 import argparse
 import io
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
@@ -28,6 +30,7 @@ from phasetrace.errors import (
 if TYPE_CHECKING:
     from phasetrace.store.reader import StoreReader
 
+FAILED: Final = 1
 USAGE: Final = 2
 UNKNOWN: Final = 3
 UNREADABLE: Final = 4
@@ -66,22 +69,18 @@ class NothingRecorded(UnknownExecution):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line (default: this process's); return the exit code.
 
-    Only a program under ``run`` may still leave by `SystemExit`.
+    A program under ``run`` may also leave by `SystemExit` or `KeyboardInterrupt`.
     """
     try:
         args = _parse(list(sys.argv[1:] if argv is None else argv))
     except SystemExit as end:  # argparse has printed what there was to say
         return end.code if isinstance(end.code, int) else USAGE
     try:
-        if args.command != "run":
-            _accept_any_text()
-        code = int(_module(args.command).execute(args))
-        if sys.stdout is not None:
-            sys.stdout.flush()
-        return code
-    except BrokenPipeError:
-        return _end_quietly()
+        execute = _module(args.command).execute
+        return int(execute(args) if args.command == "run" else _read(execute, args))
     except KeyboardInterrupt:
+        if args.command == "run":
+            raise
         return INTERRUPTED
     except PhasetraceError as error:
         return _report(error)
@@ -102,6 +101,10 @@ def open_store() -> StoreReader:
         raise StoreError("the store is off (PHASETRACE_STORE), so there is nothing to read")
     try:
         return StoreReader(path)
+    except StoreMissing:
+        raise StoreMissing(
+            f"nothing has been recorded yet, there is no store {path}; {HOW_TO_RECORD}"
+        ) from None
     except OSError as error:
         raise StoreError(f"cannot read the store {path}: {error.strerror or error}") from error
 
@@ -133,7 +136,14 @@ class _Parser(argparse.ArgumentParser):
     """A parser whose errors are one line, as all our messages are."""
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings, allow_abbrev=False)
+        # PERF: argparse makes a formatter for every argument it is given, and one that is to find
+        # out its width imports shutil, and that three compression libraries (2 ms of 50).
+        formatter = partial(argparse.HelpFormatter, width=80)
+        super().__init__(**settings, allow_abbrev=False, formatter_class=formatter)
+
+    def format_help(self) -> str:
+        self.formatter_class = argparse.HelpFormatter
+        return super().format_help()
 
     def error(self, message: str) -> NoReturn:
         self.exit(USAGE, f"phasetrace: {_one_line(message)}; see {self.prog} --help\n")
@@ -149,15 +159,20 @@ def _parse(argv: list[str]) -> argparse.Namespace:
 
     parser = _Parser(prog="phasetrace", description="Where did the time go in this run?")
     parser.add_argument("--version", action="version", version=f"phasetrace {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(
+        dest="command", metavar="COMMAND", required=True, prog=parser.prog
+    )
     called = next((argument for argument in argv if not argument.startswith("-")), None)
     program: list[str] = []
     as_module = False
+    asked = parser
     for name, command in _COMMANDS.items():
+        description = f"{command.help[0].upper()}{command.help[1:]}."
         subparser = commands.add_parser(
-            name, help=command.help, description=f"{command.help}.", usage=command.usage
+            name, help=command.help, description=description, usage=command.usage
         )
         if name == called:  # the others show up in the help with their line only
+            asked = subparser
             _module(name).add_arguments(subparser)
             if name == "run":
                 start = argv.index(name) + 1
@@ -165,7 +180,9 @@ def _parse(argv: list[str]) -> argparse.Namespace:
                     argv[start:], subparser.options_with_value()
                 )
                 argv = argv[:start] + own
-    args = parser.parse_args(argv)
+    args, unknown = parser.parse_known_args(argv)
+    if unknown:
+        asked.error(f"unknown arguments: {' '.join(unknown)}")
     if args.command == "run":
         args.program, args.module = program, as_module
     return args
@@ -175,20 +192,31 @@ def _module(command: str) -> Any:
     return import_module(f"phasetrace.cli.{_COMMANDS[command].module}")
 
 
-def _accept_any_text() -> None:
-    """Make stdout replace what its encoding cannot write; text from spans may be anything."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")
+def _read(execute: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
+    """Execute a command that prints, on a stdout that is ready for anything."""
+    try:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="replace")  # its encoding may lack what spans contain
+        code = execute(args)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        _write_no_more()
+        return PIPE_CLOSED
+    except OSError as error:
+        _write_no_more()
+        print(f"phasetrace: cannot write: {error.strerror or error}", file=sys.stderr)  # noqa: T201
+        return FAILED
 
 
-def _end_quietly() -> int:
+def _write_no_more() -> None:
     """Let the interpreter flush stdout into nothing at exit; it would complain otherwise."""
     import os
 
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, sys.stdout.fileno())
     os.close(nothing)
-    return PIPE_CLOSED
 
 
 def _report(error: PhasetraceError) -> int:
@@ -196,11 +224,11 @@ def _report(error: PhasetraceError) -> int:
     if isinstance(error, ConfigError):
         code = USAGE
     elif isinstance(error, StoreMissing):
-        message, code = f"{message}; {HOW_TO_RECORD}", UNKNOWN
+        code = UNKNOWN
     elif isinstance(error, UnknownExecution):
         code = UNKNOWN
         if not isinstance(error, NothingRecorded):
-            message = f"{message}{'' if error.nearest else ';'} see phasetrace list"
+            message += " See phasetrace list" if error.nearest else "; see phasetrace list"
     print(f"phasetrace: {_one_line(message)}", file=sys.stderr)  # noqa: T201
     return code
 

@@ -53,15 +53,14 @@ def execute(args: argparse.Namespace) -> int:
     if not executions:
         print(f"phasetrace: nothing has been recorded yet; {HOW_TO_RECORD}", file=sys.stderr)  # noqa: T201
         return 0
-    if sys.stdout is not None and sys.stdout.isatty():
-        from phasetrace.cli.table import draw, terminal_width
-        from phasetrace.settings import colour_wanted
+    from phasetrace.cli.table import draw, terminal_width
+    from phasetrace.settings import colour_wanted
 
-        width = terminal_width()
-        if width:
-            draw(_table(executions, width), width, colour_wanted(True))
-            return 0
-    _print_plain([_cells(execution, local_time(execution.started_ns)) for execution in executions])
+    width = terminal_width()
+    if width:
+        draw(_table(executions, width), width, colour_wanted(True))
+    else:
+        _print_plain(executions)
     return 0
 
 
@@ -99,9 +98,9 @@ def _cells(execution: StoredExecution, started: str) -> list[str]:
     ]
 
 
-def _print_plain(rows: list[list[str]]) -> None:
+def _print_plain(executions: list[StoredExecution]) -> None:
     """Print aligned columns, nothing cut off."""
-    rows = [list(_TITLES), *rows]
+    rows = [list(_TITLES), *(_cells(one, local_time(one.started_ns)) for one in executions)]
     widths = _widths(rows)
     for row in rows:
         line = ""
@@ -153,7 +152,6 @@ def _table(executions: list[StoredExecution], width: int) -> Table:
 
 
 def _limit(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of executions above 0")
-    return value
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of executions above 0")
+    return int(text)

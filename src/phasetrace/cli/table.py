@@ -194,10 +194,10 @@ def _phase_rows(node: NodeBreakdown, shares: dict[_Key, int]) -> list[_Row]:
                 **_outcome(phase.errors, phase.cancelled),
             }
         rows.append(_Row(f"  {safe(phase.phase)}", shares[node.node_id, phase.phase], texts))
-    if node.phases and has_self_row(node):
-        rows.append(
-            _Row(f"  {SELF}", shares[node.node_id, None], {"self": human(node.self_ns)}, "dim")
-        )
+    own = shares[node.node_id, None]
+    if rows and (own or has_self_row(node)):
+        texts = {"self": human(node.self_ns) if node.count else RUNNING}
+        rows.append(_Row(f"  {SELF}", own, texts, "dim"))
     return rows
 
 

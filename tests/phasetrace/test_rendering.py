@@ -1,0 +1,293 @@
+"""Test how numbers, untrusted text and breakdowns become lines."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from phasetrace.breakdowns import ExecutionBreakdown, ExecutionHeader, breakdown_of
+from phasetrace.rendering import (
+    ago,
+    breakdown_text,
+    cells,
+    header_text,
+    human,
+    local_time,
+    milliseconds,
+    safe,
+    summary_text,
+)
+from phasetrace.spans import SpanRecord, SpanType, Status
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+MS = 1_000_000
+S = 1_000_000_000
+STARTED = 1_700_000_000 * S
+HEADER = ExecutionHeader("exec_1", "nightly", "ok", "0" * 32, STARTED, 100 * MS)
+
+
+def span(
+    span_id: int,
+    parent_id: int | None,
+    type_: SpanType,
+    name: str,
+    milliseconds: tuple[float, float],
+    status: Status = "ok",
+    node_id: str | None = "node_1",
+) -> SpanRecord:
+    """Return a span from so many to so many milliseconds after the start."""
+    start_ns, end_ns = (STARTED + round(number * MS) for number in milliseconds)
+    return SpanRecord(span_id, parent_id, type_, name, node_id, None, start_ns, end_ns, status)
+
+
+def breakdown(*spans: SpanRecord, status: str = "ok") -> ExecutionBreakdown:
+    """Return the breakdown of an execution of 100 ms with these spans below its root, span 1."""
+    root = span(1, None, "execution", "nightly", (0, 100), node_id=None)
+    return breakdown_of(replace(HEADER, status=status), [root, *spans], root_id=1)
+
+
+@pytest.mark.parametrize(
+    ("duration_ns", "text"),
+    [
+        (0, "0ms"),
+        (1, "0.000001ms"),
+        (3_000, "0.003ms"),
+        (250_000, "0.25ms"),
+        (253_400, "0.253ms"),
+        (999_999, "1.00ms"),
+        (MS, "1ms"),
+        (4_700_000, "4.70ms"),
+        (4_703_000, "4.70ms"),
+        (9_996_000, "10.0ms"),
+        (12_345_678, "12.3ms"),
+        (50 * MS, "50ms"),
+        (99_960_000, "100ms"),
+        (350_400_000, "350ms"),
+        (3_500_600_000, "3501ms"),
+        (-4_700_000, "-4.70ms"),
+    ],
+)
+def test_milliseconds(duration_ns: int, text: str) -> None:
+    """Whole where that says enough, 3 digits where it would not."""
+    assert milliseconds(duration_ns) == text
+
+
+@pytest.mark.parametrize(
+    ("duration_ns", "text"),
+    [
+        (0, "0s"),
+        (7, "7ns"),
+        (999, "999ns"),
+        (1_000, "1.00µs"),
+        (850_000, "850µs"),
+        (999_600, "1.00ms"),
+        (4_700_000, "4.70ms"),
+        (12_340 * MS, "12.3s"),
+        (59_949 * MS, "59.9s"),
+        (59_960 * MS, "1m00s"),
+        (123 * S, "2m03s"),
+        (3_599_600 * MS, "1h00m"),
+        (7_380 * S, "2h03m"),
+        (76 * 3_600 * S, "3d04h"),
+        (-123 * S, "-2m03s"),
+    ],
+)
+def test_human(duration_ns: int, text: str) -> None:
+    """Three significant digits, in the unit that has them before the point or just behind it."""
+    assert human(duration_ns) == text
+
+
+@given(st.integers(min_value=1, max_value=10**15))
+def test_milliseconds_are_what_they_say(duration_ns: int) -> None:
+    """What is read back is off by half a unit in the third digit at most, or half a millisecond."""
+    read = float(milliseconds(duration_ns).removesuffix("ms")) * MS
+    assert abs(read - duration_ns) <= max(duration_ns * 0.005, 0.5 * MS * (duration_ns > 99 * MS))
+
+
+@given(st.integers(min_value=1_000, max_value=59 * S))
+def test_human_durations_have_three_digits(duration_ns: int) -> None:
+    """Neither more nor fewer, from a microsecond to a minute, and the right ones."""
+    text = human(duration_ns)
+    number, unit = re.fullmatch(r"([\d.]+)(µs|ms|s)", text).groups()  # type: ignore[union-attr]
+    assert len(number.replace(".", "")) == 3
+    read = float(number) * {"µs": 1_000, "ms": MS, "s": S}[unit]
+    assert abs(read - duration_ns) <= duration_ns * 0.005 + 1
+
+
+def test_harmful_characters_are_escaped() -> None:
+    """Escape sequences, newlines, reversed text and what no encoding can write."""
+    assert safe("a\x1b[2J\n\t\x7f\x85") == r"a\x1b[2J\n\t\x7f\x85"
+    assert safe("\u202eevil\u2066\u2028\ud800") == r"\u202eevil\u2066\u2028\ud800"
+
+
+@pytest.mark.parametrize(
+    "text", ["llm_completion", "日本語 é", "👩\u200d💻", "c:\\new", "[red]x[/]", ""]
+)
+def test_harmless_text_stays_as_it_is(text: str) -> None:
+    """Also what only looks dangerous, and joined emojis."""
+    assert safe(text) == text
+
+
+@given(st.text(alphabet=st.characters()))
+def test_safe_text_is_one_line_that_can_be_written(text: str) -> None:
+    """Whatever comes in; and doing it twice changes nothing."""
+    escaped = safe(text)
+    assert len(escaped.splitlines()) <= 1
+    assert not re.search("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", escaped)
+    escaped.encode()
+    assert safe(escaped) == escaped
+
+
+def test_width_in_columns() -> None:
+    """Wide characters count twice, combining ones not at all."""
+    assert cells("phase") == 5
+    assert cells("日本") == 4
+    assert cells("e\u0301") == 1
+
+
+def test_time_ago() -> None:
+    """Relative for a day, then the local time; the future is none of ours."""
+    assert ago(STARTED, STARTED + 2 * S) == "just now"
+    assert ago(STARTED, STARTED + 42 * S) == "42 s ago"
+    assert ago(STARTED, STARTED + 190 * S) == "3 min ago"
+    assert ago(STARTED, STARTED + 7_300 * S) == "2 h ago"
+    for now_ns in (STARTED + 90_000 * S, STARTED - 10 * S):
+        assert ago(STARTED, now_ns) == local_time(STARTED)[:16].replace("T", " ")
+
+
+def test_local_time_has_an_offset() -> None:
+    """ISO 8601, to the second."""
+    assert re.fullmatch(r"2023-11-1\dT\d\d:\d\d:20[+-]\d\d:\d\d", local_time(STARTED))
+
+
+def test_the_form_of_a_breakdown() -> None:
+    """Iterations, calls, errors, cancellations, small numbers, own time, unattributed time."""
+    spans = [
+        span(2, 1, "node", "node_1", (0, 40)),
+        span(3, 1, "node", "node_1", (40, 80), "error"),
+        span(4, 2, "phase", "llm_completion", (0, 30), "error"),
+        span(5, 3, "phase", "llm_completion", (40, 75.5), "error"),
+        span(6, 2, "phase", "a_phase_of_a_name_longer_than_usual", (30, 34.7), "cancelled"),
+        span(7, 2, "phase", "日本語", (35, 35.25)),
+        span(8, 1, "node", "node_2", (80, 99.5), node_id="node_2"),
+    ]
+    assert breakdown_text(breakdown(*spans, status="error")) == (
+        "📊 Execution Metrics\n"
+        "  Execution ID: exec_1\n"
+        "  Total Duration: 100.00ms\n"
+        "  Status: error\n"
+        "\n"
+        "⏱️  Node Timing Breakdown:\n"
+        "\n"
+        "  node_1 - Total: 80ms (2 iterations) · 1 error\n"
+        "    ├─ llm_completion                      65.5ms (81.9%) ×2 · 2 errors\n"  # noqa: RUF001
+        "    ├─ a_phase_of_a_name_longer_than_usual 4.70ms (5.9%) · 1 cancelled\n"
+        "    ├─ 日本語                              0.25ms (0.3%)\n"
+        "    └─ (self)                              9.55ms (11.9%)\n"
+        "\n"
+        "  node_2 - Total: 19.5ms\n"
+        "    └─ (self)                              19.5ms (100.0%)\n"
+        "\n"
+        "  unattributed: 0.50ms (0.5% of the execution)"
+    )
+
+
+def test_wide_numbers_stay_aligned() -> None:
+    """A number that needs more room than the usual six columns moves all of them."""
+    spans = [
+        span(2, 1, "phase", "long", (0, 12_345_678)),
+        span(3, 1, "phase", "short", (0, 50)),
+    ]
+    lines = breakdown_text(breakdown(*spans)).splitlines()[-2:]
+    assert lines[0].startswith("    ├─ long                       12345678ms (")
+    assert lines[1].startswith("    └─ short                            50ms (")
+
+
+def test_a_small_rest_gets_no_row() -> None:
+    """Below 0.1 % neither the node's own time nor the unattributed one is worth a line."""
+    spans = [
+        span(2, 1, "node", "node_1", (0, 99.99)),
+        span(3, 2, "phase", "work", (0, 99.98)),
+    ]
+    text = breakdown_text(breakdown(*spans))
+    assert "(self)" not in text
+    assert "unattributed" not in text
+    assert text.endswith("└─ work                        100ms (100.0%)")
+
+
+def test_what_is_open_is_running() -> None:
+    """A phase that has not ended, and a node of which nothing has."""
+    whole = breakdown(span(2, 1, "phase", "work", (0, 50)), span(3, 1, "phase", "wait", (50, 100)))
+    node = whole.nodes[0]
+    work, wait = node.phases
+    one = replace(node, phases=(work, replace(wait, count=0, total_ns=0)))
+    none = replace(node, node_id="node_2", phases=(replace(wait, count=0, total_ns=0),))
+    lines = breakdown_text(replace(whole, nodes=(one, none))).splitlines()
+    assert "  node_1 - Total: 100ms" in lines
+    assert "    └─ work                              (running)" in lines
+    assert "  node_2 - (running)" in lines
+
+
+def test_a_breakdown_without_nodes() -> None:
+    """An execution that only has its root says so."""
+    assert breakdown_text(breakdown()).splitlines()[5:] == [
+        "",
+        "  (no nodes)",
+        "",
+        "  unattributed: 100ms (100.0% of the execution)",
+    ]
+
+
+def test_names_are_escaped_everywhere() -> None:
+    """In the ids and names of executions, nodes and phases."""
+    evil = "x\x1b[31m\n\u202e"
+    header = ExecutionHeader(evil, f"name {evil}", evil, "0" * 32, STARTED, 100 * MS)
+    spans = [span(2, None, "phase", evil, (0, 100), node_id=evil)]
+    answer = breakdown_of(header, spans)
+    for text in (breakdown_text(answer), summary_text(answer), header_text(answer)):
+        assert "\x1b" not in text
+        assert "\u202e" not in text
+        assert r"x\x1b[31m\n\u202e" in text
+
+
+def test_colours_are_additions() -> None:
+    """Without its escape sequences the coloured text is the plain one."""
+    answer = breakdown(span(2, 1, "phase", "work", (0, 50), "error"), status="error")
+    for render in (breakdown_text, summary_text, header_text):
+        coloured = render(answer, colour=True)
+        assert "\x1b[1m" in coloured
+        assert re.sub(r"\x1b\[\d*m", "", coloured) == render(answer)
+
+
+def test_summary() -> None:
+    """The lines of an execution of which nothing went wrong."""
+    assert summary_text(breakdown(span(2, 1, "phase", "work", (0, 50)))).splitlines() == [
+        "📊 Execution Metrics",
+        "  Execution ID: exec_1",
+        "  Total Duration: 100.00ms",
+        "  Name: nightly",
+        "  Status: ok",
+        f"  Started: {local_time(STARTED)}",
+        "  Nodes: 1",
+        "  Spans: 2",
+    ]
+
+
+def test_summary_of_a_failure() -> None:
+    """Errors are counted; a name that only repeats the id is left out."""
+    answer = breakdown(span(2, 1, "phase", "work", (0, 50), "error"), status="error")
+    answer = replace(answer, execution=replace(answer.execution, name="exec_1"))
+    lines = summary_text(answer).splitlines()
+    assert lines[3] == "  Status: error"
+    assert lines[-1] == "  Errors: 1"
+
+
+def test_printing_a_breakdown_gives_this_text() -> None:
+    """`print(breakdown(exec_id))` and the command line say the same."""
+    answer = breakdown(span(2, 1, "phase", "work", (0, 50)))
+    assert str(answer) == breakdown_text(answer)
