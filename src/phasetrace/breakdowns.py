@@ -23,9 +23,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from phasetrace.shares import round_shares
 from phasetrace.spans import EXECUTION, PhaseKey, SpanRecord, key_of
 from phasetrace.stats import PhaseStats
-from phasetrace.timeline import Timeline, round_shares
+from phasetrace.timeline import Timeline
 
 BREAKDOWN_SCHEMA = "phasetrace.breakdown/1"
 
@@ -126,12 +127,14 @@ def make_breakdown(
     swept wall time, which is their sum before rounding.
     """
     wall_ns = unattributed_ns + round(sum(stat.share_ns for stat in stats.values()))
+    # In one order whatever the source, so that all of them give the same, to the nanosecond.
+    keys = sorted(stats, key=lambda key: (key.node_id, key.phase or ""))
     shares, unattributed_ns = round_shares(
-        {key: stat.share_ns for key, stat in stats.items()}, unattributed_ns, wall_ns
+        {key: stats[key].share_ns for key in keys}, unattributed_ns, wall_ns
     )
     by_node: dict[str, dict[str | None, PhaseStats]] = {}
-    for key, stat in stats.items():
-        by_node.setdefault(key.node_id, {})[key.phase] = stat
+    for key in keys:
+        by_node.setdefault(key.node_id, {})[key.phase] = stats[key]
     nodes = [_node(node_id, rows, shares, wall_ns) for node_id, rows in by_node.items()]
     nodes.sort(key=lambda node: (-node.total_ns, node.node_id))
     return ExecutionBreakdown(
@@ -165,7 +168,7 @@ def breakdown_of(
             if stat is None:
                 stat = stats[key] = PhaseStats()
             stat.add(span.start_ns, max(0, span.end_ns - span.start_ns), span.status)
-            stat.node_type = stat.node_type or span.node_type
+            stat.node_type = span.node_type or stat.node_type
         elif timeline.root_id is None and span.span_id == root_id:
             timeline.root_id = span.span_id
         timeline.add(span.span_id, span.parent_id, span.start_ns, span.end_ns, key or EXECUTION)

@@ -21,56 +21,17 @@ Fair Queueing Algorithm" (1989), with leaves for flows.
 
 from __future__ import annotations
 
-from math import fsum
-from operator import itemgetter
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING
+
+from phasetrace.sweep import END, NEVER, START, Sweep
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Iterator, Mapping
+    from collections.abc import Hashable, Iterable
 
-    _Entry = tuple[int, int | None, int, int, Hashable]
-    _Open = tuple[int, int | None, int, Hashable]
+    from phasetrace.sweep import Entry
 
-__all__ = ["Timeline", "TimelineResult", "round_shares"]
-
-K = TypeVar("K")
-
-_START: Final = 2
-_END: Final = 3
-
-# Later than any clock reads; an int, so that times stay ints.
-_NEVER = 1 << 200
-
-
-def round_shares(
-    shares: Mapping[K, float], unattributed_ns: float, wall_ns: int
-) -> tuple[dict[K, int], int]:
-    """Round shares and unattributed time to integers that add up to exactly `wall_ns`.
-
-    Largest-remainder method (Hamilton's): each amount is scaled so that all make up the wall
-    time, is rounded down, and the nanoseconds still missing go one each to the largest
-    fractions, on a tie to the one that comes first (unattributed time last). Amounts that are
-    whole and already add up, to less than 2**50 ns, stay as they are. Where there is nothing to
-    scale, the whole wall time is unattributed.
-
-    Returns the shares, in their order, and the unattributed time. Raises ValueError for a
-    negative or non-finite amount.
-    """
-    amounts = [*shares.values(), unattributed_ns]
-    total = fsum(amounts)
-    if wall_ns < 0 or not 0 <= total < float("inf") or min(amounts) < 0:
-        raise ValueError("shares, unattributed and wall time must be finite and not negative")
-    if not total:
-        return dict.fromkeys(shares, 0), wall_ns
-    quotas = [amount / total * wall_ns for amount in amounts]
-    whole = [int(quota) for quota in quotas]
-    by_fraction = sorted(range(len(quotas)), key=lambda i: whole[i] - quotas[i])
-    for i in by_fraction[: max(0, wall_ns - sum(whole))]:
-        whole[i] += 1
-    # Normally 0. Past 2**53 ns a float no longer resolves single nanoseconds, and what that
-    # leaves over is noise to the largest amount.
-    whole[max(range(len(whole)), key=whole.__getitem__)] += wall_ns - sum(whole)
-    return dict(zip(shares, whole, strict=False)), whole[-1]
+    Open = tuple[int, int | None, int, Hashable]
+    """Id, parent's id, start (ns) and key of a span that is still open."""
 
 
 class TimelineResult:
@@ -119,230 +80,6 @@ class TimelineResult:
         self.root_self_ns = root_self_ns
 
 
-class _Active:
-    """Hold one active span.
-
-    `self_ns` and `share_ns` are sums over its stretches as a leaf. A stretch subtracts the
-    clock when it begins and adds it when it ends, so in the middle of one they are offsets.
-    """
-
-    __slots__ = ("key", "parent_id", "self_ns", "share_ns")
-
-    def __init__(self, parent_id: int | None, key: Hashable) -> None:
-        self.parent_id = parent_id
-        self.key = key
-        self.self_ns = 0
-        self.share_ns = 0.0
-
-
-class _Total:
-    """Hold the sums over the finished spans of one key, the root left out."""
-
-    __slots__ = ("self_ns", "share_ns")
-
-    def __init__(self, self_ns: int, share_ns: float) -> None:
-        self.self_ns = self_ns
-        self.share_ns = share_ns
-
-
-class _State:
-    """Hold the sweep between two runs: everything about the events before `clock`."""
-
-    __slots__ = (
-        "active",
-        "busy_ns",
-        "children",
-        "clock",
-        "counting",
-        "first_ns",
-        "last_ns",
-        "leaves",
-        "root",
-        "root_end",
-        "root_key",
-        "root_self_ns",
-        "root_start",
-        "totals",
-        "unclipped",
-        "virtual",
-    )
-
-    def __init__(self) -> None:
-        self.active: dict[int, _Active] = {}
-        # Active spans per parent id. Kept whether or not the parent is active or ever seen,
-        # as children may start before it and outlive it, and remote parents are never seen.
-        self.children: dict[int, int] = {}
-        self.totals: dict[Hashable, _Total] = {}
-        self.leaves = 0
-        self.clock = -_NEVER
-        self.virtual = 0.0
-        # Whether time passing is wall time: until the root ends. What passes before it starts
-        # is taken back then, as a root that never comes up does not confine the wall time.
-        self.counting = True
-        self.busy_ns = 0
-        self.first_ns = _NEVER
-        self.last_ns = -_NEVER
-        self.root: _Active | None = None
-        # Known before the root's start event only for a root reported late.
-        self.root_start = _NEVER
-        self.root_end: int | None = None
-        self.root_key: Hashable = None
-        self.root_self_ns = 0
-        # What a fold took for wall time without the root.
-        self.unclipped: tuple[int, int] | None = None
-
-    def copy(self) -> _State:
-        twin = _State()
-        for name in self.__slots__:
-            setattr(twin, name, getattr(self, name))
-        twin.children = self.children.copy()
-        twin.active = {}
-        for span_id, span in self.active.items():
-            twin.active[span_id] = copied = _Active(span.parent_id, span.key)
-            copied.self_ns = span.self_ns
-            copied.share_ns = span.share_ns
-            if span is self.root:
-                twin.root = copied
-        twin.totals = {
-            key: _Total(total.self_ns, total.share_ns) for key, total in self.totals.items()
-        }
-        return twin
-
-    def add_self(self, key: Hashable, self_ns: int) -> None:
-        """Add to the self time of a key."""
-        self.totals.setdefault(key, _Total(0, 0.0)).self_ns += self_ns
-
-    def advance(self, to_ns: int) -> None:
-        """Let time pass without an event."""
-        elapsed = to_ns - self.clock
-        if elapsed > 0:
-            if self.counting and self.leaves:
-                self.virtual += elapsed / self.leaves
-                self.busy_ns += elapsed
-            self.clock = to_ns
-
-    def enter_root(self, start_ns: int) -> None:
-        """Begin to count: the root starts, and what came before was not wall time.
-
-        For a root reported late that cannot be told apart any more, so there it stays.
-        """
-        if self.root_start == _NEVER:
-            self.root_start = start_ns
-            self.unclipped = None
-            self.busy_ns = 0
-            self.virtual = 0.0
-            for total in self.totals.values():
-                total.share_ns = 0.0
-            for span in self.active.values():
-                span.share_ns = 0.0
-
-    def sweep(self, starts: list[_Entry], ends: list[_Entry], root_id: int | None) -> None:
-        """Process the start events of some spans and the end events of some.
-
-        A span in `ends` is active already or also in `starts`. Both lists are used up.
-        """
-        # This loop is what a result costs: the state it works on is in local names, and the
-        # two kinds of event are written out rather than called.
-        starts.sort(key=itemgetter(_START))
-        ends.sort(key=itemgetter(_END))
-        if starts:
-            self.first_ns = min(self.first_ns, starts[0][_START])
-            self.last_ns = max(self.last_ns, starts[-1][_START])
-        if ends:
-            self.last_ns = max(self.last_ns, ends[-1][_END])
-        never: _Entry = (0, None, _NEVER, _NEVER, None)
-        starts.append(never)
-        ends.append(never)
-        upcoming: Iterator[_Entry] = iter(ends)
-        ending_id, _, _, end_ns, end_key = next(upcoming)
-
-        active, children, totals = self.active, self.children, self.totals
-        leaves, clock, virtual, busy_ns = self.leaves, self.clock, self.virtual, self.busy_ns
-        root = self.root
-        counting = self.counting
-
-        for span_id, parent_id, start_ns, _, key in starts:
-            # Starts go before ends of the same instant. A span of no length then needs no case
-            # of its own, and a parent does not become a leaf between back-to-back children.
-            while end_ns < start_ns:
-                if end_ns > clock:
-                    if leaves and counting:
-                        virtual += (end_ns - clock) / leaves
-                        busy_ns += end_ns - clock
-                    clock = end_ns
-                span = active.pop(ending_id)
-                if ending_id not in children:
-                    span.self_ns += end_ns
-                    if span is not root:
-                        span.share_ns += virtual
-                        leaves -= 1
-                parent_of = span.parent_id
-                if parent_of is not None:
-                    others = children[parent_of] - 1
-                    if others:
-                        children[parent_of] = others
-                    else:
-                        del children[parent_of]
-                        parent = active.get(parent_of)
-                        if parent is not None:
-                            parent.self_ns -= end_ns
-                            if parent is not root:
-                                parent.share_ns -= virtual
-                                leaves += 1
-                if span is root:
-                    root = None
-                    counting = False
-                    self.root_end = end_ns
-                    self.root_key = end_key
-                    self.root_self_ns += span.self_ns
-                else:
-                    total = totals.get(end_key)
-                    if total is None:
-                        totals[end_key] = _Total(span.self_ns, span.share_ns)
-                    else:
-                        total.self_ns += span.self_ns
-                        total.share_ns += span.share_ns
-                ending_id, _, _, end_ns, end_key = next(upcoming)
-
-            if start_ns == _NEVER:
-                break
-            if start_ns > clock:
-                if not leaves:
-                    # Nobody holds an offset to it, and small numbers keep their precision.
-                    virtual = 0.0
-                elif counting:
-                    virtual += (start_ns - clock) / leaves
-                    busy_ns += start_ns - clock
-                clock = start_ns
-            if parent_id is not None:
-                others = children.get(parent_id, 0)
-                children[parent_id] = others + 1
-                if not others:
-                    parent = active.get(parent_id)
-                    if parent is not None:
-                        parent.self_ns += start_ns
-                        if parent is not root:
-                            parent.share_ns += virtual
-                            leaves -= 1
-            span = active[span_id] = _Active(parent_id, key)
-            if span_id == root_id and self.root_end is None:
-                root = span
-                counting = True
-                self.busy_ns, self.virtual = busy_ns, virtual
-                self.enter_root(start_ns)
-                busy_ns, virtual = self.busy_ns, self.virtual
-                if span_id not in children:
-                    span.self_ns = -start_ns
-            elif span_id not in children:
-                span.self_ns = -start_ns
-                span.share_ns = -virtual
-                leaves += 1
-
-        self.leaves, self.clock, self.virtual, self.busy_ns = leaves, clock, virtual, busy_ns
-        self.root = root
-        self.counting = counting
-
-
 class Timeline:
     """Collect the spans of one execution and give their self times and shares.
 
@@ -371,9 +108,9 @@ class Timeline:
         self.late = 0
         self._horizon: int | None = None
         # Finished spans with both events to come, and those whose start has been folded.
-        self._log: dict[int, _Entry] = {}
-        self._ends: dict[int, _Entry] = {}
-        self._state = _State()
+        self._log: dict[int, Entry] = {}
+        self._ends: dict[int, Entry] = {}
+        self._state = Sweep()
 
     @property
     def waiting(self) -> int:
@@ -439,7 +176,7 @@ class Timeline:
             return True
         return span_id == self.root_id and self._state.root_end is not None
 
-    def _unfinished(self, open_spans: Iterable[_Open]) -> dict[int, _Entry]:
+    def _unfinished(self, open_spans: Iterable[Open]) -> dict[int, Entry]:
         """Return the open spans by id, without those that have been added by now."""
         return {
             span_id: (span_id, parent_id, start_ns, start_ns, key)
@@ -447,7 +184,7 @@ class Timeline:
             if not self._is_finished(span_id)
         }
 
-    def _clamp(self, state: _State, entry: _Entry) -> _Entry:
+    def _clamp(self, state: Sweep, entry: Entry) -> Entry:
         """Return an open span the state has not seen, starting no earlier than the horizon."""
         span_id, parent_id, start_ns, _, key = entry
         if self._horizon is None or start_ns >= self._horizon:
@@ -457,7 +194,7 @@ class Timeline:
             state.root_start = start_ns
         return span_id, parent_id, self._horizon, self._horizon, key
 
-    def advance(self, horizon_ns: int, open_spans: Iterable[_Open]) -> None:
+    def advance(self, horizon_ns: int, open_spans: Iterable[Open]) -> None:
         """Fold all events up to and including the horizon and forget the spans they complete.
 
         `open_spans` gives, as ``(span_id, parent_id, start_ns, key)``, the spans that have
@@ -477,18 +214,18 @@ class Timeline:
         state = self._state
         opened = self._unfinished(open_spans)
         log = self._log.values()
-        starts = [entry for entry in log if entry[_START] <= horizon_ns]
-        ends = [entry for entry in log if entry[_END] <= horizon_ns]
-        ends += [entry for entry in self._ends.values() if entry[_END] <= horizon_ns]
+        starts = [entry for entry in log if entry[START] <= horizon_ns]
+        ends = [entry for entry in log if entry[END] <= horizon_ns]
+        ends += [entry for entry in self._ends.values() if entry[END] <= horizon_ns]
         overdue: dict[int, int] = {}
         for span_id, entry in opened.items():
             if span_id in state.active:
                 state.active[span_id].key = entry[-1]
-            elif entry[_START] <= horizon_ns:
+            elif entry[START] <= horizon_ns:
                 clamped = self._clamp(state, entry)
                 starts.append(clamped)
                 if clamped is not entry:
-                    overdue[span_id] = clamped[_START] - entry[_START]
+                    overdue[span_id] = clamped[START] - entry[START]
         state.sweep(starts, ends, self.root_id)
         if state.active:
             state.last_ns = max(state.last_ns, horizon_ns)
@@ -501,15 +238,15 @@ class Timeline:
         crossing = {
             entry[0]: entry
             for entry in (*self._ends.values(), *log)
-            if entry[_START] <= horizon_ns < entry[_END]
+            if entry[START] <= horizon_ns < entry[END]
         }
-        self._log = {i: entry for i, entry in self._log.items() if entry[_START] > horizon_ns}
+        self._log = {i: entry for i, entry in self._log.items() if entry[START] > horizon_ns}
         self._ends = crossing
         self._give_up(horizon_ns, opened)
-        if state.root_start == _NEVER and state.first_ns != _NEVER:
+        if state.root_start == NEVER and state.first_ns != NEVER:
             state.unclipped = state.first_ns, state.last_ns
 
-    def _give_up(self, horizon_ns: int, opened: dict[int, _Entry]) -> None:
+    def _give_up(self, horizon_ns: int, opened: dict[int, Entry]) -> None:
         """End the active spans nobody will finish, without their self time."""
         state = self._state
         lost = {
@@ -518,7 +255,7 @@ class Timeline:
             if span_id not in opened and span_id not in self._ends and span is not state.root
         }
         if lost:
-            ends: list[_Entry] = [
+            ends: list[Entry] = [
                 (span_id, span.parent_id, horizon_ns, horizon_ns, span.key)
                 for span_id, span in lost.items()
             ]
@@ -526,7 +263,7 @@ class Timeline:
             for span in lost.values():
                 state.add_self(span.key, -span.self_ns)
 
-    def result(self, now_ns: int | None = None, open_spans: Iterable[_Open] = ()) -> TimelineResult:
+    def result(self, now_ns: int | None = None, open_spans: Iterable[Open] = ()) -> TimelineResult:
         """Return self times and shares as they stand; nothing in the timeline changes.
 
         `open_spans` is as for `advance`. Spans open at a fold and not added since are open even
@@ -563,10 +300,10 @@ class Timeline:
             self_ns[key] = self_ns.get(key, 0) + root_self_ns
 
         first_ns, last_ns = state.first_ns, state.last_ns
-        if first_ns == _NEVER:
+        if first_ns == NEVER:
             first_ns = last_ns = 0
         wall_start, wall_end = first_ns, last_ns
-        if state.root_start != _NEVER:
+        if state.root_start != NEVER:
             wall_start = state.root_start
             wall_end = last_ns if state.root_end is None else state.root_end
             if state.unclipped is not None:

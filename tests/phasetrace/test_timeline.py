@@ -10,7 +10,8 @@ import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from phasetrace.timeline import Timeline, TimelineResult, round_shares
+from phasetrace.shares import round_shares
+from phasetrace.timeline import Timeline, TimelineResult
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
