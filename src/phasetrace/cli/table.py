@@ -225,7 +225,7 @@ def _share(row: _Row, bar_width: int) -> Text:
 
 def _thousandths(breakdown: ExecutionBreakdown) -> tuple[dict[_Key, int], int]:
     """Round the shares to tenths of a percent such that what is shown adds up to 100.0 %."""
-    from phasetrace.timeline import round_shares
+    from phasetrace.shares import round_shares
 
     shares: dict[_Key, float] = {}
     for node in breakdown.nodes:

@@ -22,7 +22,7 @@ class StoreSpanProcessor(SpanProcessor):
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Note an open span."""
         try:
-            if EXEC_ID in (span.attributes or {}):
+            if (span.attributes or {}).get(EXEC_ID):
                 self._writer.started(span)
         except Exception as error:
             faults.report("noting an open span for the store", error)
@@ -30,7 +30,7 @@ class StoreSpanProcessor(SpanProcessor):
     def on_end(self, span: ReadableSpan) -> None:
         """Queue a finished span for writing."""
         try:
-            if EXEC_ID in (span.attributes or {}):
+            if (span.attributes or {}).get(EXEC_ID):
                 self._writer.ended(span)
         except Exception as error:
             faults.report("queueing a span for the store", error)

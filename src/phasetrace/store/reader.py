@@ -15,11 +15,10 @@ from phasetrace.breakdowns import (
     make_breakdown,
 )
 from phasetrace.errors import StoreError, UnknownExecution
-from phasetrace.histogram import Histogram
-from phasetrace.spans import NODE, PhaseKey, SpanRecord
-from phasetrace.stats import PhaseStats
+from phasetrace.spans import EXECUTION, SpanRecord
 from phasetrace.store.file import open_for_reading
 from phasetrace.store.process import is_alive
+from phasetrace.store.totals import read_parts
 
 _EXECUTIONS = (
     "SELECT e.id, e.exec_id, e.name, e.trace_id, e.root_span_id, e.parent_exec_id, e.explicit,"
@@ -28,6 +27,8 @@ _EXECUTIONS = (
     " FROM executions e JOIN processes p ON p.id = e.process"
 )
 _NEAREST_AMONG = 2_000
+_LONGEST_NEAREST = 200
+_LOST = "lost: "
 
 
 class StoredExecution(NamedTuple):
@@ -48,6 +49,21 @@ class StoredExecution(NamedTuple):
     duration_ns: int
     spans: int
     errors: int
+
+
+class StoredOpenSpan(NamedTuple):
+    """A span that has a row though it has not ended; ``start_ns`` in Unix nanoseconds.
+
+    ``running`` tells whether its process is still there.
+    """
+
+    span_id: int
+    parent_id: int | None
+    type: str
+    name: str
+    node_id: str | None
+    start_ns: int
+    running: bool
 
 
 class StoreReader:
@@ -95,15 +111,17 @@ class StoreReader:
         """
         with self._queries():
             row = self._connection.execute(
-                f"{_EXECUTIONS} WHERE e.exec_id = ?", (exec_id,)
+                f"{_EXECUTIONS} WHERE e.exec_id = ?", (_stored(exec_id),)
             ).fetchone()
             if row is not None:
                 return _execution(*row)
+            # Comparing two takes the square of their length, so that huge ones are left out.
             ids = [
                 known
                 for (known,) in self._connection.execute(
-                    "SELECT exec_id FROM executions ORDER BY started_ns DESC LIMIT ?",
-                    (_NEAREST_AMONG,),
+                    "SELECT exec_id FROM executions WHERE length(exec_id) <= ?"
+                    " ORDER BY started_ns DESC LIMIT ?",
+                    (_LONGEST_NEAREST, _NEAREST_AMONG),
                 )
             ]
         import difflib
@@ -126,60 +144,82 @@ class StoreReader:
             duration_ns=execution.duration_ns,
         )
         with self._queries():
-            parts = self._connection.execute(
-                "SELECT id, process, spans, unattributed_ns FROM aggregate_parts"
-                " WHERE execution = ?",
-                (execution.row,),
-            ).fetchall()
-            counted = sum(part[2] for part in parts)
-            if counted > execution.spans or (len(parts) == 1 and counted == execution.spans):
-                stats = self._stats([part[0] for part in parts])
-                return make_breakdown(header, stats, counted, sum(part[3] for part in parts))
-            return breakdown_of(header, self.spans(execution), execution.root_span_id)
+            # The numbers of the parts and of their phases have to be from one moment.
+            self._connection.execute("BEGIN")
+            try:
+                return self._breakdown(execution, header)
+            finally:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+
+    def _breakdown(self, execution: StoredExecution, header: ExecutionHeader) -> ExecutionBreakdown:
+        parts = self._connection.execute(
+            "SELECT id, spans, unattributed_ns FROM aggregate_parts WHERE execution = ?",
+            (execution.row,),
+        ).fetchall()
+        counted = sum(spans for _, spans, _ in parts)
+        if counted > execution.spans or (len(parts) == 1 and counted == execution.spans):
+            stats = read_parts(self._connection, [part for part, _, _ in parts])
+            unattributed_ns = sum(unattributed_ns for *_, unattributed_ns in parts)
+            return make_breakdown(header, stats, counted, unattributed_ns)
+        spans = list(self.spans(execution))
+        return breakdown_of(header, spans, execution.root_span_id or _root_around(spans))
 
     def spans(self, execution: StoredExecution) -> Iterator[SpanRecord]:
         """Return the finished spans of an execution, in the order in which they were written."""
-        for span_id, parent_id, *rest in self._connection.execute(
-            "SELECT span_id, parent_span_id, type, name, node_id, node_type, start_ns, end_ns,"
-            " status FROM spans WHERE execution = ? ORDER BY seq",
-            (execution.row,),
-        ):
-            yield SpanRecord(
-                int.from_bytes(span_id, "big"),
-                int.from_bytes(parent_id, "big") if parent_id else None,
-                *rest,
-            )
-
-    def _stats(self, parts: list[int]) -> dict[PhaseKey, PhaseStats]:
-        stats: dict[PhaseKey, PhaseStats] = {}
-        for part in parts:
-            for type_, node_id, phase, *numbers in self._connection.execute(
-                "SELECT type, node_id, phase, node_type, count, total_ns, self_ns, share_ns,"
-                " min_ns, max_ns, first_ns, errors, cancelled, histogram"
-                " FROM aggregates WHERE part = ?",
-                (part,),
+        with self._queries():
+            for span_id, parent_id, *rest in self._connection.execute(
+                "SELECT span_id, parent_span_id, type, name, node_id, node_type, start_ns, end_ns,"
+                " status FROM spans WHERE execution = ? ORDER BY seq",
+                (execution.row,),
             ):
-                stat = PhaseStats()
-                *plain, histogram = numbers
-                (
-                    stat.node_type,
-                    stat.count,
-                    stat.total_ns,
-                    stat.self_ns,
-                    stat.share_ns,
-                    stat.min_ns,
-                    stat.max_ns,
-                    stat.first_ns,
-                    stat.errors,
-                    stat.cancelled,
-                ) = plain
-                stat.histogram = Histogram.from_bytes(histogram)
-                key = PhaseKey(node_id, None if type_ == NODE else phase)
-                if key in stats:
-                    stats[key].merge(stat)
-                else:
-                    stats[key] = stat
-        return stats
+                yield SpanRecord(
+                    int.from_bytes(span_id, "big"),
+                    int.from_bytes(parent_id, "big") if parent_id else None,
+                    *rest,
+                )
+
+    def open_spans(self, execution: StoredExecution) -> list[StoredOpenSpan]:
+        """Return the spans of an execution that had not ended when last heard of, oldest first."""
+        with self._queries():
+            return [
+                StoredOpenSpan(
+                    span_id=int.from_bytes(span_id, "big"),
+                    parent_id=int.from_bytes(parent_id, "big") if parent_id else None,
+                    type=type_,
+                    name=name,
+                    node_id=node_id,
+                    start_ns=start_ns,
+                    running=closed_ns is None and is_alive(pid, birth, host),
+                )
+                for (
+                    span_id,
+                    parent_id,
+                    type_,
+                    name,
+                    node_id,
+                    start_ns,
+                    pid,
+                    birth,
+                    host,
+                    closed_ns,
+                ) in self._connection.execute(
+                    "SELECT o.span_id, o.parent_span_id, o.type, o.name, o.node_id, o.start_ns,"
+                    " p.pid, p.birth, p.host, p.closed_ns"
+                    " FROM open_spans o JOIN processes p ON p.id = o.process"
+                    " WHERE o.execution = ? ORDER BY o.start_ns",
+                    (execution.row,),
+                )
+            ]
+
+    def lost(self) -> dict[str, int]:
+        """Return how many spans could not be stored, by reason, in all processes."""
+        with self._queries():
+            return {
+                name.removeprefix(_LOST): value
+                for name, value in self._connection.execute("SELECT name, value FROM counters")
+                if name.startswith(_LOST)
+            }
 
     @contextmanager
     def _queries(self) -> Iterator[None]:
@@ -187,6 +227,25 @@ class StoreReader:
             yield
         except (sqlite3.Error, ValueError) as error:
             raise StoreError(f"cannot read the store {self._path}: {error}") from error
+
+
+def _root_around(spans: list[SpanRecord]) -> int | None:
+    """Return the id of the execution span that holds all others, if one does.
+
+    An implicit execution is given one by the process that it began in; what other processes do
+    after that is outside, and is time of the execution all the same.
+    """
+    roots = [span for span in spans if span.type == EXECUTION]
+    if roots:
+        root = max(roots, key=lambda span: span.end_ns - span.start_ns)
+        if all(root.start_ns <= span.start_ns and span.end_ns <= root.end_ns for span in spans):
+            return root.span_id
+    return None
+
+
+def _stored(exec_id: str) -> str:
+    """Return an id in the form in which it is stored (`phasetrace.attributes.text`)."""
+    return exec_id.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _execution(

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 from phasetrace.store.process import is_alive
 
 INTERVAL_S: Final = 5.0
+_AT_ONCE: Final = 64
+"""Executions that one transaction removes: other processes have to wait for its end."""
+_VACUUM_PAGES: Final = 2_048
+_MAX_ORPHANS: Final = 1_000
 
 
 class Retention(NamedTuple):
@@ -18,22 +24,35 @@ class Retention(NamedTuple):
 
 
 def apply(connection: sqlite3.Connection, limits: Retention) -> int:
-    """Remove executions until the store is within its limits; return how many went."""
+    """Remove executions until the store is within its limits; return how many went.
+
+    Raises:
+        sqlite3.Error: what was removed before it stays removed.
+    """
     removed = 0
     if limits.executions is not None:
-        (count,) = connection.execute("SELECT count(*) FROM executions").fetchone()
-        removed += _remove_oldest(connection, count - limits.executions)
+        excess = _count(connection) - limits.executions
+        while excess > removed:
+            gone = _remove_oldest(connection, min(_AT_ONCE, excess - removed))
+            removed += gone
+            if not gone:
+                break
     if limits.bytes is not None:
         while _size(connection) > limits.bytes:
-            (count,) = connection.execute("SELECT count(*) FROM executions").fetchone()
             # An eighth at a time: sizes differ, and deleting one by one is slow.
-            gone = _remove_oldest(connection, max(1, count // 8))
+            gone = _remove_oldest(connection, min(_AT_ONCE, max(1, _count(connection) // 8)))
             removed += gone
             if not gone:
                 break
     if removed:
-        connection.execute("PRAGMA incremental_vacuum").fetchall()
+        _remove_orphans(connection)
+        _shrink(connection)
     return removed
+
+
+def _count(connection: sqlite3.Connection) -> int:
+    (count,) = connection.execute("SELECT count(*) FROM executions").fetchone()
+    return int(count)
 
 
 def _size(connection: sqlite3.Connection) -> int:
@@ -45,18 +64,18 @@ def _size(connection: sqlite3.Connection) -> int:
 
 
 def _remove_oldest(connection: sqlite3.Connection, number: int) -> int:
-    if number <= 0:
-        return 0
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with _transaction(connection):
         ids = []
-        for execution, ended_ns, pid, birth, host, closed_ns in connection.execute(
-            "SELECT e.id, e.ended_ns, p.pid, p.birth, p.host, p.closed_ns"
-            " FROM executions e JOIN processes p ON p.id = e.process ORDER BY e.started_ns"
+        alive: dict[int, bool] = {}
+        for execution, ended_ns, process, pid, birth, host, closed_ns in connection.execute(
+            "SELECT e.id, e.ended_ns, p.id, p.pid, p.birth, p.host, p.closed_ns"
+            " FROM executions e JOIN processes p ON p.id = e.process ORDER BY e.started_ns, e.id"
         ):
-            if ended_ns is not None or closed_ns is not None or not is_alive(pid, birth, host):
+            if ended_ns is None and process not in alive:
+                alive[process] = closed_ns is None and is_alive(pid, birth, host)
+            if ended_ns is not None or not alive[process]:
                 ids.append((execution,))
-            if len(ids) == number:
+            if len(ids) >= number:
                 break
         for statement in (
             "DELETE FROM spans WHERE execution = ?",
@@ -67,8 +86,52 @@ def _remove_oldest(connection: sqlite3.Connection, number: int) -> int:
             "DELETE FROM executions WHERE id = ?",
         ):
             connection.executemany(statement, ids)
+    return len(ids)
+
+
+def _remove_orphans(connection: sqlite3.Connection) -> None:
+    """Remove what only removed executions referred to, once that has become much.
+
+    Every process has a row, and a resource of its own (``service.instance.id``); finding those
+    that are not used any more reads the whole index of the spans.
+    """
+    (resources,) = connection.execute("SELECT count(*) FROM resources").fetchone()
+    (processes,) = connection.execute("SELECT count(*) FROM processes").fetchone()
+    if max(resources, processes) < 2 * _count(connection) + _MAX_ORPHANS:
+        return
+    with _transaction(connection):
+        for table in ("resources", "scopes"):
+            column = table.removesuffix("s")
+            connection.execute(
+                f"DELETE FROM {table} WHERE id NOT IN (SELECT {column} FROM spans)"  # noqa: S608 - one of two literals
+            )
+        gone = [
+            (process,)
+            for process, pid, birth, host, closed_ns in connection.execute(
+                "SELECT id, pid, birth, host, closed_ns FROM processes WHERE id NOT IN"
+                " (SELECT process FROM executions UNION SELECT process FROM aggregate_parts"
+                " UNION SELECT process FROM open_spans)"
+            )
+            if closed_ns is not None or not is_alive(pid, birth, host)
+        ]
+        connection.executemany("DELETE FROM processes WHERE id = ?", gone)
+
+
+def _shrink(connection: sqlite3.Connection) -> None:
+    """Give free pages back to the file system, some at a time."""
+    before = None
+    while before != (free := connection.execute("PRAGMA freelist_count").fetchone()) and free[0]:
+        before = free
+        connection.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
         raise
-    return len(ids)

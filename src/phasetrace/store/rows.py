@@ -10,172 +10,150 @@ from opentelemetry.sdk.trace import ReadableSpan
 from phasetrace.attributes import text
 from phasetrace.context import EXEC_ID, ITERATION, PARENT_EXEC_ID
 from phasetrace.processor import is_implicit, record_of
-from phasetrace.spans import EXECUTION, NODE, PHASE, SpanRecord
+from phasetrace.spans import EXECUTION, SpanRecord
+from phasetrace.store.totals import as_integer, write_part
 from phasetrace.tally import ExecutionTotals
 from phasetrace.wire import EncodedSpan
-
-_MAX_INTEGER = 2**63 - 1
 
 
 class _Execution:
     """What a batch says about one execution."""
 
-    __slots__ = ("errors", "first_ns", "last_ns", "root", "row", "spans")
+    __slots__ = ("errors", "first_ns", "last_ns", "roots", "row", "spans")
 
     def __init__(self, row: int) -> None:
         self.row = row
         self.spans = 0
         self.errors = 0
-        self.first_ns = _MAX_INTEGER
+        self.first_ns = 0
         self.last_ns = 0
-        self.root: tuple[ReadableSpan, SpanRecord] | None = None
+        self.roots: list[tuple[ReadableSpan, SpanRecord]] = []
+
+    def count(self, record: SpanRecord) -> None:
+        self.first_ns = min(self.first_ns, record.start_ns) if self.spans else record.start_ns
+        self.last_ns = max(self.last_ns, record.end_ns)
+        self.spans += 1
+        self.errors += record.status == "error"
+
+
+class _Transaction:
+    """What has been looked up while a batch is written.
+
+    Nothing of it outlives the transaction: others may remove rows as soon as that is over.
+    """
+
+    def __init__(self) -> None:
+        self.executions: dict[str, _Execution] = {}
+        self.messages: dict[tuple[str, bytes, str], int] = {}
+        self.elsewhere: set[str] = set()
 
 
 class RowWriter:
-    """Writes to one open store for one process. Not thread-safe: the caller holds a lock."""
+    """Writes to one open store for one process (a row of ``processes``).
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    Not thread-safe: the caller holds a lock.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, process: int) -> None:
         self._connection = connection
-        self._process = 0
-        self._messages: dict[tuple[str, bytes, str], int] = {}
-
-    def register(self, pid: int, birth: str, host: str, now_ns: int) -> None:
-        """Make the row of this process, which everything it writes refers to."""
-        cursor = self._connection.execute(
-            "INSERT INTO processes (pid, birth, host, started_ns) VALUES (?, ?, ?, ?)",
-            (pid, birth, host, now_ns),
-        )
-        self._process = cursor.lastrowid or 0
-
-    def close_process(self, now_ns: int) -> None:
-        """Note that this process writes no more."""
-        self._connection.execute(
-            "UPDATE processes SET closed_ns = ? WHERE id = ?", (now_ns, self._process)
-        )
+        self._process = process
 
     def write(
         self,
         spans: Sequence[tuple[ReadableSpan, EncodedSpan]],
-        totals: Sequence[ExecutionTotals],
+        totals: Iterable[ExecutionTotals],
         opened: Iterable[ReadableSpan],
         lost: Mapping[str, int],
-    ) -> list[str]:
+    ) -> set[str]:
         """Write a batch in one transaction.
 
         Returns:
             The executions in it whose root is another process's task.
 
         Raises:
-            sqlite3.Error: if nothing of it was written.
+            Exception: whatever went wrong; nothing of the batch was written then.
         """
         self._connection.execute("BEGIN IMMEDIATE")
         try:
-            executions: dict[str, _Execution] = {}
-            elsewhere: list[str] = []
-            self._write_open(opened, executions, elsewhere)
-            self._write_spans(spans, executions, elsewhere)
-            self._update(executions.values())
+            transaction = _Transaction()
+            self._write_open(opened, transaction)
+            self._write_spans(spans, transaction)
+            for execution in transaction.executions.values():
+                self._update(execution)
             for total in totals:
-                self._write_totals(total, executions, elsewhere)
+                self._write_totals(total, transaction)
             self._count(lost)
             self._connection.execute("COMMIT")
         except BaseException:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-            self._messages.clear()
             raise
-        return elsewhere
+        return transaction.elsewhere
 
-    def _write_open(
-        self,
-        opened: Iterable[ReadableSpan],
-        executions: dict[str, _Execution],
-        elsewhere: list[str],
-    ) -> None:
+    def _write_open(self, opened: Iterable[ReadableSpan], transaction: _Transaction) -> None:
         for span in opened:
-            record, context = record_of(span), span.get_span_context()
-            if context is None or span.end_time is not None:
+            record = record_of(span)
+            if record is None or span.end_time is not None:
                 continue
-            execution = None
-            if record is not None:
-                exec_id = text((span.attributes or {})[EXEC_ID])
-                execution = self._execution(exec_id, span, record, executions, elsewhere)
-                if record.type == EXECUTION and not is_implicit(span):
-                    self._open_execution(execution, span, record)
+            execution = self._execution(span, record, transaction)
+            if record.type == EXECUTION and not is_implicit(span):
+                self._claim(execution, span, record)
+                self._connection.execute(
+                    "UPDATE executions SET ended_ns = NULL, process = ?,"
+                    " root_ended = root_ended AND root_span_id <> ?"
+                    " WHERE id = ? AND (root_ended OR root_span_id = ?)",
+                    (
+                        self._process,
+                        _span_id(record.span_id),
+                        execution.row,
+                        _span_id(record.span_id),
+                    ),
+                )
             self._connection.execute(
                 "INSERT OR REPLACE INTO open_spans VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     self._process,
-                    _span_id(context.span_id),
-                    _span_id(span.parent.span_id) if span.parent is not None else None,
-                    execution.row if execution is not None else None,
-                    record.type if record is not None else PHASE,
-                    text(span.name),
-                    record.node_id if record is not None else None,
-                    _integer(span.start_time),
+                    _span_id(record.span_id),
+                    _span_id(record.parent_id) if record.parent_id is not None else None,
+                    execution.row,
+                    record.type,
+                    record.name,
+                    record.node_id,
+                    as_integer(record.start_ns),
                 ),
             )
 
-    def _open_execution(
-        self, execution: _Execution, span: ReadableSpan, record: SpanRecord
-    ) -> None:
-        context = span.get_span_context()
-        parent_exec_id = (span.attributes or {}).get(PARENT_EXEC_ID)
-        self._connection.execute(
-            "UPDATE executions SET process = ?, explicit = 1, name = ?, trace_id = ?,"
-            " root_span_id = coalesce(root_span_id, ?), parent_exec_id = ?, ended_ns = NULL"
-            " WHERE id = ?",
-            (
-                self._process,
-                record.name,
-                context.trace_id.to_bytes(16, "big") if context is not None else b"",
-                _span_id(record.span_id),
-                text(parent_exec_id) if parent_exec_id is not None else None,
-                execution.row,
-            ),
-        )
-
     def _write_spans(
-        self,
-        spans: Sequence[tuple[ReadableSpan, EncodedSpan]],
-        executions: dict[str, _Execution],
-        elsewhere: list[str],
+        self, spans: Sequence[tuple[ReadableSpan, EncodedSpan]], transaction: _Transaction
     ) -> None:
         rows = []
         for span, encoded in spans:
-            context = span.get_span_context()
-            if context is None:
-                continue
-            record, execution = record_of(span), None
-            attributes = span.attributes or {}
-            if record is not None:
-                exec_id = text(attributes[EXEC_ID])
-                execution = self._execution(exec_id, span, record, executions, elsewhere)
-                execution.spans += 1
-                execution.errors += record.status == "error"
-                execution.first_ns = min(execution.first_ns, record.start_ns)
-                execution.last_ns = max(execution.last_ns, record.end_ns)
-                if record.type == EXECUTION:
-                    execution.root = (span, record)
-                    if not is_implicit(span):
-                        self._open_execution(execution, span, record)
+            record, context = record_of(span), span.get_span_context()
+            if record is None or context is None:
+                continue  # belongs to no execution
+            execution = self._execution(span, record, transaction)
+            execution.count(record)
+            if record.type == EXECUTION:
+                execution.roots.append((span, record))
             rows.append(
                 (
-                    execution.row if execution is not None else None,
+                    execution.row,
                     self._process,
-                    self._message("resources", encoded.resource, encoded.resource_schema_url),
-                    self._message("scopes", encoded.scope, encoded.scope_schema_url),
+                    self._message(
+                        "resources", encoded.resource, encoded.resource_schema_url, transaction
+                    ),
+                    self._message("scopes", encoded.scope, encoded.scope_schema_url, transaction),
                     context.trace_id.to_bytes(16, "big"),
-                    _span_id(context.span_id),
-                    _span_id(span.parent.span_id) if span.parent is not None else None,
-                    record.type if record is not None else PHASE,
-                    text(span.name),
-                    record.node_id if record is not None else None,
-                    record.node_type if record is not None else None,
-                    _plain(attributes.get(ITERATION)),
-                    _integer(span.start_time),
-                    _integer(span.end_time),
-                    record.status if record is not None else "ok",
+                    _span_id(record.span_id),
+                    _span_id(record.parent_id) if record.parent_id is not None else None,
+                    record.type,
+                    record.name,
+                    record.node_id,
+                    record.node_type,
+                    _plain((span.attributes or {}).get(ITERATION)),
+                    as_integer(record.start_ns),
+                    as_integer(record.end_ns),
+                    record.status,
                     encoded.span,
                 )
             )
@@ -190,83 +168,80 @@ class RowWriter:
             [(self._process, row[5]) for row in rows],
         )
 
-    def _update(self, executions: Iterable[_Execution]) -> None:
-        for execution in executions:
-            if not execution.spans:
-                continue
+    def _update(self, execution: _Execution) -> None:
+        if execution.spans:
             self._connection.execute(
                 "UPDATE executions SET spans = spans + ?, errors = errors + ?,"
                 " started_ns = min(started_ns, ?), last_ns = max(last_ns, ?) WHERE id = ?",
                 (
                     execution.spans,
                     execution.errors,
-                    _integer(execution.first_ns),
-                    _integer(execution.last_ns),
+                    as_integer(execution.first_ns),
+                    as_integer(execution.last_ns),
                     execution.row,
                 ),
             )
-            if execution.root is not None:
-                _, record = execution.root
-                self._connection.execute(
-                    "UPDATE executions SET ended_ns = ?, status = ? WHERE id = ?",
-                    (_integer(record.end_ns), record.status, execution.row),
-                )
+        # By their start, so that a root comes before what was opened again within it.
+        for span, record in sorted(execution.roots, key=lambda root: root[1].start_ns):
+            if is_implicit(span):
+                condition = "NOT explicit"
+            else:
+                self._claim(execution, span, record)
+                # Whatever ends while the root is open does not end the execution.
+                condition = "root_ended"
+            end_ns = as_integer(record.end_ns)
+            self._connection.execute(
+                "UPDATE executions SET"  # noqa: S608 - one of two literals
+                " status = CASE WHEN coalesce(ended_ns, 0) <= ? THEN ? ELSE status END,"
+                f" ended_ns = max(coalesce(ended_ns, 0), ?) WHERE id = ? AND {condition}",
+                (end_ns, record.status, end_ns, execution.row),
+            )
 
-    def _write_totals(
-        self,
-        totals: ExecutionTotals,
-        executions: dict[str, _Execution],
-        elsewhere: list[str],
-    ) -> None:
+    def _claim(self, execution: _Execution, span: ReadableSpan, record: SpanRecord) -> None:
+        """Make an explicit execution of it, whose root is the first span that opened it."""
+        context = span.get_span_context()
+        parent_exec_id = (span.attributes or {}).get(PARENT_EXEC_ID)
+        root_span_id = _span_id(record.span_id)
+        self._connection.execute(
+            "UPDATE executions SET process = ?, explicit = 1, name = ?, trace_id = ?,"
+            " root_span_id = ?, parent_exec_id = ?, root_ended = ?"
+            " WHERE id = ? AND (root_span_id IS NULL OR root_span_id = ?)",
+            (
+                self._process,
+                record.name,
+                context.trace_id.to_bytes(16, "big") if context is not None else b"",
+                root_span_id,
+                text(parent_exec_id) if parent_exec_id is not None else None,
+                span.end_time is not None,
+                execution.row,
+                root_span_id,
+            ),
+        )
+
+    def _write_totals(self, totals: ExecutionTotals, transaction: _Transaction) -> None:
         found = self._connection.execute(
-            "SELECT id FROM executions WHERE exec_id = ?", (totals.exec_id,)
+            "SELECT id, process FROM executions WHERE exec_id = ?", (totals.exec_id,)
         ).fetchone()
         if found is None:
             return  # removed meanwhile, or none of its spans could be stored
-        self._connection.execute(
-            "INSERT INTO aggregate_parts (execution, process, part, spans, unattributed_ns)"
-            " VALUES (?, ?, ?, ?, ?) ON CONFLICT (execution, process, part)"
-            " DO UPDATE SET spans = excluded.spans, unattributed_ns = excluded.unattributed_ns",
-            (found[0], self._process, totals.part, totals.spans, _integer(totals.unattributed_ns)),
-        )
-        (part,) = self._connection.execute(
-            "SELECT id FROM aggregate_parts WHERE execution = ? AND process = ? AND part = ?",
-            (found[0], self._process, totals.part),
-        ).fetchone()
-        self._connection.execute("DELETE FROM aggregates WHERE part = ?", (part,))
-        self._connection.executemany(
-            "INSERT INTO aggregates VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                (
-                    part,
-                    NODE if key.phase is None else PHASE,
-                    key.node_id,
-                    key.phase or "",
-                    stat.node_type,
-                    stat.count,
-                    _integer(stat.total_ns),
-                    _integer(stat.self_ns),
-                    stat.share_ns,
-                    _integer(stat.min_ns),
-                    _integer(stat.max_ns),
-                    _integer(stat.first_ns),
-                    stat.errors,
-                    stat.cancelled,
-                    stat.histogram.to_bytes(),
-                )
-                for key, stat in totals.stats.items()
-            ],
+        row, owner = found
+        if owner != self._process:
+            transaction.elsewhere.add(totals.exec_id)
+        write_part(
+            self._connection,
+            row,
+            self._process,
+            totals.part,
+            totals.spans,
+            totals.unattributed_ns,
+            totals.stats,
         )
 
     def _execution(
-        self,
-        exec_id: str,
-        span: ReadableSpan,
-        record: SpanRecord,
-        executions: dict[str, _Execution],
-        elsewhere: list[str],
+        self, span: ReadableSpan, record: SpanRecord, transaction: _Transaction
     ) -> _Execution:
-        known = executions.get(exec_id)
+        exec_id = text((span.attributes or {})[EXEC_ID])
+        known = transaction.executions.get(exec_id)
         if known is not None:
             return known
         context = span.get_span_context()
@@ -277,22 +252,24 @@ class RowWriter:
                 exec_id,
                 context.trace_id.to_bytes(16, "big") if context is not None else b"",
                 self._process,
-                _integer(record.start_ns),
-                _integer(record.end_ns),
+                as_integer(record.start_ns),
+                as_integer(record.end_ns),
             ),
         )
         row, owner = self._connection.execute(
             "SELECT id, process FROM executions WHERE exec_id = ?", (exec_id,)
         ).fetchone()
         if owner != self._process:
-            elsewhere.append(exec_id)
-        executions[exec_id] = execution = _Execution(row)
+            transaction.elsewhere.add(exec_id)
+        transaction.executions[exec_id] = execution = _Execution(row)
         return execution
 
-    def _message(self, table: str, payload: bytes, schema_url: str) -> int:
+    def _message(
+        self, table: str, payload: bytes, schema_url: str, transaction: _Transaction
+    ) -> int:
         """Return the row of a resource or scope, which many spans have in common."""
         key = (table, payload, schema_url)
-        row = self._messages.get(key)
+        row = transaction.messages.get(key)
         if row is None:
             self._connection.execute(
                 f"INSERT OR IGNORE INTO {table} (payload, schema_url) VALUES (?, ?)",  # noqa: S608 - one of two literals
@@ -302,7 +279,7 @@ class RowWriter:
                 f"SELECT id FROM {table} WHERE payload = ? AND schema_url = ?",  # noqa: S608
                 (payload, schema_url),
             ).fetchone()
-            self._messages[key] = row
+            transaction.messages[key] = row
         return int(row)
 
     def _count(self, lost: Mapping[str, int]) -> None:
@@ -319,9 +296,9 @@ def _span_id(span_id: int) -> bytes:
     return span_id.to_bytes(8, "big")
 
 
-def _integer(value: int | None) -> int:
-    return min(max(value or 0, -_MAX_INTEGER), _MAX_INTEGER)
-
-
 def _plain(value: object) -> str | int | float | None:
-    return value if value is None or isinstance(value, (str, int, float)) else str(value)
+    if value is None or isinstance(value, float):
+        return value
+    if isinstance(value, int) and as_integer(value) == value:
+        return value
+    return text(value)

@@ -25,7 +25,7 @@ APPLICATION_ID = 0x70687472  # "phtr"
 MIGRATIONS: tuple[str, ...] = (
     """
     CREATE TABLE processes (
-        id INTEGER PRIMARY KEY,
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
         pid INTEGER NOT NULL,
         birth TEXT NOT NULL,      -- tells this process from a later one with the same pid
         host TEXT NOT NULL,
@@ -45,6 +45,7 @@ MIGRATIONS: tuple[str, ...] = (
         parent_exec_id TEXT,
         process INTEGER NOT NULL REFERENCES processes,  -- whose task it is to end the root span
         explicit INTEGER NOT NULL DEFAULT 0,            -- opened by name, not by its first phase
+        root_ended INTEGER NOT NULL DEFAULT 0,          -- of an explicit execution
         started_ns INTEGER NOT NULL,
         last_ns INTEGER NOT NULL,
         ended_ns INTEGER,                               -- NULL: running, or abandoned
@@ -55,7 +56,7 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX executions_by_start ON executions (started_ns);
     CREATE TABLE spans (
         seq INTEGER PRIMARY KEY AUTOINCREMENT,
-        execution INTEGER REFERENCES executions,
+        execution INTEGER NOT NULL REFERENCES executions,
         process INTEGER NOT NULL,
         resource INTEGER NOT NULL,
         scope INTEGER NOT NULL,
@@ -72,12 +73,12 @@ MIGRATIONS: tuple[str, ...] = (
         status TEXT NOT NULL,
         payload BLOB NOT NULL
     );
-    CREATE INDEX spans_by_execution ON spans (execution);
+    CREATE INDEX spans_by_execution ON spans (execution, resource, scope);
     CREATE TABLE open_spans (
         process INTEGER NOT NULL REFERENCES processes,
         span_id BLOB NOT NULL,
         parent_span_id BLOB,
-        execution INTEGER REFERENCES executions,
+        execution INTEGER NOT NULL REFERENCES executions,
         type TEXT NOT NULL,
         name TEXT NOT NULL,
         node_id TEXT,
@@ -140,10 +141,12 @@ def migrate(connection: sqlite3.Connection) -> None:
             if version < VERSION:
                 for statement in _statements(MIGRATIONS[version]):
                     connection.execute(statement)
+                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 connection.execute(f"PRAGMA user_version = {version + 1}")
             connection.execute("COMMIT")
         except BaseException:
-            connection.execute("ROLLBACK")
+            if connection.in_transaction:  # some errors have rolled it back already
+                connection.execute("ROLLBACK")
             raise
 
 

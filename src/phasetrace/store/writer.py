@@ -1,39 +1,46 @@
 """The store's writer: a bounded queue, and one thread that encodes and writes what is in it.
 
-Handing a span over is one append. The thread wakes every 200 ms, or earlier when much is waiting,
+Handing a span over is one append. The thread wakes every 100 ms, or earlier when much is waiting,
 encodes each span once and writes all of them in one transaction, together with the totals of the
 executions that have finished. `flush` and `close` do the same in the caller's thread.
+
+What cannot be written for now (no room, another process is writing) waits, in the queue's bounds,
+and is tried again. Whatever is given up is counted by its reason, in the process and, when that is
+possible again, in the store.
 """
 
 from __future__ import annotations
 
-import os
-import socket
 import sqlite3
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from opentelemetry.sdk.trace import ReadableSpan
 
 from phasetrace import clock, faults
-from phasetrace.context import TYPE
-from phasetrace.errors import StoreError
-from phasetrace.spans import EXECUTION
-from phasetrace.store import retention, rows
-from phasetrace.store.file import DamagedStore, is_damage, open_for_writing, set_aside
-from phasetrace.store.process import birth_of
+from phasetrace.store import retention
+from phasetrace.store.batch import Batch
+from phasetrace.store.exact_count import ExactCount
+from phasetrace.store.forks import watch
+from phasetrace.store.open_spans import OpenSpans
+from phasetrace.store.session import Outcome, StoreSession
 from phasetrace.tally import ExecutionTotals
-from phasetrace.wire import encode
 
-FLUSH_INTERVAL_S: Final = 0.2
+FLUSH_INTERVAL_S: Final = 0.1
+"""Half of what is promised (200 ms), so that there is time for the writing itself."""
 MAX_QUEUE: Final = 65_536
 _WAKE_AT: Final = 4_096
 _BATCH: Final = 2_048
-_OPEN_ROW_AFTER_NS: Final = 1_000_000_000
+_BUSY_S: Final = 1.0
+_RETRY_S: Final = 1.0
+_FORK_TIMEOUT_S: Final = 3.0
+
+_abandoned: list[sqlite3.Connection | None] = []
 
 
 class StoreWriter:
@@ -41,7 +48,6 @@ class StoreWriter:
 
     `totals` is asked for the executions whose totals are to be written (its argument says whether
     this is the last time); `rooted_elsewhere` is told of executions that another process owns.
-    What cannot be written is counted, in memory and, when that is possible again, in the store.
     """
 
     def __init__(
@@ -52,99 +58,141 @@ class StoreWriter:
         rooted_elsewhere: Callable[[str], None],
         now_ns: clock.NowNs = clock.now_ns,
     ) -> None:
-        self.path = path
+        self.path = path.absolute()  # the program may change its folder
         self._limits = limits
         self._totals = totals
         self._rooted_elsewhere = rooted_elsewhere
         self._now_ns = now_ns
         self._reset()
+        watch(self)
 
     def _reset(self) -> None:
+        self._closed = False
         # deque.append and popleft are atomic (documented), so a hand-over takes no lock.
         self._queue: deque[ReadableSpan] = deque()
-        self._open: dict[int, ReadableSpan] = {}
-        self._roots: deque[ReadableSpan] = deque()
+        self._open = OpenSpans()
         self._removed: deque[Callable[[], ExecutionTotals]] = deque()
-        self._writing = threading.Lock()  # guards the connection and everything below
+        self._queue_full = ExactCount()
+        self._too_late = ExactCount()
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
-        self._closed = False
-        self._connection: sqlite3.Connection | None = None
-        self._rows: rows.RowWriter | None = None
-        self._broken = False
+        self._writing = threading.Lock()  # guards the session and everything below
+        self._forking = False
+        self._session = StoreSession(self.path, self._limits, self._rooted_elsewhere, self._now_ns)
+        self._batch = Batch()
         self._lost: Counter[str] = Counter()
-        self._dropped = 0
-        self._written_open: set[int] = set()
-        self._retained_at = 0.0
+        self._lost_in_store: Counter[str] = Counter()
+        self._lost_at_flush = 0
+        self._file_changes = 0
+        self._retry_at = 0.0
+
+    @property
+    def lost(self) -> dict[str, int]:
+        """How many spans this process could not store, by reason."""
+        lost = self._lost.copy()
+        lost["queue full"] += self._queue_full.value()
+        lost["after the end"] += self._too_late.value()
+        return {reason: number for reason, number in lost.items() if number}
 
     def started(self, span: ReadableSpan) -> None:
         """Note an open span: it gets a row if it stays open for a second, an execution at once."""
-        context = span.get_span_context()
-        if context is not None and not self._closed:
-            self._open[context.span_id] = span
-            if (span.attributes or {}).get(TYPE) == EXECUTION:
-                self._roots.append(span)
+        if not self._closed:
+            self._open.start(span)
             if self._thread is None:
                 self._start()
 
     def ended(self, span: ReadableSpan) -> None:
         """Hand a finished span over. Never blocks; past the queue's limit the span is counted."""
-        context = span.get_span_context()
-        if context is not None:
-            self._open.pop(context.span_id, None)
+        self._open.end(span)
         waiting = len(self._queue)
-        if waiting >= MAX_QUEUE or self._closed:
-            self._dropped += 1
+        if waiting >= MAX_QUEUE:
+            self._queue_full.add()
             return
         self._queue.append(span)
-        if waiting == _WAKE_AT:
+        if waiting >= _WAKE_AT and not self._wake.is_set():
             self._wake.set()
-        if self._thread is None:
+        if self._closed:
+            self._take_back(span)
+        elif self._thread is None:
             self._start()
 
     def removed(self, totals: Callable[[], ExecutionTotals]) -> None:
         """Hand over the totals of an execution that has left the collector."""
-        self._removed.append(totals)
-        if self._thread is None:
-            self._start()
+        if not self._closed:
+            self._removed.append(totals)
+            if self._thread is None:
+                self._start()
 
-    def flush(self, timeout_s: float = 5.0, last: bool = False) -> bool:
+    def open_spans(self) -> list[ReadableSpan]:
+        """Return the spans that have started and not ended, those that started last first."""
+        return self._open.spans()
+
+    def flush(self, timeout_s: float = 5.0) -> bool:
         """Write everything that has been handed over, in this thread.
 
         Returns:
-            Whether all of it is in the store now.
+            Whether all of it is in the store now: False if something is still waiting, or if
+            something was lost since the last time.
         """
+        deadline = time.monotonic() + timeout_s
         if not self._writing.acquire(timeout=max(0.0, timeout_s)):
             return False
         try:
-            return self._write_all(last, time.monotonic() + timeout_s)
+            return self._write_all(deadline)
         finally:
             self._writing.release()
 
     def close(self, timeout_s: float = 5.0) -> bool:
-        """Flush, write the last totals and let go of the file; later spans are only counted."""
-        written = self.flush(timeout_s, last=True)
+        """Flush, write the last totals and let go of the file; later spans are only counted.
+
+        Returns:
+            What `flush` would.
+        """
+        deadline = time.monotonic() + timeout_s
         self._closed = True
         self._wake.set()
-        if self._writing.acquire(timeout=max(0.0, timeout_s)):
+        if not self._writing.acquire(timeout=max(0.0, timeout_s)):
+            return False
+        try:
+            written = self._write_all(deadline, last=True)
+            left = len(self._batch.spans) + len(self._queue)
+            if left:
+                self._lost["no time left"] += left
+                self._batch = Batch()
+                self._queue.clear()
+                if not self._session.complained:
+                    faults.report(f"no time left to store the last {left} spans")
+                self._write_batch(timeout_s=0.0)  # the count at least
+            self._session.close()
+            return written
+        finally:
+            self._writing.release()
+
+    def before_fork(self) -> None:
+        """Let go of the file, so that the child does not inherit it; see `forks`."""
+        self._forking = self._writing.acquire(timeout=_FORK_TIMEOUT_S)
+        if self._forking:
             try:
-                if self._rows is not None:
-                    self._rows.close_process(self._now_ns())
-                self._disconnect()
-            except sqlite3.Error as error:
-                faults.report("closing the store", error)
-            finally:
-                self._writing.release()
-        return written
+                # Whoever writes an execution first is to end it. The child must not be that one: it
+                # leaves the executions that it inherits to its parent.
+                if self._queue and not self._closed:
+                    self._write_all(time.monotonic() + _FORK_TIMEOUT_S)
+            except Exception as error:
+                faults.report("writing the store before a fork", error)
+            self._session.disconnect()
+
+    def after_fork_in_parent(self) -> None:
+        """Go on; the file is opened again when there is something to write."""
+        if self._forking:
+            self._forking = False
+            self._writing.release()
 
     def after_fork(self) -> None:
-        """Start afresh in a forked child; what was waiting is the parent's to write.
-
-        The parent's connection is abandoned, not closed: closing it would drop the locks that the
-        parent holds (SQLite, "How To Corrupt", section 2.6).
-        """
-        self._abandoned = self._connection
+        """Start afresh in a forked child; what was waiting is the parent's to write."""
+        # Something is left only where a fork went round the hook before it. Then it is abandoned,
+        # not closed: closing would drop the locks that the parent holds.
+        _abandoned.append(self._session.abandon())
         self._reset()
 
     def _start(self) -> None:
@@ -158,127 +206,121 @@ class StoreWriter:
                 faults.report("starting the store's thread", error)
             self._thread = thread
 
+    def _take_back(self, span: ReadableSpan) -> None:
+        """Count a span that may have missed the last writing."""
+        try:
+            self._queue.remove(span)
+        except (ValueError, IndexError):
+            return  # it was just in time
+        self._too_late.add()
+
     def _run(self) -> None:
         while not self._closed:
             self._wake.wait(FLUSH_INTERVAL_S)
             self._wake.clear()
             try:
                 with self._writing:
-                    if not self._closed:
-                        self._write_all(last=False, deadline=None)
+                    if not self._closed and time.monotonic() >= self._retry_at:
+                        self._write_all(None)
             except Exception as error:
                 faults.report("writing the store", error)
 
-    def _write_all(self, last: bool, deadline: float | None) -> bool:
-        """Write what is waiting; the caller holds ``_writing``."""
-        # What comes in meanwhile waits for the next round, so that this one ends.
-        for _ in range(0, max(1, len(self._queue)), _BATCH):
-            batch = [self._queue.popleft() for _ in range(min(_BATCH, len(self._queue)))]
-            if not self._write(batch, []):
-                return False
-            if deadline is not None and time.monotonic() > deadline:
-                return not self._queue
-        totals = [removed() for removed in _drained(self._removed)]
-        totals += self._totals(last)
-        written = self._write([], totals) if totals else not self._broken
-        self._retain()
-        return written and not self._queue
+    def _write_all(self, deadline: float | None, last: bool = False) -> bool:
+        """Write what is waiting; the caller holds ``_writing``.
 
-    def _write(self, batch: list[ReadableSpan], totals: list[ExecutionTotals]) -> bool:
-        overdue = self._overdue()
-        if not (batch or totals or overdue or self._dropped):
+        Past the deadline no more spans are written, and at the end still the totals, which answer
+        for them.
+        """
+        waiting = len(self._queue)  # what comes in meanwhile waits for the next round
+        self._note_open()
+        while True:
+            taken = min(_BATCH - len(self._batch.spans), waiting)
+            self._take(taken)
+            waiting -= taken
+            in_time = deadline is None or time.monotonic() <= deadline
+            finishing = not waiting or (last and not in_time)
+            if finishing:
+                self._note_totals(last)
+            remaining = _BUSY_S if deadline is None else max(0.0, deadline - time.monotonic())
+            if not self._write_batch(remaining):
+                return False
+            if finishing or not in_time:
+                break
+        if not last or in_time:
+            self._session.retain()
+        lost = sum(self.lost.values())
+        lost_before, self._lost_at_flush = self._lost_at_flush, lost
+        return not waiting and lost == lost_before
+
+    def _take(self, number: int) -> None:
+        if self._session.broken:  # then encoding is not worth its cost
+            self._lost["unwritable"] += _drop(self._queue, number)
+            return
+        for _ in range(number):
+            try:
+                self._batch.waiting.append(self._queue.popleft())
+            except IndexError:
+                break
+        self._lost["encoding"] += self._batch.encode()
+
+    def _note_totals(self, last: bool) -> None:
+        for _ in range(len(self._removed)):
+            removed = self._removed.popleft()
+            try:
+                self._batch.add_totals([removed()])
+            except Exception as error:
+                faults.report("adding up an execution that was removed", error)
+        self._batch.add_totals(self._totals(last))
+
+    def _note_open(self) -> None:
+        if self._file_changes != self._session.file_changes:
+            self._file_changes = self._session.file_changes
+            self._open.forget_rows()
+        self._batch.opened += self._open.due(self._now_ns())
+
+    def _write_batch(self, timeout_s: float) -> bool:
+        """Write the batch that has been taken; return False if it has to wait."""
+        batch = self._batch
+        lost = Counter(self.lost)
+        news = lost - self._lost_in_store
+        if not (batch or news):
             return True
-        writer = self._connected()
-        if writer is None:
-            self._lost["unwritable"] += len(batch)
+        outcome = self._session.write(
+            batch.spans, batch.totals.values(), batch.opened, news, timeout_s
+        )
+        if outcome is Outcome.LATER:
+            self._retry_at = time.monotonic() + (_RETRY_S if self._session.complained else 0.0)
             return False
-        encoded = encode(batch)
-        lost, dropped = self._lost, self._dropped
-        try:
-            elsewhere = writer.write(
-                [(span, data) for span, data in zip(batch, encoded, strict=True) if data],
-                totals,
-                overdue,
-                {**lost, "queue full": dropped, "encoding": encoded.count(None)},
-            )
-        except sqlite3.Error as error:
-            return self._failed(error, batch)
-        self._lost = Counter()
-        self._dropped -= dropped
-        for exec_id in elsewhere:
-            self._rooted_elsewhere(exec_id)
+        self._retry_at = 0.0
+        if outcome is Outcome.WRITTEN:
+            self._lost_in_store = lost
+        elif outcome is Outcome.REFUSED:
+            return self._write_apart(batch, timeout_s)
+        else:
+            self._lost["unwritable"] += len(batch.spans)
+        self._batch = Batch()
         return True
 
-    def _failed(self, error: sqlite3.Error, batch: list[ReadableSpan]) -> bool:
-        if "locked" in str(error) or "busy" in str(error):
-            self._queue.extendleft(reversed(batch))  # another process was writing: next time
-            return False
-        if is_damage(error):
-            self._disconnect()
-            self._set_aside(str(error))
-            self._queue.extendleft(reversed(batch))
-            return False
-        self._lost["unwritable"] += len(batch)
-        faults.report(f"cannot write the store {self.path}", error)
-        return False
-
-    def _connected(self) -> rows.RowWriter | None:
-        if self._rows is not None or self._broken:
-            return self._rows
-        try:
-            try:
-                self._connection = open_for_writing(self.path)
-            except DamagedStore as error:
-                self._set_aside(str(error))
-                self._connection = open_for_writing(self.path)
-            self._rows = rows.RowWriter(self._connection)
-            self._rows.register(
-                os.getpid(), birth_of(os.getpid()), socket.gethostname(), self._now_ns()
-            )
-        except (StoreError, sqlite3.Error, OSError) as error:
-            self._broken = True
-            self._rows = None
-            faults.logger.warning("phasetrace: %s; this run is not stored", error)
-        return self._rows
-
-    def _set_aside(self, reason: str) -> None:
-        try:
-            aside = set_aside(self.path)
-        except OSError as error:
-            faults.report(f"cannot set the damaged store {self.path} aside", error)
-            self._broken = True
-            return
-        faults.logger.warning("phasetrace: %s; set aside as %s, starting a new one", reason, aside)
-
-    def _disconnect(self) -> None:
-        connection, self._connection, self._rows = self._connection, None, None
-        if connection is not None:
-            connection.close()
-
-    def _overdue(self) -> list[ReadableSpan]:
-        """Return the spans that have been open for a second and have no row yet."""
-        horizon_ns = self._now_ns() - _OPEN_ROW_AFTER_NS
-        overdue = [self._roots.popleft() for _ in range(len(self._roots))]
-        for span_id, span in list(self._open.items()):
-            if (span.start_time or 0) > horizon_ns:
-                break  # the others started later still
-            if span_id not in self._written_open:
-                self._written_open.add(span_id)
-                overdue.append(span)
-        self._written_open.intersection_update(self._open)
-        return overdue
-
-    def _retain(self) -> None:
-        """Remove the oldest executions beyond the limits, at most every few seconds."""
-        if self._connection is None or time.monotonic() - self._retained_at < retention.INTERVAL_S:
-            return
-        self._retained_at = time.monotonic()
-        try:
-            retention.apply(self._connection, self._limits)
-        except sqlite3.Error as error:
-            if not is_damage(error) and "locked" not in str(error):
-                faults.report("removing old executions", error)
+    def _write_apart(self, batch: Batch, timeout_s: float) -> bool:
+        """Write the parts of a batch one by one, since one of them cannot be written."""
+        parts = batch.parts()
+        if len(parts) == 1:
+            self._lost["cannot be a row"] += len(batch.spans)
+            parts = []
+        self._batch = Batch()
+        for index, part in enumerate(parts):
+            self._batch = part
+            if not self._write_batch(timeout_s):
+                for later in parts[index + 1 :]:
+                    self._batch.join(later)
+                return False
+        return True
 
 
-def _drained(queue: deque[Callable[[], ExecutionTotals]]) -> list[Callable[[], ExecutionTotals]]:
-    return [queue.popleft() for _ in range(len(queue))]
+def _drop(queue: deque[ReadableSpan], number: int) -> int:
+    dropped = 0
+    with suppress(IndexError):
+        while dropped < number:
+            queue.popleft()
+            dropped += 1
+    return dropped

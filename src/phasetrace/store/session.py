@@ -1,0 +1,242 @@
+"""One process's stay in the store: opening it, writing to it, and what to do when that fails."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Final
+
+from opentelemetry.sdk.trace import ReadableSpan
+
+from phasetrace import faults
+from phasetrace.clock import NowNs
+from phasetrace.errors import StoreError
+from phasetrace.store import retention
+from phasetrace.store.file import (
+    BusyStore,
+    DamagedStore,
+    FullStore,
+    as_store_error,
+    is_busy,
+    is_damage,
+    open_for_writing,
+)
+from phasetrace.store.placement import Identity, identity_of, set_aside
+from phasetrace.store.process import birth_of, host_name
+from phasetrace.store.rows import RowWriter
+from phasetrace.tally import ExecutionTotals
+from phasetrace.wire import EncodedSpan
+
+_MAX_DAMAGE: Final = 3
+_SET_ASIDE_TIMEOUT_S: Final = 1.0
+
+
+class Outcome(Enum):
+    """What became of a batch."""
+
+    WRITTEN = "written"
+    LATER = "later"
+    """Nothing of it was written; another try may do."""
+    REFUSED = "refused"
+    """Nothing of it was written: something in it cannot be."""
+    NEVER = "never"
+    """The store cannot be used in this process."""
+
+
+class StoreSession:
+    """Writes to the store for this process. Not thread-safe: the caller holds a lock.
+
+    Opens the file when there is something to write, and again when it has been moved or removed.
+    Every kind of failure is said once, in one line; nothing raises.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        limits: retention.Retention,
+        rooted_elsewhere: Callable[[str], None],
+        now_ns: NowNs,
+    ) -> None:
+        self.path = path
+        self._limits = limits
+        self._rooted_elsewhere = rooted_elsewhere
+        self._now_ns = now_ns
+        self._connection: sqlite3.Connection | None = None
+        self._identity: Identity | None = None
+        self._process = 0
+        self._damage_seen = 0
+        self._retained_at: float | None = None
+        self.broken = False
+        """The store cannot be used in this process."""
+        self.complained = False
+        """A failure has been said."""
+        self.file_changes = 0
+        """How often a new file was begun, with nothing in it of what was written before."""
+
+    def write(
+        self,
+        spans: Sequence[tuple[ReadableSpan, EncodedSpan]],
+        totals: Iterable[ExecutionTotals],
+        opened: Iterable[ReadableSpan],
+        lost: Mapping[str, int],
+        timeout_s: float,
+    ) -> Outcome:
+        """Write a batch in one transaction, or nothing of it."""
+        try:
+            connection = self._connected(timeout_s)
+            if connection is None:
+                return Outcome.NEVER
+            connection.execute(f"PRAGMA busy_timeout = {max(0, int(timeout_s * 1000))}")
+            elsewhere = RowWriter(connection, self._process).write(spans, totals, opened, lost)
+        except BusyStore:
+            return Outcome.LATER
+        except FullStore as error:
+            return self._later(str(error))
+        except sqlite3.Error as error:
+            return self._failed(error)
+        except Exception as error:
+            faults.report("turning spans into rows", error)
+            return Outcome.REFUSED
+        for exec_id in elsewhere:
+            self._rooted_elsewhere(exec_id)
+        return Outcome.WRITTEN
+
+    def retain(self) -> None:
+        """Remove the oldest executions beyond the limits, at most every few seconds."""
+        now = time.monotonic()
+        due = self._retained_at is None or now - self._retained_at >= retention.INTERVAL_S
+        if self._connection is None or not due:
+            return
+        self._retained_at = now
+        try:
+            retention.apply(self._connection, self._limits)
+        except sqlite3.Error as error:
+            self._failed(error)
+
+    def disconnect(self) -> None:
+        """Let go of the file until there is something to write again."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                connection.close()
+            except sqlite3.Error as error:
+                faults.report("closing the store", error)
+
+    def close(self) -> None:
+        """Note that this process writes no more, and let go of the file."""
+        try:
+            if self._connection is not None:
+                self._connection.execute(
+                    "UPDATE processes SET closed_ns = ? WHERE id = ?",
+                    (self._now_ns(), self._process),
+                )
+        except sqlite3.Error as error:
+            faults.report("closing the store", error)
+        self.disconnect()
+
+    def abandon(self) -> sqlite3.Connection | None:
+        """Return the connection without closing it; the caller keeps it from being collected."""
+        return self._connection
+
+    def _connected(self, timeout_s: float) -> sqlite3.Connection | None:
+        if self.broken:
+            return None
+        if self._connection is not None and identity_of(self.path) != self._identity:
+            self.disconnect()  # somebody removed it, or set it aside
+        if self._connection is None:
+            try:
+                try:
+                    self._connect(timeout_s)
+                except DamagedStore as error:
+                    self._set_aside(str(error), error.identity)
+                    if not self.broken:
+                        self._connect(timeout_s)
+            except (BusyStore, FullStore):
+                raise
+            except (StoreError, OSError) as error:
+                self._give_up(error)
+        return self._connection
+
+    def _connect(self, timeout_s: float) -> None:
+        connection, identity = open_for_writing(self.path, timeout_s)
+        try:
+            if identity != self._identity:
+                self._process = _register(connection, self._now_ns())
+                self.file_changes += 1
+        except sqlite3.Error as error:
+            connection.close()
+            raise as_store_error(error, self.path, identity) from error
+        self._connection, self._identity = connection, identity
+
+    def _failed(self, error: sqlite3.Error) -> Outcome:
+        if is_busy(error):
+            return Outcome.LATER
+        if is_damage(error):
+            self.disconnect()
+            if self._identity is not None:
+                self._set_aside(f"the store {self.path} is damaged ({error})", self._identity)
+            return Outcome.NEVER if self.broken else Outcome.LATER
+        if not isinstance(error, sqlite3.OperationalError):  # not the file, but what is written
+            faults.report("turning spans into rows", error)
+            return Outcome.REFUSED
+        return self._later(f"cannot write the store {self.path}: {error}")
+
+    def _later(self, reason: str) -> Outcome:
+        if not self.complained:
+            self.complained = True
+            faults.logger.warning("phasetrace: %s; trying again", reason)
+        return Outcome.LATER
+
+    def _set_aside(self, reason: str, identity: Identity) -> None:
+        self._damage_seen += 1
+        if self._damage_seen > _MAX_DAMAGE:  # it is not the file, then
+            self._give_up(StoreError(f"{reason}, again"))
+            return
+        try:
+            aside = set_aside(self.path, identity, _SET_ASIDE_TIMEOUT_S)
+        except OSError as error:
+            self._give_up(StoreError(f"{reason} and cannot be set aside: {error.strerror}"))
+            return
+        if aside is not None:  # else another process has done it, and said so
+            faults.logger.warning(
+                "phasetrace: %s; set aside as %s, starting a new one", reason, aside
+            )
+
+    def _give_up(self, error: Exception) -> None:
+        self.broken = self.complained = True
+        self.disconnect()
+        faults.logger.warning("phasetrace: %s; this run is not stored", error)
+
+
+def _register(connection: sqlite3.Connection, now_ns: int) -> int:
+    """Make the row of this process, which everything it writes refers to.
+
+    One that this process has closed before (another configuration followed) is opened again.
+    """
+    pid, host = os.getpid(), host_name()
+    birth = birth_of(pid)
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        found = connection.execute(
+            "SELECT id FROM processes WHERE pid = ? AND birth = ? AND host = ? AND birth <> ''"
+            " AND closed_ns IS NOT NULL ORDER BY id DESC LIMIT 1",
+            (pid, birth, host),
+        ).fetchone()
+        if found is not None:
+            process = found[0]
+            connection.execute("UPDATE processes SET closed_ns = NULL WHERE id = ?", (process,))
+        else:
+            process = connection.execute(
+                "INSERT INTO processes (pid, birth, host, started_ns) VALUES (?, ?, ?, ?)",
+                (pid, birth, host, now_ns),
+            ).lastrowid
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return int(process)

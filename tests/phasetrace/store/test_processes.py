@@ -1,0 +1,358 @@
+"""Many processes at one store: beside each other, forked from each other, killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from phasetrace.store.process import birth_of, host_name, is_alive
+from phasetrace.store.reader import StoreReader
+from tests.phasetrace.store.conftest import (
+    Recording,
+    in_child,
+    query,
+    read,
+    run_program,
+    start_program,
+    wait_until,
+)
+
+
+def test_eight_processes_create_one_store_and_lose_nothing(path: Path) -> None:
+    """They begin at the same moment, with no store there."""
+    source = """
+import sys, phasetrace
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(500):
+    with phasetrace.time_phase("shared", f"node {sys.argv}", f"phase {number}"): pass
+with phasetrace.execution(sys.stdin.readline().strip()): pass
+"""
+    programs = [start_program(source, path) for _ in range(8)]
+    for program in programs:
+        assert program.stdout is not None
+        program.stdout.readline()
+    for number, program in enumerate(programs):
+        assert program.stdin is not None
+        program.stdin.write(f"\nown {number}\n")
+        program.stdin.flush()
+    errors = [program.communicate(timeout=60)[1] for program in programs]
+    assert errors == [""] * 8
+    assert query(
+        path, "SELECT count(*), count(DISTINCT span_id) FROM spans WHERE type='phase'"
+    ) == [(4_000, 4_000)]
+    assert query(path, "SELECT count(*) FROM executions") == [9]
+    assert query(path, "SELECT count(*) FROM processes WHERE closed_ns IS NOT NULL") == [8]
+    assert query(path, "SELECT count(*) FROM counters") == [0]
+
+
+def test_the_first_process_owns_an_implicit_execution(recording: Recording, path: Path) -> None:
+    """The others are told that its root is not theirs to end."""
+    recording.phase("e")
+    assert recording.writer.flush()
+    assert recording.elsewhere == []
+
+    def work() -> None:
+        child = Recording(path)
+        child.phase("e")
+        assert child.writer.flush()
+        assert child.elsewhere == ["e"]
+        assert child.close()
+
+    assert in_child(work) == 0
+    assert query(path, "SELECT process FROM executions") == [1]
+
+
+def test_a_process_with_nothing_but_totals_is_told_of_the_owner_too(
+    recording: Recording, path: Path
+) -> None:
+    """It may not have had a span to write since the owner came."""
+    recording.phase("e")
+    assert recording.writer.flush()
+    query(path, "UPDATE executions SET process = 99 RETURNING id")
+    import sqlite3
+
+    with sqlite3.connect(path) as connection:
+        connection.execute("INSERT INTO processes VALUES (99, 1, '', 'elsewhere', 0, NULL)")
+        connection.execute("UPDATE executions SET process = 99")
+    connection.close()
+    recording.close()
+    assert recording.elsewhere == ["e"]
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_forked_child_writes_its_own_spans_only(recording: Recording, path: Path) -> None:
+    """What waits in the parent's queue is the parent's; each has a row as a process."""
+    recording.phase("e", "before the fork")
+
+    def work() -> None:
+        recording.phase("e", "in the child")
+        assert recording.close()
+
+    assert in_child(work) == 0
+    recording.phase("e", "in the parent")
+    assert recording.close()
+    names = query(path, "SELECT name FROM spans ORDER BY name")
+    assert names == ["before the fork", "in the child", "in the parent"]
+    assert query(path, "SELECT count(DISTINCT process), count(*) FROM spans") == [(2, 3)]
+    pids = query(path, "SELECT pid FROM processes")
+    assert len(pids) == 2
+    assert os.getpid() in pids
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_what_a_child_writes_stays_when_its_parent_closes_the_store(
+    recording: Recording, path: Path
+) -> None:
+    """A child that inherited the parent's connection would write into a log that is removed."""
+    recording.phase("e", "parent")
+    assert recording.writer.flush()
+    to_child, from_parent = os.pipe()
+    to_parent, from_child = os.pipe()
+
+    def work() -> None:
+        recording.phase("e", "child, before")
+        assert recording.writer.flush()
+        os.write(from_child, b".")
+        os.read(to_child, 1)
+        recording.phase("e", "child, after")
+        assert recording.writer.flush()
+        os._exit(0)  # without closing anything
+
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+        finally:
+            os._exit(1)
+    os.read(to_parent, 1)
+    recording.phase("e", "parent again")
+    assert recording.close()
+    os.write(from_parent, b".")
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    for descriptor in (to_child, from_parent, to_parent, from_child):
+        os.close(descriptor)
+    assert query(path, "SELECT name FROM spans ORDER BY seq") == [
+        "parent",
+        "child, before",
+        "parent again",
+        "child, after",
+    ]
+    assert query(path, "PRAGMA integrity_check") == ["ok"]
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_forks_while_the_thread_writes_lose_nothing(recording: Recording, path: Path) -> None:
+    """No child is born in the middle of a transaction."""
+    stop = threading.Event()
+    recorded = 0
+
+    def work() -> None:
+        nonlocal recorded
+        while not stop.is_set():
+            recording.phase("parent")
+            recording.writer.flush()
+            recorded += 1
+
+    def child() -> None:
+        recording.phase("child")
+        assert recording.close()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    codes = [in_child(child) for _ in range(15)]
+    stop.set()
+    thread.join()
+    assert codes == [0] * 15
+    assert recording.close()
+    assert query(path, "SELECT exec_id, spans FROM executions ORDER BY exec_id") == [
+        ("child", 15),
+        ("parent", recorded),
+    ]
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_the_parent_goes_on_as_the_same_process(recording: Recording, path: Path) -> None:
+    """It opens the file again, and keeps its row."""
+    recording.phase("e")
+    assert recording.writer.flush()
+    assert in_child(lambda: None) == 0
+    recording.phase("e")
+    assert recording.writer.flush()
+    assert query(path, "SELECT count(*) FROM processes") == [1]
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_child_of_a_closed_recording_records(recording: Recording, path: Path) -> None:
+    """A child is a process of its own, with a beginning and an end."""
+    recording.phase("e", "parent")
+    assert recording.close()
+
+    def work() -> None:
+        recording.phase("e", "child")
+        assert recording.close()
+
+    assert in_child(work) == 0
+    assert query(path, "SELECT name FROM spans ORDER BY name") == ["child", "parent"]
+
+
+OPEN_FOR_A_SECOND = """
+import sys, time, phasetrace
+from phasetrace import clock
+with phasetrace.execution("killed"):
+    with phasetrace.node("node"):
+        with phasetrace.phase("done"): pass
+        with phasetrace.phase("hanging"):
+            print("open", flush=True)
+            sys.stdin.readline()
+"""
+
+
+def test_a_killed_program_leaves_an_abandoned_execution(path: Path) -> None:
+    """With what it had done, and with what it was doing."""
+    with start_program(OPEN_FOR_A_SECOND, path) as program:
+        assert program.stdout is not None
+        program.stdout.readline()
+        wait_until(lambda: path.exists() and _open_names(path) == ["hanging", "killed", "node"])
+        assert read(path, "killed").status == "running"
+        with StoreReader(path) as store:
+            assert {one.running for one in store.open_spans(store.find("killed"))} == {True}
+        program.kill()
+    with StoreReader(path) as store:
+        execution = store.find("killed")
+        assert execution.status == "abandoned"
+        assert [one.name for one in store.spans(execution)] == ["done"]
+        left = store.open_spans(execution)
+    assert [(one.name, one.running) for one in left] == [
+        ("killed", False),
+        ("node", False),
+        ("hanging", False),
+    ]
+    assert left[2].parent_id == left[1].span_id
+
+
+def _open_names(path: Path) -> list[str]:
+    try:
+        return query(path, "SELECT name FROM open_spans ORDER BY name")
+    except Exception:
+        return []
+
+
+def test_a_terminated_child_that_nobody_waited_for_is_gone() -> None:
+    """A zombie has a pid still; it runs no more."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        birth = birth_of(child.pid)
+        assert is_alive(child.pid, birth, host_name())
+        child.send_signal(signal.SIGKILL)
+        wait_until(lambda: not is_alive(child.pid, birth, host_name()))
+    assert not is_alive(child.pid, birth, host_name())
+
+
+def test_another_process_with_the_same_pid_is_not_the_same() -> None:
+    """Pids are given again; the moment of birth is not."""
+    assert is_alive(os.getpid(), birth_of(os.getpid()), host_name())
+    assert not is_alive(os.getpid(), "1", host_name())
+
+
+def test_a_process_of_another_host_is_taken_to_run() -> None:
+    """Its pid means nothing here."""
+    assert is_alive(2**22, "1", "another host")
+
+
+def test_containers_with_one_host_name_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pids of another namespace mean nothing here either."""
+    here = host_name()
+    monkeypatch.setattr(Path, "readlink", lambda self: "pid:[1]")
+    assert host_name() != here
+
+
+def test_without_proc_a_live_pid_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Elsewhere than on Linux there is no cheap way to the moment of birth."""
+
+    def nothing(self: object, **options: object) -> str:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "read_text", nothing)
+    assert birth_of(os.getpid()) == ""
+    assert is_alive(os.getpid(), "", host_name())
+
+
+def test_the_api_survives_a_fork(path: Path) -> None:
+    """Through the public calls: the parent's queue, the child's own row, both ends."""
+    source = """
+import os, sys, phasetrace
+with phasetrace.execution("e"):
+    with phasetrace.time_phase("e", "node", "parent"): pass
+    child = os.fork()
+    if child == 0:
+        with phasetrace.time_phase("e", "node", "child"): pass
+        sys.exit(0 if phasetrace.force_flush() else 1)
+    assert os.waitpid(child, 0)[1] == 0
+"""
+    run_program(source, path, PYTHONWARNINGS="ignore::DeprecationWarning")
+    names = query(path, "SELECT name FROM spans WHERE type = 'phase' ORDER BY name")
+    assert names == ["child", "parent"]
+    assert query(path, "SELECT count(*) FROM executions") == [1]
+    assert read(path, "e").status == "ok"
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_children_of_multiprocessing_are_stored(path: Path, tmp_path: Path, method: str) -> None:
+    """Whatever way they are started in."""
+    script = tmp_path / "program.py"
+    script.write_text(
+        f"""
+import multiprocessing, phasetrace
+def work(number):
+    with phasetrace.time_phase("e", "node", f"phase {{number}}"): pass
+if __name__ == "__main__":
+    context = multiprocessing.get_context({method!r})
+    with phasetrace.execution("e"):
+        children = [context.Process(target=work, args=(number,)) for number in range(3)]
+        for child in children: child.start()
+        for child in children: child.join()
+"""
+    )
+    environment = {**os.environ, "PHASETRACE_STORE": str(path)}
+    subprocess.run([sys.executable, str(script)], env=environment, check=True, timeout=60)
+    assert query(path, "SELECT name FROM spans WHERE type = 'phase' ORDER BY name") == [
+        "phase 0",
+        "phase 1",
+        "phase 2",
+    ]
+
+
+def test_a_reader_sees_a_program_that_writes(path: Path) -> None:
+    """Every look is at a sound state, and the numbers only grow."""
+    source = """
+import sys, phasetrace
+print("ready", flush=True)
+for number in range(3_000):
+    with phasetrace.time_phase("e", "node", f"phase {number % 10}"): pass
+    if number % 100 == 0: phasetrace.force_flush()
+"""
+    with start_program(source, path) as program:
+        assert program.stdout is not None
+        program.stdout.readline()
+        wait_until(lambda: path.exists() and _count(path))
+        seen = []
+        while program.poll() is None:
+            with StoreReader(path) as store:
+                seen.append(store.breakdown(store.find("e")).spans)
+        assert program.communicate()[1] == ""
+    assert seen == sorted(seen)
+    with StoreReader(path) as store:
+        assert store.breakdown(store.find("e")).spans == 3_001
+
+
+def _count(path: Path) -> int:
+    try:
+        return int(query(path, "SELECT count(*) FROM executions")[0])
+    except Exception:
+        return 0

@@ -1,0 +1,123 @@
+"""Migrations: each whole or not at all, and one process after another."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from phasetrace.store import schema
+from phasetrace.store.file import open_for_reading, open_for_writing
+from tests.phasetrace.store.conftest import query
+
+
+@pytest.fixture
+def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    """Return an empty database."""
+    connection = sqlite3.connect(tmp_path / "s.db", isolation_level=None)
+    yield connection
+    connection.close()
+
+
+def tables(connection: sqlite3.Connection) -> list[str]:
+    """Return the names of the tables."""
+    return [name for (name,) in connection.execute("SELECT name FROM sqlite_master ORDER BY name")]
+
+
+def add_migrations(monkeypatch: pytest.MonkeyPatch, *scripts: str) -> None:
+    """Have a newer version with more migrations."""
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, *scripts))
+    monkeypatch.setattr(schema, "VERSION", len(schema.MIGRATIONS))
+
+
+def test_an_empty_database_gets_the_newest_version(connection: sqlite3.Connection) -> None:
+    """All migrations are run, in order."""
+    schema.migrate(connection)
+    assert schema.version_of(connection) == schema.VERSION
+    assert "spans" in tables(connection)
+
+
+def test_a_migration_that_fails_half_way_leaves_the_old_version(
+    connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those before it stay; nothing of it does."""
+    schema.migrate(connection)
+    before = tables(connection)
+    add_migrations(
+        monkeypatch,
+        "CREATE TABLE second (x);",
+        "CREATE TABLE third (x); INSERT INTO third VALUES (1); CREATE TABLE spans (x);",
+    )
+    with pytest.raises(sqlite3.OperationalError, match="already exists"):
+        schema.migrate(connection)
+    assert tables(connection) == sorted([*before, "second"])
+    assert schema.version_of(connection) == 2
+    assert not connection.in_transaction
+
+
+def test_a_store_of_this_version_is_left_alone(connection: sqlite3.Connection) -> None:
+    """No write, so no waiting for other processes."""
+    schema.migrate(connection)
+    changes = connection.total_changes
+    connection.execute("PRAGMA query_only = ON")
+    schema.migrate(connection)
+    assert connection.total_changes == changes
+
+
+def test_a_migration_runs_once_however_many_start_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever comes second finds it done."""
+    path = tmp_path / "s.db"
+    open_for_writing(path).connection.close()
+    add_migrations(
+        monkeypatch, "CREATE TABLE runs (x); INSERT INTO runs VALUES (1);", "CREATE TABLE more (x);"
+    )
+    barrier, errors = threading.Barrier(6), []
+
+    def work() -> None:
+        connection = sqlite3.connect(path, isolation_level=None, timeout=10)
+        barrier.wait()
+        try:
+            schema.migrate(connection)
+        except Exception as error:
+            errors.append(error)
+        connection.close()
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert query(path, "SELECT x FROM runs") == [1]
+    assert query(path, "PRAGMA user_version") == [3]
+
+
+def test_a_reader_brings_an_older_store_up_to_date(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first command after an upgrade works."""
+    path = tmp_path / "s.db"
+    open_for_writing(path).connection.close()
+    add_migrations(monkeypatch, "CREATE TABLE added (x);")
+    connection = open_for_reading(path)
+    assert "added" in tables(connection)
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        connection.execute("INSERT INTO added VALUES (1)")
+    connection.close()
+
+
+def test_statements_are_split_at_their_ends() -> None:
+    """Not at a semicolon in a string, a comment or a trigger."""
+    first = "CREATE TABLE a (x DEFAULT ';'); "
+    second = "-- a comment; with one\nCREATE TABLE b (y);"
+    third = " CREATE TRIGGER t AFTER INSERT ON a BEGIN DELETE FROM b; DELETE FROM a; END;"
+    assert schema._statements(first + second + third + "\n") == [
+        first.rstrip(),
+        " " + second,
+        third,
+    ]
