@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import phasetrace
-from phasetrace import configuration, global_provider
+from phasetrace import configuration, faults, global_provider, scopes
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +34,7 @@ def forget_everything() -> None:
     configuration.executions.__init__()  # type: ignore[misc]
     configuration._defaults.clear()
     global_provider.forget()
+    faults._counts.clear()
     trace._TRACER_PROVIDER = None
     trace._TRACER_PROVIDER_SET_ONCE = type(trace._TRACER_PROVIDER_SET_ONCE)()
     scopes.source.recorder = configuration._first_recorder

@@ -60,5 +60,10 @@ def ids_in(context: context_api.Context | None = None) -> Ids | None:
                 attributes.get(NODE_TYPE),
                 attributes.get(ITERATION),
             )
+    return given_ids(context)
+
+
+def given_ids(context: context_api.Context | None = None) -> Ids | None:
+    """Return the ids that `with_ids` put into `context` (default: the current one)."""
     ids = context_api.get_value(_KEY, context)
     return ids if isinstance(ids, Ids) else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from opentelemetry.context import Context
 from opentelemetry.trace import SpanContext
@@ -39,8 +39,11 @@ class Executions:
     def __init__(self) -> None:
         self._lock = threading.Lock()  # guards _states
         self._states: dict[str, ExecutionState] = {}
-        self.ambient: Callable[[], Context] | None = None
-        """Gives the context of the execution for phases that are in none (``phasetrace run``)."""
+        self.ambient: Callable[[Any], Context | str] | None = None
+        """Gives the execution for phases that are in none (``phasetrace run``): the context of its
+        span, or its id to take part in it; is given the recorder."""
+        self.end_ambient: Callable[[], None] | None = None
+        """Ends the span that `ambient` opened."""
         self.ambient_id: str | None = None
         """The id of an execution that is opened without one (``phasetrace run --exec-id``)."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 
+from phasetrace.variables import redacted
+
 logger = logging.getLogger("phasetrace")
 
 _lock = threading.Lock()
@@ -19,7 +21,7 @@ def report(where: str, error: BaseException | None = None) -> None:
     with _lock:
         _counts[where] = seen = _counts.get(where, 0) + 1
     if seen == 1:
-        reason = f": {type(error).__name__}: {error}" if error is not None else ""
+        reason = f": {_reason(error)}" if error is not None else ""
         logger.warning("phasetrace: %s%s (further ones are only counted)", where, reason)
 
 
@@ -27,3 +29,17 @@ def counts() -> dict[str, int]:
     """Return how often each fault happened in this process."""
     with _lock:
         return dict(_counts)
+
+
+def after_fork() -> None:
+    """Start afresh in a forked child, whose lock may be held by a thread that it does not have."""
+    global _lock
+    _lock = threading.Lock()
+    _counts.clear()
+
+
+def _reason(error: BaseException) -> str:
+    try:
+        return redacted(f"{type(error).__name__}: {error}")
+    except Exception:  # the message of a hostile exception
+        return type(error).__name__

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import time
-from hashlib import blake2b
 
 
 def trace_id_of(exec_id: str) -> int:
@@ -28,6 +27,8 @@ def new_exec_id(name: str = "exec") -> str:
 
 
 def _digest(exec_id: str, purpose: bytes, size: int) -> int:
+    from hashlib import blake2b  # loads OpenSSL, which an import of phasetrace can do without
+
     # Lone surrogates are legal in a str; "surrogatepass" keeps two such ids apart.
     data = exec_id.encode("utf-8", "surrogatepass")
     return int.from_bytes(blake2b(data, digest_size=size, person=purpose[:16]).digest(), "big") or 1

@@ -17,7 +17,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace.sampling import Decision, Sampler
 from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, StatusCode, TraceFlags
 
-from phasetrace.attributes import faithful, text
+from phasetrace.attributes import faithful, key, text
 from phasetrace.clock import NowNs
 from phasetrace.collector import TimingCollector
 from phasetrace.context import (
@@ -31,6 +31,7 @@ from phasetrace.context import (
     PARENT_EXEC_ID,
     TYPE,
     Ids,
+    given_ids,
     ids_in,
     with_ids,
 )
@@ -194,13 +195,19 @@ class Recorder:
             return self.now_ns()
         return collector.place(text(exec_id), text(node_id), duration_ns)
 
-    def node_ended(self, span: Span) -> None:
-        """Note that phases named by id alone no longer belong below this node's span."""
-        attributes = getattr(span, "attributes", None) or {}
-        state = self.executions.get(str(attributes.get(EXEC_ID)))
-        node_id = str(attributes.get(NODE_ID))
-        if state is not None and state.open_nodes.get(node_id) == span.get_span_context():
-            state.open_nodes.pop(node_id, None)
+    def node_ended(self, context: Context) -> None:
+        """Note that phases named by id alone no longer belong below a node's span.
+
+        `context` is the one that the node was started with. Its span's attributes do not tell the
+        node: one that was sampled out has none, and limits may have cut them.
+        """
+        ids = given_ids(context)
+        state = self.executions.get(ids.exec_id) if ids is not None else None
+        if ids is None or ids.node_id is None or state is None:
+            return
+        span_context = trace.get_current_span(context).get_span_context()
+        if state.open_nodes.get(ids.node_id) == span_context:
+            state.open_nodes.pop(ids.node_id, None)
 
     def emit_root(self, exec_id: str, start_ns: int, end_ns: int) -> None:
         """Give an implicit execution its root span, unless it has one."""
@@ -232,9 +239,14 @@ class Recorder:
             if around is None:
                 if self.executions.ambient is None:
                     return None, context
-                context = self.executions.ambient()
-                around = ids_in(context)
-            exec_id = around.exec_id if around is not None else ""
+                ambient = self.executions.ambient(self)
+                if isinstance(ambient, str):
+                    exec_id = ambient
+                else:
+                    context = ambient
+                    around = ids_in(context)
+            if exec_id is None:
+                exec_id = around.exec_id if around is not None else ""
         if around is None or around.exec_id != exec_id:
             around = Ids(exec_id)
             state = self.executions.find(exec_id, lambda: self._root_context(exec_id))
@@ -279,8 +291,8 @@ class Recorder:
         length = self._max_length
         limited = list(metadata.items())[: self._max_attributes]
         if length is None:
-            return {text(key): faithful(value, 2**62) for key, value in limited}
-        return {text(key): faithful(value, length) for key, value in limited}
+            return {key(name): faithful(value, 2**62) for name, value in limited}
+        return {key(name): faithful(value, length) for name, value in limited}
 
     @staticmethod
     def _add_node_details(attributes: dict[str, Any], ids: Ids) -> None:

@@ -181,7 +181,7 @@ class NodeScope(Scope):
 
     def _end(self, recorder: Recorder, span: Span, error: BaseException | None) -> None:
         recorder.end(span, error)
-        recorder.node_ended(span)
+        recorder.node_ended(self._context)
 
     def _again(self) -> Scope:
         return NodeScope(

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from types import FrameType
+
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
@@ -16,6 +22,35 @@ class ProcessorSwitch(SpanProcessor):
 
     def __init__(self) -> None:
         self.processors: tuple[SpanProcessor, ...] = ()
+        self.owner: object = None
+        """Who connected the processors; a predecessor must not disconnect them."""
+
+    def connect(
+        self, owner: object, processors: Iterable[SpanProcessor], first_use: Callable[[], None]
+    ) -> None:
+        """Pass on to `processors` from now on; call `first_use` before the first span."""
+        self.owner = owner
+        # A processor that removes itself costs the later spans nothing.
+        self.processors = (_FirstUse(self, first_use), *processors)
+
+    def disconnect(self, owner: object) -> None:
+        """Pass nothing on any more, unless somebody else has connected meanwhile."""
+        if self.owner is owner:
+            self.processors = ()
+
+    @staticmethod
+    def wait_for_calls(timeout_s: float = 1.0) -> None:
+        """Wait until the calls that run now are over, which may still pass on to the old ones.
+
+        To be called between replacing processors and shutting the old ones down. Looking at the
+        other threads' frames, rarely, costs the spans nothing, as counting the calls would.
+        """
+        deadline = time.monotonic() + timeout_s
+        running = _calls()
+        while running and time.monotonic() < deadline:
+            time.sleep(0.000_1)
+            now = _calls()
+            running = [call for call in running if any(call is one for one in now)]
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Pass a started span on."""
@@ -28,11 +63,36 @@ class ProcessorSwitch(SpanProcessor):
             processor.on_end(span)
 
     def shutdown(self) -> None:
-        """Shut all processors down."""
-        for processor in self.processors:
-            processor.shutdown()
+        """Write out; the provider's owner ends it, not us."""
+        self.force_flush()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Flush all processors; return whether every one managed to."""
         flushed = [processor.force_flush(timeout_millis) for processor in self.processors]
         return all(result is not False for result in flushed)
+
+
+class _FirstUse(SpanProcessor):
+    def __init__(self, switch: ProcessorSwitch, call: Callable[[], None]) -> None:
+        self._switch = switch
+        self._call = call
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        switch = self._switch
+        switch.processors = tuple(one for one in switch.processors if one is not self)
+        self._call()
+
+
+_PASSING_ON = (ProcessorSwitch.on_start.__code__, ProcessorSwitch.on_end.__code__)
+
+
+def _calls() -> list[FrameType]:
+    """Return the frames of other threads that are passing a span on."""
+    calls = []
+    for thread, top in sys._current_frames().items():
+        frame: FrameType | None = top if thread != threading.get_ident() else None
+        while frame is not None:
+            if frame.f_code in _PASSING_ON:
+                calls.append(frame)
+            frame = frame.f_back
+    return calls

@@ -33,11 +33,11 @@ from opentelemetry.trace import (
     TraceFlags,
     set_span_in_context,
 )
-from phasetrace_exporters import ConsoleTreeExporter
-from phasetrace_exporters.console import MAX_WAITING
 
 from phasetrace import faults
 from phasetrace.identity import root_span_id_of
+from phasetrace_exporters import ConsoleTreeExporter
+from phasetrace_exporters.console import MAX_WAITING
 
 MS = 1_000_000
 EXECUTION: dict[str, Any] = {"exec_id": "exec_1", "phasetrace.type": "execution"}

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import atexit
-import contextlib
+import importlib
 import logging
 import os
-import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -15,22 +14,24 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 
-from phasetrace.cli.program import CannotStart, prepared
+from phasetrace.cli import epilogue, uncaught
+from phasetrace.cli.endings import TIMED_OUT, Ending, TimedOut, leave
+from phasetrace.cli.program import CannotStart, prepared, said_by_runpy
+from phasetrace.errors import PhasetraceError
+from phasetrace.store.reader import StoreReader
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
+    from opentelemetry.trace import Span
 
-    from phasetrace.configuration import Tracing
-    from phasetrace.recorder import Started
+    from phasetrace.recorder import Recorder
 
-TIMED_OUT: Final = 124
-"""The exit code after ``--timeout``, that of timeout(1)."""
-
-_GRACE_S: Final = 5.0
-
-
-class TimedOut(KeyboardInterrupt):
-    """Raised in the program's main thread when its time is up; unwinds it like Ctrl-C."""
+_USAGE: Final = 2
+_INTERRUPTED: Final = 130
+_INNER_FRAMES: Final = 2 if sys.version_info < (3, 12) else 1
+"""What lies between `_Run.run` and the program: the function that runs it, and ``exec``, which
+counts as long as functions written in C do."""
+_TELLING_S: Final = 1.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,21 +53,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Run the program that ``args.program`` names; return its exit code."""
+    """Run the program that ``args.program`` names; return its exit code.
+
+    A program that exits, or is interrupted, leaves by its exception, for the interpreter to end as
+    it would have.
+    """
     if not args.program:
-        print("phasetrace: run: which program? phasetrace run script.py", file=sys.stderr)  # noqa: T201
-        return 2
+        epilogue.say("run: which program? phasetrace run script.py")
+        return _USAGE
     run = _Run(args)
-    # Exit handlers run last in, first out: registered before the program and before phasetrace's
+    # Exit handlers run last in, first out: registered before the program's and before phasetrace's
     # own, this one comes after all of them.
     atexit.register(run.at_exit)
-    run.set_up()
     try:
+        run.set_up()
         program = prepared(args.program, args.module)
     except CannotStart as error:
-        run.never_started = True
-        print(f"phasetrace: {error}", file=sys.stderr)  # noqa: T201
+        epilogue.say(str(error))
         return error.exit_code
+    except KeyboardInterrupt:
+        return _INTERRUPTED
     return run.run(program)
 
 
@@ -77,19 +83,21 @@ class _Run:
         self._args = args
         self._name = args.program[0] if args.module else Path(args.program[0]).stem
         self._pid = os.getpid()
+        self._started = False
+        self._has_children = False
+        self._was_opened = False
         self._started_ns = 0
+        self._exec_id = ""
         self._opening = threading.Lock()  # guards _default
-        self._default: Started | None = None
+        self._default: tuple[Recorder, Span] | None = None
+        self._context: Context | None = None
         self._error: BaseException | None = None
-        self._done = threading.Event()
-        self._timed_out = False
-        self._killed_by: int | None = None
-        self._finishing = threading.Lock()
-        self._finished = False
-        self.never_started = False
+        self._code: int | None = None
+        self._ending = Ending(self._write_out_and_tell)
 
     def set_up(self) -> None:
         from phasetrace import clock, configuration
+        from phasetrace.identity import new_exec_id
         from phasetrace.settings import TIMING_LOG, service_is_named
 
         if self._args.debug:
@@ -104,137 +112,177 @@ class _Run:
             service_name=None if service_is_named() else self._name,
         )
         self._started_ns = clock.now_ns()
+        self._exec_id = self._args.exec_id or new_exec_id(self._name)
         configuration.executions.ambient_id = self._args.exec_id
-        configuration.executions.ambient = self._default_context
+        configuration.executions.ambient = self._ambient
+        configuration.executions.end_ambient = self._end_default
+        os.register_at_fork(
+            after_in_child=self._after_fork, after_in_parent=self._after_fork_in_parent
+        )
+        if self._args.breakdown:  # now: the program may change where modules are found
+            importlib.import_module("phasetrace.cli.table")
 
     def run(self, program: Callable[[], None]) -> int:
-        for name in ("SIGTERM", "SIGHUP"):
-            number = getattr(signal, name, None)
-            if number is not None and signal.getsignal(number) is signal.SIG_DFL:
-                signal.signal(number, self._on_signal)
+        self._started = True
+        sys.setrecursionlimit(sys.getrecursionlimit() + _depth() + _INNER_FRAMES)
+        self._ending.install()
         if self._args.timeout is not None:
-            threading.Thread(target=self._watch, name="phasetrace-timeout", daemon=True).start()
+            self._ending.watch(self._args.timeout)
+        self._ending.program_runs = True
         try:
             program()
-        except SystemExit as error:
-            self._error = error
-            raise
+        except SystemExit as exit_:
+            if not self._ending.timed_out:
+                self._started = not said_by_runpy(exit_)
+                raise
         except BaseException as error:
             self._error = error
-            if self._timed_out and isinstance(error, TimedOut):
-                return TIMED_OUT
-            _report(error)
-            if isinstance(error, KeyboardInterrupt):
-                self._killed_by = signal.SIGINT
-            return 1
-        return 0
+        finally:
+            self._ending.program_runs = False
+        self._code = self._exit_code()
+        return self._code
+
+    def _exit_code(self) -> int:
+        error = self._error
+        if self._ending.timed_out:
+            if error is not None and not isinstance(error, KeyboardInterrupt):
+                uncaught.report(error)
+            return TIMED_OUT
+        if error is None:
+            return 0
+        uncaught.report(error)
+        if isinstance(error, KeyboardInterrupt):
+            uncaught.silence()
+            raise error  # the interpreter ends by SIGINT, after everything else
+        return 1
 
     def at_exit(self) -> None:
-        """Write out, say what there is to say, and die of the signal that ended the program."""
-        self._done.set()
-        if os.getpid() != self._pid or self.never_started:
-            return
-        self._finish()
-        if self._timed_out:
-            _die(TIMED_OUT)
-        if self._killed_by is not None:
-            signal.signal(self._killed_by, signal.SIG_DFL)
-            os.kill(os.getpid(), self._killed_by)
+        """Write out and say what there is to say, at the very end of the process."""
+        if os.getpid() == self._pid and self._started:
+            self._ending.at_exit(self._finish)
+            if self._ending.timed_out and self._code != TIMED_OUT:
+                leave(TIMED_OUT)
+        error, self._error = self._error, None  # it holds the program's objects
+        if type(error) is KeyboardInterrupt:
+            uncaught.interrupt_again()
 
     def _finish(self) -> None:
-        with self._finishing:
-            if self._finished:
-                return
-            self._finished = True
-            from phasetrace import configuration
+        from phasetrace import configuration
 
-            tracing = self._tracing()
-            with self._opening:
-                recorder, started = tracing.recorder(), self._default
-            if started is not None and recorder is not None:
-                error = self._error if not isinstance(self._error, SystemExit) else None
-                recorder.end(started.span, error)
-            configuration.shutdown()
-            with contextlib.suppress(
-                OSError, ValueError
-            ):  # the program may have closed its streams
-                from phasetrace.cli.epilogue import print_epilogue
+        configuration.shutdown()
+        self._tell()
 
-                sys.stdout.flush()
-                print_epilogue(tracing, self._args.breakdown)
-                sys.stdout.flush()
-                sys.stderr.flush()
+    def _write_out_and_tell(self) -> None:
+        """Do what `at_exit` does in a process that is about to die."""
+        from phasetrace import configuration
 
-    def _tracing(self) -> Tracing:
-        from phasetrace.configuration import current_tracing
+        self._cancel_what_is_open()
+        configuration.shutdown()
+        if os.getpid() == self._pid:
+            # Whoever reads our output may have stopped; that must not keep the process alive.
+            telling = threading.Thread(target=self._tell, daemon=True)
+            telling.start()
+            telling.join(_TELLING_S)
 
-        return current_tracing()
+    def _cancel_what_is_open(self) -> None:
+        from opentelemetry.trace import Span
 
-    def _default_context(self) -> Context:
-        """Open the execution of phases that are in none, when the first of them comes."""
-        from phasetrace.identity import new_exec_id
+        from phasetrace import configuration, scopes
 
+        tracing = configuration.latest_tracing()
+        recorder = tracing.recorder() if tracing is not None else None
+        if tracing is None or recorder is None:
+            return
+        scopes.source.process = object()  # the program's threads leave their spans to us
+        # A thread that is ending its span just now comes too late; the SDK would complain.
+        logging.getLogger("opentelemetry.sdk.trace").disabled = True
         with self._opening:
-            if self._default is None:
-                recorder = self._tracing().recorder()
-                assert recorder is not None  # noqa: S101 - a recorder is asking
-                exec_id = self._args.exec_id or new_exec_id(self._name)
-                self._default = recorder.start_execution(
-                    exec_id, self._name, {}, start_ns=self._started_ns
+            default, self._default = self._default, None
+        root = default[1] if default is not None else None
+        for span in tracing.writer.open_spans() if tracing.writer is not None else ():
+            if isinstance(span, Span) and span is not root:
+                recorder.end(span, TimedOut())
+        if root is not None:
+            recorder.end(root, TimedOut())
+
+    def _tell(self) -> None:
+        from phasetrace import configuration
+
+        if self._ending.timed_out:
+            epilogue.say(f"ended after --timeout {self._args.timeout:g} s")
+        tracing = configuration.latest_tracing()
+        if tracing is not None:
+            epilogue.print_epilogue(tracing, self._args.breakdown)
+
+    def _ambient(self, recorder: Recorder) -> Context | str:
+        """Open the execution of phases that are in none, when the first of them comes."""
+        if self._context is not None:
+            return self._context
+        if os.getpid() != self._pid:
+            return self._exec_id  # a forked child takes part; the root is the parent's to open
+        with self._opening:
+            if self._context is None:
+                span, context = recorder.start_execution(
+                    self._exec_id, self._name, {}, start_ns=self._started_ns
                 )
-            return self._default.context
+                self._default, self._context = (recorder, span), context
+                self._was_opened = True
+            return self._context
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if os.getpid() != self._pid or self._finished:
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
+    def _end_default(self) -> None:
+        from phasetrace import configuration
+
+        if os.getpid() != self._pid:
+            configuration.executions.rooted_elsewhere(self._exec_id)
             return
-        if self._timed_out:
-            raise TimedOut
-        # The signal may have come while this thread held one of phasetrace's locks: the work is
-        # done in another, which sends the signal once more when it has finished.
-        threading.Thread(target=self._finish_and_send, args=(number,)).start()
+        if self._ending.timed_out and not self._ending.program_runs:
+            self._cancel_what_is_open()
+            return
+        if self._has_children and not self._was_opened:
+            self._open_for_children()
+        with self._opening:
+            default, self._default, self._context = self._default, None, None
+        if default is not None:
+            recorder, span = default
+            recorder.end(span, self._error)
 
-    def _finish_and_send(self, number: int) -> None:
+    def _open_for_children(self) -> None:
+        """Open the execution if forked children have recorded phases of it; the store knows."""
+        from phasetrace import configuration
+
+        tracing = configuration.latest_tracing()
+        recorder = tracing.recorder() if tracing is not None else None
+        if tracing is None or recorder is None or tracing.settings.store is None:
+            return
         try:
-            self._finish()
-        finally:
-            self._finished = True
-            os.kill(os.getpid(), number)
-
-    def _watch(self) -> None:
-        if self._done.wait(self._args.timeout):
+            with StoreReader(tracing.settings.store) as store:
+                store.find(self._exec_id)
+        except (PhasetraceError, OSError):
             return
-        self._timed_out = True
-        print(  # noqa: T201
-            f"phasetrace: ended after --timeout {self._args.timeout:g} s",
-            file=sys.stderr,
-            flush=True,
-        )
-        os.kill(os.getpid(), signal.SIGTERM)
-        if not self._done.wait(_GRACE_S):
-            self._finish()
-            _die(TIMED_OUT)
+        self._ambient(recorder)
+
+    def _after_fork(self) -> None:
+        self._opening = threading.Lock()
+        self._default = None  # the parent's to end; its context stays
+
+    def _after_fork_in_parent(self) -> None:
+        self._has_children = True
 
 
-def _report(error: BaseException) -> None:
-    """Report an uncaught exception as the interpreter would, without our own frames."""
-    trace = error.__traceback__
-    ours = (__file__, prepared.__code__.co_filename)
-    while trace is not None and trace.tb_frame.f_code.co_filename in ours:
-        trace = trace.tb_next
-    sys.excepthook(type(error), error.with_traceback(trace), trace)
-
-
-def _die(code: int) -> None:
-    with contextlib.suppress(OSError, ValueError):
-        sys.stdout.flush()
-        sys.stderr.flush()
-    os._exit(code)
+def _depth() -> int:
+    """Return how deep in the stack the caller is."""
+    frame: FrameType | None = sys._getframe(1)
+    depth = 0
+    while frame is not None:
+        frame, depth = frame.f_back, depth + 1
+    return depth
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0 < value < threading.TIMEOUT_MAX:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
     return value

@@ -1,0 +1,54 @@
+"""Children of ``multiprocessing``: writing out before they end.
+
+A child that was forked (by the start methods fork and forkserver) ends with ``os._exit`` after
+multiprocessing's own finalizers; the handlers of `atexit` do not run in it.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+_AFTER_ALL_OTHERS = -100  # the queues of multiprocessing are joined at -5
+
+
+def at_end_of_child(call: Callable[[], None]) -> None:
+    """Call `call` when this process ends, if it is a child of multiprocessing.
+
+    Does nothing, and imports nothing, in any other process.
+    """
+    process: Any = sys.modules.get("multiprocessing.process")
+    if process is None:
+        return
+    if process.parent_process() is not None:
+        _finalize(call)
+    elif getattr(process.current_process(), "_inheriting", False):
+        # The child is still importing its main module; it forgets finalizers when it has done so.
+        from multiprocessing import util
+
+        util.register_after_fork(call, _finalize)
+
+
+def _finalize(call: Callable[[], None]) -> None:
+    from multiprocessing import util
+
+    util.Finalize(None, _after_threads, args=(call,), exitpriority=_AFTER_ALL_OTHERS)
+
+
+def _after_threads(call: Callable[[], None]) -> None:
+    """Call `call` when the other threads that the process waits for have ended."""
+    here = threading.current_thread()
+    others = [one for one in threading.enumerate() if one is not here and not one.daemon]
+    if not others:
+        call()
+        return
+
+    def wait_and_call() -> None:
+        for thread in others:
+            thread.join()
+        call()
+
+    # Not here: idle threads of a pool are told to end only after the finalizers have run.
+    threading.Thread(target=wait_and_call, name="phasetrace-end").start()

@@ -1,0 +1,121 @@
+"""The global tracer provider: whose it is, and how ours gets along with it.
+
+A provider that the application has installed is used as it is. Where there is none, ours is offered
+to other libraries in a way that leaves `opentelemetry.trace.set_tracer_provider` to the
+application, which may call it at any time later.
+
+What an application's late call cannot change: a library that asked for a tracer in between keeps
+the one from our provider, whose spans go on to the store and to our exporters.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+from opentelemetry import trace
+from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+from opentelemetry.sdk.trace import SpanLimits
+
+from phasetrace import faults
+from phasetrace.provider import TracerProvider
+from phasetrace.settings import Settings, selected_provider
+from phasetrace.switch import ProcessorSwitch
+
+_own: Final[list[TracerProvider]] = []
+_switches: Final[list[tuple[Any, ProcessorSwitch]]] = []
+# Both are short, and compared by identity: a provider need not be hashable, nor comparable.
+
+
+def installed() -> Any:
+    """Return the provider that is installed globally, None if there is none."""
+    # get_tracer_provider() would answer with a proxy, and a proxy cannot be told apart from a
+    # provider that takes no processors.
+    return getattr(trace, "_TRACER_PROVIDER", None)
+
+
+def load_selected() -> None:
+    """Install the provider that ``OTEL_PYTHON_TRACER_PROVIDER`` names, if none is installed.
+
+    Nobody else has set that one up, so it is treated like ours: it gets the exporters that the
+    environment names.
+    """
+    name = selected_provider()
+    if name is None:
+        return
+    before = installed()
+    try:
+        provider: Any = trace.get_tracer_provider()
+    except Exception as error:  # the API logs the trace, and raises whatever there was
+        faults.report(f"OTEL_PYTHON_TRACER_PROVIDER={name!r}; phasetrace's own is used", error)
+        return
+    ours_by_name = name == "phasetrace" and type(provider) is TracerProvider
+    takes_processors = hasattr(provider, "add_span_processor")
+    if takes_processors and (before is None or ours_by_name) and not is_own(provider):
+        _own.append(provider)
+
+
+def is_own(provider: Any) -> bool:
+    """Tell whether a provider is phasetrace's to set up."""
+    return any(provider is one for one in _own)
+
+
+def own_provider(settings: Settings) -> TracerProvider:
+    """Return phasetrace's provider with the resource of these settings; the same one every time.
+
+    Libraries keep the tracers they got, so a new configuration has to go on with the old provider.
+    """
+    current = installed()
+    if is_own(current) and type(current) is not TracerProvider:
+        return current  # type: ignore[no-any-return]  # OTEL_PYTHON_TRACER_PROVIDER's
+    given = {SERVICE_NAME: settings.service_name} if settings.service_name is not None else None
+    resource = Resource.create(given)
+    for provider in _own:
+        if provider.resource == resource:
+            return provider
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False, span_limits=_limits())
+    _own.append(provider)
+    return provider
+
+
+def switch_of(provider: Any) -> ProcessorSwitch:
+    """Return the switch among a provider's processors, adding it if need be."""
+    for known, switch in _switches:
+        if known is provider:
+            return switch
+    switch = ProcessorSwitch()
+    provider.add_span_processor(switch)
+    _switches.append((provider, switch))
+    return switch
+
+
+def own_switches() -> list[ProcessorSwitch]:
+    """Return the switches of all of phasetrace's providers, whose tracers may be in use."""
+    return [switch for provider, switch in _switches if is_own(provider)]
+
+
+def offer(provider: TracerProvider) -> None:
+    """Install our provider such that other libraries find it, and the application can replace it.
+
+    `trace.set_tracer_provider` works once. It is the application's call to make, so it is left for
+    it: only the variable that it would set is set here.
+    """
+    if hasattr(trace, "_TRACER_PROVIDER"):
+        trace._TRACER_PROVIDER = provider
+    else:  # a future release that keeps it elsewhere
+        trace.set_tracer_provider(provider)
+
+
+def forget() -> None:
+    """Forget all providers (for tests)."""
+    _own.clear()
+    _switches.clear()
+
+
+def _limits() -> SpanLimits:
+    try:
+        return SpanLimits()  # from the standard variables
+    except ValueError as error:
+        logging.getLogger("phasetrace").warning("phasetrace: %s; the defaults are used", error)
+        # The defaults of the OpenTelemetry specification, "Span Limits".
+        return SpanLimits(128, 128, 128, 128, 128, 128, SpanLimits.UNSET, SpanLimits.UNSET)

@@ -1,0 +1,309 @@
+"""What records in this process under one configuration."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from opentelemetry.sdk.trace import SpanLimits, SpanProcessor
+from opentelemetry.trace import NoOpTracer
+
+from phasetrace import clock, exporting, faults, global_provider
+from phasetrace._version import __version__
+from phasetrace.attributes import MAX_VALUE_LENGTH
+from phasetrace.collector import RemovedExecution, TimingCollector
+from phasetrace.executions import Executions
+from phasetrace.planned_ids import PlannedIds
+from phasetrace.processor import TimingSpanProcessor
+from phasetrace.recorder import Recorder
+from phasetrace.settings import Settings
+from phasetrace.store.processor import StoreSpanProcessor
+from phasetrace.store.retention import Retention
+from phasetrace.store.writer import StoreWriter
+from phasetrace.switch import ProcessorSwitch
+from phasetrace.tally import ExecutionTotals, Metadata
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from phasetrace.timing_log import TimingLog
+
+EXIT_TIMEOUT_S = 5.0
+
+
+class Hooks(NamedTuple):
+    """What the process is to do at its turns."""
+
+    first_use: Callable[[], None]
+    """Before the first span of a process, a forked one too."""
+    foreign_provider: Callable[[], None]
+    """When spans start to go through a provider of the application's."""
+
+
+class Tracing:
+    """Everything that records in this process. Thread-safe.
+
+    Made by steps, so that a new configuration can fail before it has touched anything: the
+    constructor makes what may fail, `start` makes spans come here.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        collector: TimingCollector,
+        executions: Executions,
+        hooks: Hooks,
+    ) -> None:
+        self.settings = settings
+        self.collector = collector
+        self.executions = executions
+        self.writer: StoreWriter | None = None
+        self._hooks = hooks
+        self._binding = threading.Lock()  # guards the provider and the recorder
+        self._switches: list[ProcessorSwitch] = []
+        self._shut_down = False
+        self._forked = False
+        self._timing_log: TimingLog | None = None
+        self._provider: Any = None
+        self._recorder: Recorder | None = None
+        global_provider.load_selected()
+        self.exporters: list[exporting.CountingExporter] = (
+            exporting.make_exporters(settings) if self._feeds_exporters() else []
+        )
+
+    def start(self, previous: Tracing | None) -> None:
+        """Record from now on, in place of `previous`, which goes on until then."""
+        settings = self.settings
+        if settings.store is not None:
+            if previous is not None and previous.shares_store_with(self):
+                # The same writer goes on: to the store, this is still the same process.
+                self.writer, previous.writer = previous.writer, None
+            else:
+                self.writer = StoreWriter(
+                    settings.store,
+                    Retention(*settings.retention),
+                    self._totals_to_store,
+                    self.executions.rooted_elsewhere,
+                )
+        if previous is not None:
+            previous.leave(self)
+        if settings.timing is not None:
+            self._timing_log = self._make_timing_log(settings.timing, previous)
+        self._feeds = [exporting.batch_processor(exporter) for exporter in self.exporters]
+        self._global = global_provider.installed()
+        self._bind(self._global)
+
+    def recorder(self) -> Recorder | None:
+        """Return what to record with; None if OpenTelemetry is disabled."""
+        if global_provider.installed() is not self._global:
+            self._rebind()
+        return self._recorder
+
+    def close_executions(self) -> None:
+        """Give every implicit execution of this process its root span; end the ambient one."""
+        if self.executions.end_ambient is not None:
+            self.executions.end_ambient()
+        if self.writer is not None and self.collector.executions():
+            self.writer.flush(EXIT_TIMEOUT_S)  # tells whose roots are another process's to end
+        for exec_id in self.collector.executions():
+            self.close_execution(exec_id)
+
+    def force_flush(self, timeout_s: float = 30.0) -> bool:
+        """Bring everything finished into the store and to the exporters; return whether it is."""
+        flushed = self.writer is None or self.writer.flush(timeout_s)
+        force_flush = getattr(self._provider, "force_flush", None)
+        if force_flush is not None:
+            try:
+                flushed = force_flush(int(timeout_s * 1000)) is not False and flushed
+            except Exception as error:  # from a processor of the application's
+                faults.report("flushing the tracer provider", error)
+                return False
+        return flushed
+
+    def shares_store_with(self, other: Tracing) -> bool:
+        """Tell whether another configuration writes the same store in the same way."""
+        mine, theirs = self.settings, other.settings
+        return (mine.store, mine.retention) == (theirs.store, theirs.retention)
+
+    def leave(self, successor: Tracing) -> None:
+        """Prepare for a successor, while spans still come here."""
+        kept = [exporter.inner for exporter in successor.exporters]
+        for exporter in self.exporters:
+            exporter.kept = any(exporter.inner is inner for inner in kept)
+        if self.writer is not None:  # the successor writes elsewhere
+            self.close_executions()
+
+    def write_out(self) -> None:
+        """Write everything, and let the store and the exporters go. Idempotent."""
+        if self._shut_down:
+            return
+        self._shut_down = True
+        timeout_s = EXIT_TIMEOUT_S
+        if self.writer is not None:
+            self.writer.close(timeout_s)
+        exporting.shut_down(self._feeds, timeout_s)
+        if self._timing_log is not None:
+            self._timing_log.shutdown()
+
+    def disconnect(self) -> None:
+        """Take no spans any more."""
+        for switch in self._switches:
+            switch.disconnect(self)
+        ProcessorSwitch.wait_for_calls()
+
+    def after_fork(self) -> None:
+        """Start afresh in a forked child."""
+        self._binding = threading.Lock()
+        self._forked = True
+        if self._timing_log is not None:
+            self._timing_log.after_fork()
+        for switch in self._switches:
+            if switch.owner is self:
+                # The parent's exporters hold connections that the parent goes on using.
+                processors = (one for one in switch.processors if one not in self._feeds)
+                switch.connect(self, list(processors), self._first_use)
+
+    def close_execution(self, exec_id: str) -> None:
+        """Give an implicit execution its root span."""
+        try:
+            extent = self.collector.extent(exec_id)
+            recorder = self._recorder
+            if extent is not None and recorder is not None:
+                recorder.emit_root(exec_id, *extent)
+        except Exception as error:
+            faults.report("ending an execution", error)
+
+    def removed(self, execution: RemovedExecution) -> None:
+        """Store the totals of an execution that left the collector."""
+        if self.writer is not None:
+            self.writer.removed(execution.totals)
+
+    def emit(
+        self, exec_id: str, node_id: str, phase: str, duration_ns: int, metadata: Metadata
+    ) -> None:
+        """Make a span of a measurement that was made elsewhere."""
+        try:
+            recorder = self.recorder()
+            if recorder is None:
+                return
+            end_ns = recorder.end_of_measurement(exec_id, node_id, duration_ns, self.collector)
+            span, _ = recorder.start_phase(
+                exec_id, node_id, phase, metadata, start_ns=end_ns - duration_ns
+            )
+            recorder.end(span, end_ns=end_ns)
+        except Exception as error:
+            faults.report("recording a measurement", error)
+
+    def _feeds_exporters(self) -> bool:
+        """Tell whether spans go to exporters of ours.
+
+        An application's provider has the exporters that the application wants; another one is fed
+        only if a call asked for it.
+        """
+        if self.settings.delivery == "off" or self.settings.disabled:
+            return False
+        installed = global_provider.installed()
+        theirs = hasattr(installed, "add_span_processor") and not global_provider.is_own(installed)
+        return not theirs or self.settings.exporters_given
+
+    def _first_use(self) -> None:
+        """Do what a process has to do that records; called before its first span."""
+        if self._forked:
+            self._forked = False
+            try:
+                self._remake_exporters()
+            except Exception as error:
+                faults.report("making the exporters of a forked process", error)
+        self._hooks.first_use()
+
+    def _remake_exporters(self) -> None:
+        if not self.exporters:
+            return
+        self.exporters = exporting.make_exporters(self.settings)
+        self._feeds = [exporting.batch_processor(exporter) for exporter in self.exporters]
+        for switch in self._switches:
+            if switch.owner is self:
+                switch.processors = tuple(self._processors(switch))
+
+    def _make_timing_log(self, path: Path, previous: Tracing | None) -> TimingLog:
+        if previous is not None and previous.settings.timing == path:
+            log, previous._timing_log = previous._timing_log, None
+            if log is not None:
+                return log
+        from phasetrace.timing_log import TimingLog  # logging.handlers is dear to import
+
+        return TimingLog(path)
+
+    def _totals_to_store(self, last: bool) -> list[ExecutionTotals]:
+        self.collector.settle()
+        return self.collector.unsaved(running=last)
+
+    def _bind(self, installed: Any) -> None:
+        """Make spans through `installed`, or through a provider of our own."""
+        provider = installed if hasattr(installed, "add_span_processor") else None
+        if provider is not None and not global_provider.is_own(provider):
+            try:
+                global_provider.switch_of(provider)
+                self._hooks.foreign_provider()
+            except Exception as error:
+                faults.report("adding a span processor; phasetrace's own provider is used", error)
+                provider = None
+        else:
+            provider = None
+        if provider is None:
+            provider = global_provider.own_provider(self.settings)
+            global_provider.switch_of(provider)
+            if installed is None or global_provider.is_own(installed):
+                global_provider.offer(provider)
+                self._global = provider
+        self._provider = provider
+        self._recorder = self._make_recorder()
+        for switch in {*global_provider.own_switches(), global_provider.switch_of(provider)}:
+            if switch not in self._switches:
+                self._switches.append(switch)
+            if switch.owner is not self:
+                switch.connect(self, self._processors(switch), self._first_use)
+
+    def _processors(self, switch: ProcessorSwitch) -> list[SpanProcessor]:
+        processors: list[SpanProcessor] = [TimingSpanProcessor(self.collector)]
+        if self.writer is not None:
+            processors.append(StoreSpanProcessor(self.writer))
+        if self._timing_log is not None:
+            processors.append(self._timing_log)
+        if self.settings.exporters_given or switch in global_provider.own_switches():
+            processors += self._feeds
+        return processors
+
+    def _rebind(self) -> None:
+        """Move over to a provider that the application has installed meanwhile."""
+        with self._binding:
+            installed = global_provider.installed()
+            if installed is self._global:
+                return
+            if installed is not None and installed is not self._provider:
+                self._bind(installed)
+            self._global = installed
+
+    def _make_recorder(self) -> Recorder | None:
+        tracer = self._provider.get_tracer("phasetrace", __version__)
+        if self.settings.disabled or isinstance(tracer, NoOpTracer):
+            return None
+        planned_ids = getattr(tracer, "id_generator", None)
+        if planned_ids is not None and not isinstance(planned_ids, PlannedIds):
+            # The tracer is ours alone (it has our scope), so its generator is ours to wrap.
+            planned_ids = tracer.id_generator = PlannedIds(planned_ids)
+        limits = getattr(self._provider, "_span_limits", None)
+        if not isinstance(limits, SpanLimits):
+            limits = SpanLimits()
+        lengths = (self.settings.max_value_length, limits.max_span_attribute_length)
+        given = [length for length in lengths if length is not None]
+        return Recorder(
+            tracer,
+            planned_ids,
+            self.executions,
+            getattr(self._provider, "sampler", None),
+            clock.now_ns,
+            limits.max_span_attributes,
+            min(given) if given else MAX_VALUE_LENGTH,
+        )

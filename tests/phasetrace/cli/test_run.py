@@ -1,0 +1,340 @@
+"""``phasetrace run``: its options, and what it says at the end."""
+
+from __future__ import annotations
+
+import http.server
+import os
+import pty
+import re
+import shlex
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from phasetrace.store.reader import StoreReader
+from tests.phasetrace.cli.programs import (
+    COMMAND,
+    Ended,
+    environment,
+    latest,
+    phases,
+    run,
+    stored,
+    traced,
+    write,
+)
+
+ONE_PHASE = "from phasetrace import phase\nwith phase('p'):\n    pass\n"
+TWO_EXECUTIONS = """
+from phasetrace import execution, phase
+with execution("first"):
+    pass
+with execution("second"), phase("p"):
+    pass
+"""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """Return where the program's store is."""
+    return tmp_path / "traces.db"
+
+
+def run_text(text: str, folder: Path, store: Path | str, *options: str, **variables: str) -> Ended:
+    """Run a program of this text under tracing."""
+    write(folder, {"prog.py": text})
+    return run(traced(*options, "prog.py"), folder, store, **variables)
+
+
+def test_prints_the_command_to_look_again(tmp_path: Path, store: Path) -> None:
+    """The command works as it is printed."""
+    ended = run_text(ONE_PHASE, tmp_path, store, "--exec-id", "it's mine")
+    command = ended.said[-1].removeprefix("look again: phasetrace ")
+    again = run([sys.executable, str(COMMAND), *shlex.split(command)], tmp_path, store)
+    assert again.code == 0
+    assert "it's mine" in again.out
+
+
+def test_the_command_names_a_store_of_the_programs_own(tmp_path: Path, store: Path) -> None:
+    """Where the program configured another store, the command would not find it by itself."""
+    other = tmp_path / "other.db"
+    text = f"import phasetrace\nphasetrace.configure(store={str(other)!r})\n{ONE_PHASE}"
+    ended = run_text(text, tmp_path, store)
+    assert ended.said[-1].startswith(f"look again: PHASETRACE_STORE={other} phasetrace metrics ")
+    assert phases(other) == ["p"]
+    assert not store.exists()
+
+
+def test_says_so_when_there_was_nothing_to_record(tmp_path: Path, store: Path) -> None:
+    """A program without phases leaves no execution behind."""
+    assert run_text("print(1)", tmp_path, store).said == ["no phases were recorded in this process"]
+    assert not store.exists() or stored(store) == {}
+
+
+def test_stdout_is_the_programs(tmp_path: Path, store: Path) -> None:
+    """Without --breakdown nothing of ours is on it."""
+    assert run_text(f"{ONE_PHASE}print('mine')", tmp_path, store).out == "mine\n"
+
+
+def test_the_id_given_is_that_of_an_execution_without_one(tmp_path: Path, store: Path) -> None:
+    """``execution()`` and the phases outside of it are one execution."""
+    text = f"from phasetrace import execution\nwith execution():\n    pass\n{ONE_PHASE}"
+    run_text(text, tmp_path, store, "--exec-id", "mine")
+    assert list(stored(store)) == ["mine"]
+
+
+def test_without_an_id_every_run_is_an_execution_of_its_own(tmp_path: Path, store: Path) -> None:
+    """Its id begins with the program's name."""
+    for _ in range(2):
+        run_text(ONE_PHASE, tmp_path, store)
+    first, second = stored(store)
+    assert first != second
+    assert first.startswith("prog_")
+
+
+def test_a_program_with_ids_gets_no_execution_besides(tmp_path: Path, store: Path) -> None:
+    """Only its own are there, with or without an id for the others."""
+    run_text(TWO_EXECUTIONS, tmp_path, store, "--exec-id", "unused")
+    assert set(stored(store)) == {"first", "second"}
+
+
+def test_the_execution_lasts_as_long_as_the_program(tmp_path: Path, store: Path) -> None:
+    """It begins before the program does and ends after it: time without a phase is in it."""
+    text = "import time\nbefore = time.time_ns()\n" + ONE_PHASE + "print(before, time.time_ns())"
+    before_ns, after_ns = map(int, run_text(text, tmp_path, store).out.split())
+    execution = latest(store)
+    assert execution.started_ns <= before_ns
+    assert execution.started_ns + execution.duration_ns >= after_ns
+
+
+def test_a_failed_program_is_a_failed_execution(tmp_path: Path, store: Path) -> None:
+    """The exception is on the root span."""
+    run_text(f"{ONE_PHASE}1/0\n", tmp_path, store)
+    assert latest(store).status == "error"
+
+
+def test_the_timing_log_has_a_line_a_phase(tmp_path: Path, store: Path) -> None:
+    """``grep phasetrace.timing .logs/phasetrace.log`` shows them; --debug has no part in it."""
+    ended = run_text(ONE_PHASE, tmp_path, store, "--timing")
+    lines = (tmp_path / ".logs" / "phasetrace.log").read_text().splitlines()
+    assert [bool(re.search(r"phasetrace\.timing .* phase=p dur_ms=", line)) for line in lines] == [
+        True
+    ]
+    assert ended.err == ""
+
+
+def test_debugging_writes_no_timing_log(tmp_path: Path, store: Path) -> None:
+    """--debug alone leaves the folder as it is."""
+    run_text(ONE_PHASE, tmp_path, store, "--debug")
+    assert not (tmp_path / ".logs").exists()
+
+
+def test_the_breakdown_is_that_of_the_execution_that_started_last(
+    tmp_path: Path, store: Path
+) -> None:
+    """The others are counted."""
+    ended = run_text(TWO_EXECUTIONS, tmp_path, store, "--breakdown")
+    assert "Execution ID: second" in ended.out
+    assert ended.said[0].startswith("second and 1 more execution: 2 spans in ")
+
+
+@pytest.mark.parametrize("where", ["off", "/dev/null/traces.db", "."])
+def test_the_breakdown_needs_no_store(where: str, tmp_path: Path) -> None:
+    """With the store off or unwritable it comes from memory, and no command is promised."""
+    ended = run_text(TWO_EXECUTIONS, tmp_path, where, "--breakdown")
+    assert ended.code == 0
+    assert "Execution ID: second" in ended.out
+    assert not [line for line in ended.said if "look again" in line]
+    assert len(ended.said) == (1 if where == "off" else 2)
+    assert ended.err == ""
+
+
+def test_the_breakdown_comes_after_the_programs_output(tmp_path: Path, store: Path) -> None:
+    """Also when the program has put something else in the place of stdout."""
+    text = f"{ONE_PHASE}import io, sys\nprint('mine')\nsys.stdout = io.StringIO()\n"
+    out = run_text(text, tmp_path, store, "--breakdown").out
+    assert out.startswith("mine\n")
+    assert "└─ p" in out
+
+
+def test_the_breakdown_can_be_printed_in_any_encoding(tmp_path: Path, store: Path) -> None:
+    """What the encoding does not have is replaced."""
+    ended = run_text(ONE_PHASE, tmp_path, store, "--breakdown", PYTHONIOENCODING="ascii")
+    assert "?? p" in ended.out.replace("└─", "??")
+    assert ended.code == 0
+
+
+def test_a_program_without_streams_is_not_disturbed(tmp_path: Path, store: Path) -> None:
+    """Nothing can be said then; the exit code and the store are as always."""
+    write(tmp_path, {"prog.py": f"{ONE_PHASE}raise SystemExit(3)"})
+    shell = '"$@" >&- 2>&-'
+    ended = run(["sh", "-c", shell, "sh", *traced("--breakdown", "prog.py")], tmp_path, store)
+    assert ended.code == 3
+    assert phases(store) == ["p"]
+
+
+def test_a_program_may_shut_phasetrace_down(tmp_path: Path, store: Path) -> None:
+    """What came before is stored with its root, and is what the last lines are about."""
+    text = f"import phasetrace\n{ONE_PHASE}phasetrace.shutdown()\nwith phase('late'):\n    pass\n"
+    ended = run_text(text, tmp_path, store, "--breakdown")
+    assert phases(store) == ["p"]
+    assert latest(store).status == "ok"
+    assert "└─ p" in ended.out
+    assert ended.said[-1].startswith("look again: ")
+
+
+def test_a_program_may_configure_another_store(tmp_path: Path, store: Path) -> None:
+    """What came before is in the first one, with a root of its own in each."""
+    other = tmp_path / "other.db"
+    text = f"""
+import phasetrace
+from phasetrace import phase
+with phase("before"):
+    pass
+phasetrace.configure(store={str(other)!r})
+with phase("after"):
+    pass
+"""
+    run_text(text, tmp_path, store)
+    assert (phases(store), phases(other)) == (["before"], ["after"])
+    assert [latest(one).status for one in (store, other)] == ["ok", "ok"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "run: which program? phasetrace run script.py"),
+        (("--timeout", "soon", "prog.py"), "argument --timeout: 'soon' is not a number of seconds"),
+        (("--timeout", "-1", "prog.py"), "argument --timeout: '-1' is not a number of seconds"),
+    ],
+)
+def test_wrong_usage_is_one_line(
+    arguments: tuple[str, ...], message: str, tmp_path: Path, store: Path
+) -> None:
+    """It names what is wrong, and the program does not run."""
+    ended = run(traced(*arguments), tmp_path, store)
+    assert ended.code == 2
+    assert [line[: len(message)] for line in ended.said] == [message]
+    assert ended.err == ""
+
+
+def test_a_wrong_setting_is_one_line(tmp_path: Path, store: Path) -> None:
+    """The program does not run with settings that were not meant."""
+    ended = run_text("print(1)", tmp_path, store, PHASETRACE_RETENTION="much")
+    assert (ended.code, ended.out, ended.err) == (2, "", "")
+    assert len(ended.said) == 1
+
+
+def test_an_interrupt_at_the_keyboard_reaches_the_program(tmp_path: Path, store: Path) -> None:
+    """On a terminal, Ctrl-C ends it by SIGINT, with its traceback and our last lines."""
+    write(tmp_path, {"prog.py": f"{ONE_PHASE}import time\nprint('ready')\ntime.sleep(60)\n"})
+    parent, child = pty.openpty()
+    process = subprocess.Popen(
+        traced("prog.py"),
+        cwd=tmp_path,
+        env=environment(store),
+        stdin=child,
+        stdout=child,
+        stderr=child,
+        start_new_session=True,
+        preexec_fn=_take_the_terminal,
+    )
+    os.close(child)
+    text = _read_until(parent, b"ready")
+    os.write(parent, b"\x03")
+    text += _read_until(parent, None)
+    os.close(parent)
+    assert process.wait(30) == -2
+    assert b"KeyboardInterrupt" in text
+    assert b"look again" in text
+    assert phases(store) == ["p"]
+
+
+def _take_the_terminal() -> None:
+    import fcntl
+    import termios
+
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+def _read_until(terminal: int, what: bytes | None) -> bytes:
+    text = b""
+    while what is None or what not in text:
+        try:
+            more = os.read(terminal, 4096)
+        except OSError:  # the other end is closed
+            break
+        if not more:
+            break
+        text += more
+    return text
+
+
+class _Receiver(http.server.BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        """Take whatever is sent."""
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Say nothing."""
+
+
+@pytest.fixture
+def endpoint() -> Iterator[str]:
+    """Return the address of an OTLP receiver that accepts everything."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Receiver)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_prints_the_address_of_the_trace_it_exported(
+    endpoint: str, tmp_path: Path, store: Path
+) -> None:
+    """It holds the trace id that the execution has in the store."""
+    ended = run_text(
+        ONE_PHASE,
+        tmp_path,
+        store,
+        OTEL_EXPORTER_OTLP_ENDPOINT=endpoint,
+        PHASETRACE_TRACE_URL="http://jaeger.test/trace/{trace_id}",
+    )
+    assert ended.said[-1] == f"trace: http://jaeger.test/trace/{latest(store).trace_id}"
+
+
+def test_prints_no_address_when_nothing_was_delivered(tmp_path: Path, store: Path) -> None:
+    """Spans that nobody took have no page; they are counted."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        nobody = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    ended = run_text(
+        ONE_PHASE,
+        tmp_path,
+        store,
+        OTEL_EXPORTER_OTLP_ENDPOINT=nobody,
+        OTEL_EXPORTER_OTLP_TIMEOUT="1",
+        PHASETRACE_TRACE_URL="http://jaeger.test/trace/{trace_id}",
+    )
+    assert ended.code == 0
+    assert not [line for line in ended.said if line.startswith("trace: ")]
+    assert [line for line in ended.said if line.endswith("spans could not be delivered")]
+
+
+def test_the_store_is_complete_when_the_program_has_ended(tmp_path: Path, store: Path) -> None:
+    """Its totals agree with its spans."""
+    text = (
+        "from phasetrace import phase\nfor _ in range(1000):\n    with phase('p'):\n        pass\n"
+    )
+    run_text(text, tmp_path, store)
+    with StoreReader(store) as reader:
+        assert reader.breakdown(reader.latest()).spans == 1001
