@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 
 from phasetrace import faults
 from phasetrace.errors import ConfigError
-from phasetrace.settings import Settings, batch_limits_given
+from phasetrace.settings import Settings, batch_limits_given, compression_is_off
 from phasetrace.variables import redacted
 
 GROUP: Final = "opentelemetry_traces_exporter"
@@ -152,10 +152,17 @@ def shut_down(processors: Sequence[BatchSpanProcessor], timeout_s: float) -> Non
 
 
 def _arguments(entry: str, settings: Settings) -> dict[str, Any]:
-    if settings.given_endpoint is None or entry not in _OTLP.values():
-        return {}  # the exporter reads the environment itself
-    if entry == _OTLP["http/protobuf"]:
-        # The constructor takes the full address; a base is completed as the specification has it.
-        base = settings.given_endpoint.rstrip("/")
-        return {"endpoint": base if base.endswith("/v1/traces") else f"{base}/v1/traces"}
-    return {"endpoint": settings.given_endpoint}
+    """Return what an exporter is to be told; the environment it reads itself."""
+    arguments: dict[str, Any] = {}
+    if entry == _OTLP["grpc"] and compression_is_off():
+        from grpc import Compression
+
+        # The specification's "none" is not among the values that the gRPC exporter knows.
+        arguments["compression"] = Compression.NoCompression
+    if settings.given_endpoint is not None and entry in _OTLP.values():
+        endpoint = settings.given_endpoint
+        if entry == _OTLP["http/protobuf"] and not endpoint.rstrip("/").endswith("/v1/traces"):
+            # The constructor takes the full address; a base is completed as the specification says.
+            endpoint = f"{endpoint.rstrip('/')}/v1/traces"
+        arguments["endpoint"] = endpoint
+    return arguments

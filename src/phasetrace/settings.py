@@ -162,6 +162,14 @@ def batch_limits_given() -> frozenset[str]:
     return frozenset(name for name in os.environ if name.startswith("OTEL_BSP_"))
 
 
+def compression_is_off() -> bool:
+    """Tell whether the variables say that OTLP requests are not to be compressed."""
+    value = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION") or os.environ.get(
+        "OTEL_EXPORTER_OTLP_COMPRESSION", ""
+    )
+    return value.strip().lower() == "none"
+
+
 def _standard(environ: Mapping[str, str]) -> dict[str, Any]:
     endpoint = (
         environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "").strip()

@@ -36,6 +36,7 @@ GRACE_S = 5.0
 _SIGNALS: Final = ("SIGTERM", "SIGHUP")
 _SHELL_SIGNAL: Final = 128
 _LAST_S: Final = 1.0
+_SWITCH_S: Final = 0.0001
 
 
 class TimedOut(KeyboardInterrupt):
@@ -113,6 +114,10 @@ class Ending:
 
     def _end(self) -> None:
         """Write out and die; not in the main thread, which goes on meanwhile."""
+        # PERF: every call of SQLite gives the interpreter lock away, and each busy thread of the
+        # program keeps it for this long before it comes back: 2 to 10 s with four of them at the
+        # usual 5 ms.
+        sys.setswitchinterval(_SWITCH_S)
         try:
             self._write_out()
         except BaseException as error:
