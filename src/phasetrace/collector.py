@@ -72,7 +72,8 @@ class TimingCollector:
         """Add a measurement of `dur_ms` milliseconds that was made elsewhere.
 
         A measurement has a length but no place: it is taken to have ended now, and measurements of
-        one node that would then overlap are laid one before the other (`ExecutionTally.place`). An empty `exec_id` does
+        one node that would then overlap are laid one before the other
+        (`phasetrace.tally.ExecutionTally.place`). An empty `exec_id` does
         nothing; a negative or non-finite `dur_ms` counts as 0.
         """
         if not exec_id:

@@ -33,6 +33,7 @@ _lock = threading.RLock()  # guards _tracing and _defaults
 _tracing: Tracing | None = None
 _latest: Tracing | None = None
 _defaults: dict[str, Any] = {}
+_writing_out = threading.RLock()  # nobody leaves while another thread writes out
 
 
 def configure(**settings: Any) -> None:
@@ -102,14 +103,15 @@ def shutdown() -> None:
     What is finished is also written out at exit, without this call.
     """
     global _tracing
-    with _lock:
-        tracing, _tracing = _tracing, None
-        scopes.source.recorder = _no_recorder
-        timing_collector.emit = None
-    if tracing is not None:
-        tracing.close_executions()
-        tracing.disconnect()
-        tracing.write_out()
+    with _writing_out:
+        with _lock:
+            tracing, _tracing = _tracing, None
+            scopes.source.recorder = _no_recorder
+            timing_collector.emit = None
+        if tracing is not None:
+            tracing.close_executions()
+            tracing.disconnect()
+            tracing.write_out()
 
 
 def breakdown(exec_id: str) -> ExecutionBreakdown:
@@ -190,15 +192,16 @@ def _close_executions() -> None:
 
 
 def _at_exit() -> None:
-    tracing = _tracing  # another thread may be shutting down
-    if tracing is not None:
-        tracing.close_executions()
-        tracing.write_out()
+    with _writing_out:
+        if _tracing is not None:
+            _tracing.close_executions()
+            _tracing.write_out()
 
 
 def _after_fork_in_child() -> None:
-    global _lock
+    global _lock, _writing_out
     _lock = threading.RLock()
+    _writing_out = threading.RLock()
     faults.after_fork()
     scopes.source.process = object()
     timing_collector.after_fork()

@@ -8,7 +8,6 @@ resource, limits, endpoints, headers, TLS) themselves.
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,11 +18,10 @@ from phasetrace.variables import TIMING_LOG as TIMING_LOG
 from phasetrace.variables import VARIABLES as VARIABLES
 
 if TYPE_CHECKING:
+    from logging import Logger
     from pathlib import Path
 
 _Refuse = Callable[[ConfigError], None]
-
-logger = logging.getLogger("phasetrace")
 
 
 class Settings(NamedTuple):
@@ -76,7 +74,7 @@ def settings_or_defaults(environ: Mapping[str, str] | None = None) -> Settings:
     """
 
     def say(error: ConfigError) -> None:
-        logger.error("phasetrace: %s; the default is used", error)
+        _logger().error("phasetrace: %s; the default is used", error)
 
     return _settings(os.environ if environ is None else environ, {}, say)
 
@@ -208,8 +206,15 @@ def _length_limit(environ: Mapping[str, str]) -> int | None:
     return None
 
 
+def _logger() -> Logger:
+    # A reading command has nothing to log, and would start a tenth more slowly for it.
+    from phasetrace import faults
+
+    return faults.logger
+
+
 def _warn(name: str, value: str, expected: str) -> None:
-    logger.warning("phasetrace: %s=%r: expected %s; the default is used", name, value, expected)
+    _logger().warning("phasetrace: %s=%r: expected %s; the default is used", name, value, expected)
 
 
 def _jaeger_url(endpoint: str | None, protocol: str) -> str | None:

@@ -15,7 +15,7 @@ from phasetrace.store.reader import StoreReader
 
 from .rotel import ReceivedSpan, Rotel
 
-PROGRAM = '''
+PROGRAM = """
 import asyncio, json, sys
 import phasetrace
 from phasetrace import execution, node, phase, time_phase, timing_collector
@@ -43,7 +43,7 @@ asyncio.run(main())
 answer = {name: phasetrace.breakdown(name).to_dict() for name in ("run_1", "run_2")}
 phasetrace.shutdown()
 json.dump(answer, sys.stdout)
-'''
+"""
 
 SPANS = 1 + 3 + 15 + 2 + 3
 

@@ -18,7 +18,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import Final, NoReturn
 
@@ -54,6 +54,7 @@ class Ending:
         self.program_runs = False
         """Whether an exception in the main thread reaches the program's own code."""
         self._write_out = write_out
+        self._masks: dict[int, Iterable[int]] = {}  # of the threads that are forking
         self._start_afresh()
 
     def _start_afresh(self) -> None:
@@ -73,7 +74,12 @@ class Ending:
         for number in _numbers():
             if signal.getsignal(number) is signal.SIG_DFL:
                 signal.signal(number, self._on_signal)
-        os.register_at_fork(after_in_child=self._start_afresh)
+        # Of hooks before a fork the one registered last runs first, of those after it last.
+        os.register_at_fork(
+            before=self._before_fork,
+            after_in_parent=self._after_fork_in_parent,
+            after_in_child=self._after_fork_in_child,
+        )
 
     def watch(self, seconds: float) -> None:
         """End the program when this time has passed."""
@@ -93,6 +99,23 @@ class Ending:
                 signal.signal(number, signal.SIG_DFL)
         if self._ended_by is not None:
             os.kill(os.getpid(), self._ended_by)
+
+    def _before_fork(self) -> None:
+        """Hold signals back until the child has locks of its own.
+
+        A thread that was started earlier could wait for ever for one of the parent's.
+        """
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _numbers())
+        self._masks[_thread.get_ident()] = mask
+
+    def _after_fork_in_parent(self) -> None:
+        mask = self._masks.pop(_thread.get_ident(), None)
+        if mask is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+    def _after_fork_in_child(self) -> None:
+        self._start_afresh()
+        self._after_fork_in_parent()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self.timed_out and self.program_runs:

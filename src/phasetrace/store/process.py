@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from pathlib import Path
 
 _GONE = ("Z", "X")  # it has ended, and its parent has not looked yet
@@ -15,8 +14,8 @@ def host_name() -> str:
         # Containers may share a host's name, and its files, but not its pids (pid_namespaces(7)).
         namespace = Path("/proc/self/ns/pid").readlink()
     except OSError:
-        return socket.gethostname()
-    return f"{socket.gethostname()} {namespace}"
+        return os.uname().nodename
+    return f"{os.uname().nodename} {namespace}"
 
 
 def birth_of(pid: int) -> str:
