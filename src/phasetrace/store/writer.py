@@ -170,7 +170,16 @@ class StoreWriter:
             self._writing.release()
 
     def before_fork(self) -> None:
-        """Let go of the file, so that the child does not inherit it; see `forks`."""
+        """Let go of the file and end the thread, so that the child inherits neither; see `forks`.
+
+        Python 3.12 and later warn a program that forks while it has threads, and this one is not
+        the program's. The next span starts it again.
+        """
+        self._starting.acquire()
+        thread, self._thread = self._thread, None
+        self._wake.set()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(_FORK_TIMEOUT_S)
         self._forking = self._writing.acquire(timeout=_FORK_TIMEOUT_S)
         if self._forking:
             try:
@@ -187,6 +196,9 @@ class StoreWriter:
         if self._forking:
             self._forking = False
             self._writing.release()
+        self._starting.release()
+        if self._queue:  # other threads went on meanwhile
+            self._start()
 
     def after_fork(self) -> None:
         """Start afresh in a forked child; what was waiting is the parent's to write."""
@@ -196,15 +208,19 @@ class StoreWriter:
         self._reset()
 
     def _start(self) -> None:
-        with self._starting:
+        if not self._starting.acquire(blocking=False):
+            return  # another thread is at it, or a fork is
+        try:
             if self._thread is not None or self._closed:
                 return
             thread = threading.Thread(target=self._run, name="phasetrace-store", daemon=True)
+            self._thread = thread
             try:
                 thread.start()
             except RuntimeError as error:  # the interpreter is shutting down: close() will write
                 faults.report("starting the store's thread", error)
-            self._thread = thread
+        finally:
+            self._starting.release()
 
     def _take_back(self, span: ReadableSpan) -> None:
         """Count a span that may have missed the last writing."""
@@ -215,7 +231,8 @@ class StoreWriter:
         self._too_late.add()
 
     def _run(self) -> None:
-        while not self._closed:
+        this_thread = threading.current_thread()
+        while not self._closed and self._thread is this_thread:
             self._wake.wait(FLUSH_INTERVAL_S)
             self._wake.clear()
             try:

@@ -302,6 +302,35 @@ with phasetrace.execution("e"):
     assert read(path, "e").status == "ok"
 
 
+def test_the_thread_is_gone_while_the_program_forks(path: Path) -> None:
+    """Python warns whoever forks with threads running, and this one is not the program's."""
+    source = """
+import os, threading, phasetrace
+from phasetrace import time_phase
+with time_phase("e", "node", "before"): pass
+names = []
+os.register_at_fork(after_in_parent=lambda: names.extend(t.name for t in threading.enumerate()))
+if os.fork() == 0: os._exit(0)
+os.wait()
+assert names == ["MainThread"], names
+with time_phase("e", "node", "after"): pass
+assert "phasetrace-store" in [thread.name for thread in threading.enumerate()]
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", source],
+        env={**os.environ, "PHASETRACE_STORE": str(path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert query(path, "SELECT name FROM spans WHERE type = 'phase' ORDER BY seq") == [
+        "before",
+        "after",
+    ]
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_children_of_multiprocessing_are_stored(path: Path, tmp_path: Path, method: str) -> None:
     """Whatever way they are started in."""
