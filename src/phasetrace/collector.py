@@ -10,21 +10,25 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final, NamedTuple
 
 from phasetrace import clock
 from phasetrace.breakdowns import ExecutionBreakdown, ExecutionHeader, make_breakdown
 from phasetrace.errors import UnknownExecution
-from phasetrace.spans import EXECUTION, PHASE, SpanRecord
+from phasetrace.spans import PHASE, SpanRecord
 from phasetrace.tally import ExecutionTally, ExecutionTotals, Metadata, OpenSpan, SeedMapping
 
 MAX_EXECUTIONS: Final = 1_000
 MAX_KEYS: Final = 2_000
 _FOLD_LAG_NS: Final = 1_000_000_000
-_MAX_PENDING: Final = 8_192
-"""Past so many intervals that nobody has settled, adding one does it: memory stays bounded."""
+_MAX_PENDING: Final = 16_384
+"""Past so many intervals that nobody has settled, a thread is started that does."""
+_SAVE_AGAIN_NS: Final = 2_000_000_000
+_FORK_TIMEOUT_S: Final = 1.0
 _NS_PER_MS: Final = 1_000_000
 
 
@@ -52,10 +56,17 @@ class TimingCollector:
         self._max_executions = max_executions
         self._max_keys = max_keys
         self._now_ns = now_ns
-        self._lock = threading.Lock()  # guards everything below, and the executions but timelines
-        self._settling = threading.Lock()  # guards the timelines; taken before _lock, never after
+        # What comes in is one append (atomic, as documented), and is worked off under _lock by
+        # whoever gets it without waiting. Neither a signal handler nor a finalizer that ends a span
+        # can therefore wait for the very thread it interrupts.
+        self._inbox: deque[Callable[[], bool | None]] = deque()
+        self._lock = threading.RLock()  # guards everything below, and the executions but courses
+        self._holder = 0  # the thread that is changing something under _lock
+        self._settling = threading.Lock()  # guards the courses; taken before _lock, never after
         self._executions: dict[str, ExecutionTally] = {}  # least recently touched first
         self._leaving: dict[str, ExecutionTally] = {}
+        self._evicted: deque[ExecutionTally] = deque()
+        self._settler: threading.Thread | None = None
         self._parts = itertools.count()
         self.evicted_executions = 0
         self.merged_spans = 0
@@ -99,8 +110,12 @@ class TimingCollector:
     def place(self, exec_id: str, node_id: str, duration_ns: int) -> int:
         """Return the end (Unix ns) at which a measurement of `node_id` is laid; see `record`."""
         now_ns = self._now_ns()
-        with self._lock:
-            return self._execution(exec_id).place(node_id, duration_ns, now_ns)
+        with self._locked() as mine:
+            if not mine:
+                return now_ns
+            end_ns = self._execution(exec_id).place(node_id, duration_ns, now_ns)
+        self._remove_evicted()
+        return end_ns
 
     def opened(
         self,
@@ -113,40 +128,27 @@ class TimingCollector:
 
         `name` and `trace_id` are the execution's, and count when `span` is its root.
         """
-        with self._lock:
-            execution = self._execution(exec_id)
-            execution.open[span.span_id] = span
-            if span.key == EXECUTION:
-                execution.root_opened(span, name, trace_id)
+        self._inbox.append(partial(self._opened, exec_id, span, name, trace_id))
+        self._take_in()
 
     def add(self, exec_id: str, span: SpanRecord, metadata: Metadata | None = None) -> None:
         """Count a finished span; `metadata` replaces the phase's earlier metadata if not empty."""
-        evicted: ExecutionTally | None = None
-        with self._lock:
-            execution = self._execution(exec_id)
-            self.merged_spans += execution.add(span, metadata, self._max_keys)
-            crowded = len(execution.pending) >= _MAX_PENDING
-            if len(self._executions) > self._max_executions:
-                evicted = self._leave(next(iter(self._executions)))
-                self.evicted_executions += 1
-        if evicted is not None:
-            self._remove(evicted)
-        if crowded:
-            self._settle(execution)
+        self._inbox.append(partial(self._ended, exec_id, span, metadata))
+        self._take_in()
 
     def get(self, exec_id: str) -> SeedMapping:
         """Return ``{node_id: {phase: dur_ms, phase + "_metadata": {...}}}``; a deep copy.
 
-        Durations are totals over all calls, in (fractional) milliseconds. Empty for an unknown
-        execution.
+        Durations are totals over all calls, in (fractional) milliseconds; metadata are the latest
+        call's. Empty for an unknown execution.
         """
-        with self._lock:
+        with self._locked():
             execution = self._executions.get(exec_id)
             return execution.mapping() if execution is not None else {}
 
     def pop(self, exec_id: str) -> SeedMapping:
         """Return what `get` returns, end the execution and free its memory."""
-        with self._lock:
+        with self._locked():
             execution = self._leave(exec_id)
         if execution is None:
             return {}
@@ -154,27 +156,28 @@ class TimingCollector:
         return execution.mapping()
 
     def clear(self, exec_id: str | None = None) -> None:
-        """Forget one execution, or all of them."""
-        with self._lock:
-            if exec_id is None:
-                self._executions.clear()
-            else:
-                self._executions.pop(exec_id, None)
+        """Forget one execution, or all of them; they are ended like popped ones."""
+        with self._locked():
+            ids = list(self._executions) if exec_id is None else [exec_id]
+            leaving = [self._leave(one) for one in ids]
+        for execution in leaving:
+            if execution is not None:
+                self._remove(execution, forgotten=True)
 
     def executions(self) -> tuple[str, ...]:
         """Return the ids of the executions that are held, least recently touched first."""
-        with self._lock:
+        with self._locked():
             return tuple(self._executions)
 
     def extent(self, exec_id: str) -> tuple[int, int] | None:
         """Return the start of an execution's first span and the end of its last (Unix ns)."""
-        with self._lock:
+        with self._locked():
             execution = self._executions.get(exec_id) or self._leaving.get(exec_id)
             return execution.extent() if execution is not None else None
 
     def totals(self, exec_id: str) -> ExecutionTotals | None:
         """Return a snapshot of an execution's numbers, None if it is not held."""
-        with self._lock:
+        with self._locked():
             execution = self._executions.get(exec_id)
         return self._totals(execution) if execution is not None else None
 
@@ -184,7 +187,7 @@ class TimingCollector:
         Raises:
             UnknownExecution: if nothing of it is held.
         """
-        with self._lock:
+        with self._locked():
             execution = self._executions.get(exec_id)
             known = tuple(self._executions)
         if execution is None:
@@ -203,40 +206,115 @@ class TimingCollector:
         return make_breakdown(header, totals.stats, totals.spans, totals.unattributed_ns)
 
     def settle(self) -> None:
-        """Fold what is settled of every timeline, so that memory stays bounded.
+        """Fold what is settled of every course, so that memory stays bounded.
 
-        Meant for a background thread, a few times a second. Takes no lock that `add` needs for
-        longer than a copy.
+        Meant for a background thread, a few times a second; one is started where nobody does it.
+        Takes no lock that `add` needs for longer than a copy.
         """
-        with self._lock:
+        with self._locked():
             waiting = [execution for execution in self._executions.values() if execution.pending]
         for execution in waiting:
-            self._settle(execution)
+            with self._settling:
+                open_spans = self._sweep(execution)
+                lag_ns = 0 if execution.finished else _FOLD_LAG_NS
+                horizon_ns = self._now_ns() - lag_ns
+                execution.course.fold(horizon_ns, open_spans, execution.finished)
 
     def unsaved(self, running: bool = False) -> list[ExecutionTotals]:
         """Return the totals of finished executions that have new spans since the last call.
 
-        `running` includes those that have not finished.
+        One that goes on getting spans is due every two seconds. `running` is for the last call: it
+        includes what has not finished, and all that is new.
         """
-        with self._lock:
+        now_ns = self._now_ns()
+        with self._locked():
             due = [
                 execution
                 for execution in self._executions.values()
-                if (execution.finished or running) and execution.saved_spans != execution.spans
+                if execution.saved_spans != execution.spans
+                and (running or (execution.finished and now_ns >= execution.saved_at_ns))
             ]
         totals = []
         for execution in due:
             current = self._totals(execution)
             execution.saved_spans = current.spans
+            execution.saved_at_ns = now_ns + _SAVE_AGAIN_NS
             totals.append(current)
         return totals
 
+    def before_fork(self) -> None:
+        """End the thread that settles, if one was needed; the next span may start it again."""
+        settler, self._settler = self._settler, None
+        if settler is not None:
+            settler.join(_FORK_TIMEOUT_S)
+
     def after_fork(self) -> None:
         """Start empty in a forked child: what was counted so far is the parent's."""
-        self._lock = threading.Lock()
+        self._inbox = deque()
+        self._lock = threading.RLock()
+        self._holder = 0
         self._settling = threading.Lock()
+        self._settler = None
         self._executions = {}
         self._leaving = {}
+        self._evicted = deque()
+
+    @contextmanager
+    def _locked(self) -> Iterator[bool]:
+        """Hold the lock, with the inbox worked off.
+
+        Gives False, and no lock, to code that has interrupted this very thread while it had it.
+        """
+        if self._holder == threading.get_ident():
+            yield False
+            return
+        with self._lock:
+            self._holder = threading.get_ident()
+            try:
+                self._work_off()
+                yield True
+            finally:
+                self._holder = 0
+        self._take_in()
+
+    def _take_in(self) -> None:
+        """Work the inbox off, unless another thread, or this one further up, is at it.
+
+        Whoever has the lock looks into the inbox once more after giving it back, so that nothing
+        stays there.
+        """
+        if self._holder == threading.get_ident():
+            return
+        crowded = False
+        while self._inbox and self._lock.acquire(blocking=False):
+            self._holder = threading.get_ident()
+            try:
+                crowded |= self._work_off()
+            finally:
+                self._holder = 0
+                self._lock.release()
+        self._remove_evicted()
+        if crowded and self._settler is None:
+            self._start_settler()
+
+    def _work_off(self) -> bool:
+        """Do what the inbox holds; return whether some execution has much that is not settled."""
+        inbox, crowded = self._inbox, False
+        while inbox:
+            try:
+                event = inbox.popleft()
+            except IndexError:
+                break
+            crowded |= event() is True
+        return crowded
+
+    def _opened(self, exec_id: str, span: OpenSpan, name: str | None, trace_id: int | None) -> None:
+        self._execution(exec_id).opened(span, name, trace_id)
+
+    def _ended(self, exec_id: str, span: SpanRecord, metadata: Metadata | None) -> bool:
+        execution = self._execution(exec_id)
+        self.merged_spans += execution.add(span, metadata, self._max_keys)
+        return len(execution.pending) >= _MAX_PENDING
 
     def _execution(self, exec_id: str) -> ExecutionTally:
         if exec_id in self._leaving:
@@ -244,31 +322,63 @@ class TimingCollector:
         execution = self._executions.pop(exec_id, None)
         if execution is None:
             execution = ExecutionTally(exec_id, next(self._parts))
+            if len(self._executions) >= self._max_executions:
+                self._evict()
         self._executions[exec_id] = execution  # now the most recently touched
         return execution
 
-    def _settle(self, execution: ExecutionTally) -> None:
-        with self._settling:
-            open_spans = self._sweep(execution)
-            lag_ns = 0 if execution.finished else _FOLD_LAG_NS
-            execution.fold(self._now_ns() - lag_ns, open_spans)
+    def _evict(self) -> None:
+        """Choose the execution to go: a finished one if there is, else the one longest idle."""
+        finished = (one for one, execution in self._executions.items() if execution.finished)
+        evicted = self._leave(next(finished, None) or next(iter(self._executions)))
+        if evicted is not None:
+            self._evicted.append(evicted)
+            self.evicted_executions += 1
+
+    def _remove_evicted(self) -> None:
+        while self._evicted:
+            try:
+                evicted = self._evicted.popleft()
+            except IndexError:
+                return
+            self._remove(evicted)
+
+    def _start_settler(self) -> None:
+        """Settle in a thread, until nothing is crowded any more."""
+
+        def settle() -> None:
+            while self._settler is threading.current_thread():
+                self.settle()
+                with self._locked():
+                    crowded = any(
+                        len(execution.pending) >= _MAX_PENDING // 2
+                        for execution in self._executions.values()
+                    )
+                    if not crowded:
+                        self._settler = None
+
+        thread = threading.Thread(target=settle, name="phasetrace-settle", daemon=True)
+        self._settler = thread
+        try:
+            thread.start()
+        except RuntimeError:  # the interpreter is shutting down
+            self._settler = None
 
     def _totals(self, execution: ExecutionTally) -> ExecutionTotals:
         with self._settling:
             open_spans = self._sweep(execution)
-            with self._lock:
+            with self._locked():
                 stats = {key: stat.copy() for key, stat in execution.stats.items()}
                 spans = execution.spans
-            result = execution.timeline.result(self._now_ns(), open_spans)
+            result = execution.course.result(self._now_ns(), open_spans)
         return execution.totals(stats, spans, result)
 
     def _sweep(self, execution: ExecutionTally) -> list[OpenSpan]:
-        """Bring what was added into the timeline; the caller holds ``_settling``."""
-        with self._lock:
+        """Bring what was added into the course; the caller holds ``_settling``."""
+        with self._locked():
             pending, execution.pending = execution.pending, []
             open_spans = list(execution.open.values())
-        for interval in pending:
-            execution.timeline.add(*interval)
+        execution.sweep(pending)
         return open_spans
 
     def _leave(self, exec_id: str) -> ExecutionTally | None:
@@ -278,17 +388,17 @@ class TimingCollector:
             self._leaving[exec_id] = execution
         return execution
 
-    def _remove(self, execution: ExecutionTally) -> None:
+    def _remove(self, execution: ExecutionTally, forgotten: bool = False) -> None:
         if self.on_leaving is not None:
             self.on_leaving(execution.exec_id)
-        with self._lock:
+        with self._locked():
             self._leaving.pop(execution.exec_id, None)
-        if self.on_removed is not None:
+        if self.on_removed is not None and not forgotten:
             self.on_removed(RemovedExecution(execution.exec_id, partial(self._totals, execution)))
 
 
 def _nanoseconds(dur_ms: float) -> int:
     try:
         return max(0, round(dur_ms * _NS_PER_MS))
-    except (OverflowError, ValueError):  # infinities and NaN
+    except Exception:  # infinities, NaN, and what is no number at all
         return 0

@@ -9,7 +9,8 @@ from phasetrace.variables import redacted
 
 logger = logging.getLogger("phasetrace")
 
-_lock = threading.Lock()
+# Reentrant: a signal handler or a finalizer may meet a fault while its own thread reports one.
+_lock = threading.RLock()
 _counts: dict[str, int] = {}  # guarded by _lock
 
 
@@ -34,7 +35,7 @@ def counts() -> dict[str, int]:
 def after_fork() -> None:
     """Start afresh in a forked child, whose lock may be held by a thread that it does not have."""
     global _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     _counts.clear()
 
 

@@ -1,7 +1,7 @@
 """The numbers of one execution, as they come in.
 
 Counts and durations are added up at once; intervals wait in ``pending`` until the owner brings them
-into the timeline. No lock in here: `phasetrace.collector` says what guards what.
+into the course. No lock in here: `phasetrace.collector` says what guards what.
 """
 
 from __future__ import annotations
@@ -9,15 +9,16 @@ from __future__ import annotations
 import copy
 from typing import Any, Final, NamedTuple
 
+from phasetrace.course import Course, CourseResult
 from phasetrace.identity import trace_id_of
 from phasetrace.spans import EXECUTION, PhaseKey, SpanRecord, Status, key_of
 from phasetrace.stats import PhaseStats
-from phasetrace.timeline import Timeline, TimelineResult
 
 OTHER: Final = "(other)"
 """Where the phases go that an execution has past its limit of keys."""
 
-_FOLD_FROM: Final = 8_192
+_MAX_OPEN: Final = 10_000
+_MAX_LAID: Final = 2_000
 _TOGETHER_WITHIN_NS: Final = 50_000_000
 _NS_PER_MS: Final = 1_000_000
 
@@ -51,8 +52,7 @@ class ExecutionTotals(NamedTuple):
 class ExecutionTally:
     """The numbers of one execution.
 
-    The collector's ``_lock`` guards everything but the timeline and its folds, which ``_settling``
-    guards.
+    The collector's ``_lock`` guards everything but the course, which ``_settling`` guards.
     """
 
     def __init__(self, exec_id: str, part: int) -> None:
@@ -68,11 +68,13 @@ class ExecutionTally:
         self.open: dict[int, OpenSpan] = {}
         self.stats: dict[PhaseKey, PhaseStats] = {}
         self.metadata: dict[PhaseKey, Metadata] = {}
-        self.pending: list[tuple[int, int | None, int, int, TimelineKey]] = []
-        self.timeline: Timeline = Timeline()
+        self.pending: list[tuple[int, int | None, int, int, TimelineKey] | int] = []
+        """Intervals, and between them the id of a root where a stretch of the course begins."""
+        self.course = Course()
+        self.saved_at_ns = 0
         self._first_ns: int | None = None
         self._last_ns = 0
-        self._fold_at = _FOLD_FROM
+        self._doubled: dict[int, int] = {}
         self._recorded_ns = 0
         self._together_ns = 0
         self._laid: dict[str, tuple[int, int]] = {}
@@ -83,14 +85,22 @@ class ExecutionTally:
         """Running, or how the root ended."""
         return self.root_status if self.finished else "running"
 
-    def root_opened(self, span: OpenSpan, name: str | None, trace_id: int | None) -> None:
-        """Take the first span of the execution itself as its root."""
-        if self.root is None:  # a second one is an execution that goes on below its root
+    def opened(self, span: OpenSpan, name: str | None, trace_id: int | None) -> None:
+        """Note a started span; `name` and `trace_id` count if it is the execution's own."""
+        if span.span_id in self.open:  # reported by two processors: counted when the last one ends
+            self._doubled[span.span_id] = self._doubled.get(span.span_id, 0) + 1
+            return
+        self.open[span.span_id] = span
+        if len(self.open) > _MAX_OPEN:  # some are never ended
+            del self.open[next(iter(self.open))]
+        # While the root is open, another span of the execution itself is only a part of it.
+        if span.key == EXECUTION and (self.root is None or self.finished):
+            if self.root is None:
+                self.name = name
+                self.trace_id = trace_id or self.trace_id
             self.root = span.span_id
-            self.name = name
-            self.trace_id = trace_id or self.trace_id
-            # An int is set at once: a sweep that is under way sees the old value or the new.
-            self.timeline.root_id = span.span_id
+            self.finished = False
+            self.pending.append(span.span_id)
 
     def extent(self) -> tuple[int, int]:
         """Return the start of the first span and the end of the last (Unix ns)."""
@@ -114,13 +124,19 @@ class ExecutionTally:
         else:
             end_ns = first_ns
         self._laid[node_id] = (end_ns - duration_ns, last_ns)
+        if len(self._laid) > _MAX_LAID:
+            del self._laid[next(iter(self._laid))]
         return end_ns
 
     def add(self, span: SpanRecord, metadata: Metadata | None, max_keys: int) -> int:
         """Count a span; return 1 if it had to be counted under ``(other)``, else 0."""
+        span_id = span.span_id
+        if self._doubled.get(span_id):
+            self._doubled[span_id] -= 1
+            return 0
+        self._doubled.pop(span_id, None)
         self.spans += 1
         merged = 0
-        span_id = span.span_id
         if span_id:
             self.open.pop(span_id, None)
         else:  # a measurement without a span: any id that no span can have
@@ -147,17 +163,16 @@ class ExecutionTally:
         self.pending.append((span_id, span.parent_id, span.start_ns, span.end_ns, key or EXECUTION))
         return merged
 
-    def fold(self, horizon_ns: int, open_spans: list[OpenSpan]) -> None:
-        """Fold what lies before `horizon_ns`, if enough has come together to be worth it."""
-        if self.timeline.waiting < self._fold_at and not self.finished:
-            return
-        self.timeline.advance(horizon_ns, open_spans)
-        # What is younger than the horizon stays; doubling keeps the cost of folding proportional to
-        # the number of spans even if that is all of it.
-        self._fold_at = max(_FOLD_FROM, 2 * self.timeline.waiting)
+    def sweep(self, pending: list[tuple[int, int | None, int, int, TimelineKey] | int]) -> None:
+        """Bring what was pending into the course."""
+        for entry in pending:
+            if isinstance(entry, int):
+                self.course.opened(entry)
+            else:
+                self.course.add(*entry)
 
     def totals(
-        self, stats: dict[PhaseKey, PhaseStats], spans: int, result: TimelineResult
+        self, stats: dict[PhaseKey, PhaseStats], spans: int, result: CourseResult
     ) -> ExecutionTotals:
         """Fill self times and shares into `stats`, a copy of the tally's."""
         for key, self_ns in result.self_ns.items():

@@ -22,6 +22,7 @@ LAYERS = {
         "breakdowns",
         "child_processes",
         "clock",
+        "course",
         "critical_path",
         "errors",
         "faults",
