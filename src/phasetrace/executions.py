@@ -15,12 +15,13 @@ from opentelemetry.context import Context
 from opentelemetry.trace import SpanContext
 
 _MAX_REMEMBERED: Final = 10_000
+_MAX_NODES: Final = 2_000
 
 
 class ExecutionState:
-    """What is known of one execution; its fields are only ever replaced, never mutated in place."""
+    """What is known of one execution; each change is a single atomic operation."""
 
-    __slots__ = ("exec_id", "explicit", "nodes", "open_nodes", "root", "rooted")
+    __slots__ = ("ended", "exec_id", "explicit", "nodes", "open_nodes", "root", "rooted")
 
     def __init__(self, exec_id: str, root: SpanContext, explicit: bool) -> None:
         self.exec_id = exec_id
@@ -28,17 +29,47 @@ class ExecutionState:
         self.explicit = explicit
         self.rooted = explicit
         """A root span was started, or is another process's task."""
+        self.ended = False
+        """The root span has ended: what is known may be forgotten."""
         self.nodes: dict[str, SpanContext] = {}
-        """The latest span of each node, open or ended (for links)."""
-        self.open_nodes: dict[str, SpanContext] = {}
+        """The latest span of each node, open or ended (for links); of the latest 2,000 nodes."""
+        self.open_nodes: dict[str, dict[int, SpanContext]] = {}
+        """The open spans of each node by span id, the latest last."""
+
+    def node_opened(self, node_id: str, span: SpanContext) -> None:
+        """Note that a span of a node was started."""
+        self.nodes[node_id] = span
+        if len(self.nodes) > _MAX_NODES:
+            self.nodes.pop(next(iter(self.nodes)), None)
+        self.open_nodes.setdefault(node_id, {})[span.span_id] = span
+
+    def node_closed(self, node_id: str, span_id: int) -> None:
+        """Note that a span of a node was ended."""
+        spans = self.open_nodes.get(node_id)
+        if spans is not None:
+            spans.pop(span_id, None)
+            if not spans:
+                self.open_nodes.pop(node_id, None)
+
+    def open_node(self, node_id: str) -> SpanContext | None:
+        """Return the span that was opened last of those of a node that are open."""
+        spans = self.open_nodes.get(node_id)
+        while spans:
+            try:
+                return spans[next(reversed(spans))]
+            except (KeyError, RuntimeError, StopIteration):  # another thread has closed it
+                continue
+        return None
 
 
 class Executions:
-    """Registry of executions by id. Thread-safe; remembers the latest 10,000."""
+    """Registry of executions by id. Thread-safe; remembers 10,000, and all that have not ended."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()  # guards _states
+        # Reentrant: a signal handler may time a phase while its own thread is in here.
+        self._lock = threading.RLock()  # guards _states
         self._states: dict[str, ExecutionState] = {}
+        self._forget_from = _MAX_REMEMBERED
         self.ambient: Callable[[Any], Context | str] | None = None
         """Gives the execution for phases that are in none (``phasetrace run``): the context of its
         span, or its id to take part in it; is given the recorder."""
@@ -69,6 +100,7 @@ class Executions:
         with self._lock:
             first = not state.rooted
             state.explicit = state.rooted = True
+            state.ended = False
         return first
 
     def take_root(self, exec_id: str) -> ExecutionState | None:
@@ -77,8 +109,14 @@ class Executions:
             state = self._states.get(exec_id)
             if state is None or state.rooted:
                 return None
-            state.rooted = True
+            state.rooted = state.ended = True
             return state
+
+    def root_ended(self, exec_id: str) -> None:
+        """Note that the root span of an execution has ended."""
+        state = self._states.get(exec_id)
+        if state is not None:
+            state.ended = True
 
     def rooted_elsewhere(self, exec_id: str) -> None:
         """Note that another process ends the root of an execution, unless it is explicit here."""
@@ -86,16 +124,21 @@ class Executions:
             state = self._states.get(exec_id)
             if state is not None:
                 state.rooted = True
+                state.ended = not state.explicit
 
     def after_fork(self) -> None:
         """In a forked child: the executions known so far are the parent's to end."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         for state in self._states.values():
             state.rooted = True
 
     def _add(self, state: ExecutionState) -> ExecutionState:
         with self._lock:
             kept = self._states.setdefault(state.exec_id, state)
-            if len(self._states) > _MAX_REMEMBERED:
-                del self._states[next(iter(self._states))]
+            if len(self._states) > self._forget_from:
+                ended = [one for one, known in self._states.items() if known.ended]
+                for one in ended[: len(self._states) - _MAX_REMEMBERED]:
+                    del self._states[one]
+                # Where all are still open, looking for ended ones again soon would be in vain.
+                self._forget_from = max(_MAX_REMEMBERED, len(self._states) * 5 // 4)
         return kept

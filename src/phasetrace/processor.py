@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
+from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.trace import StatusCode
@@ -18,6 +19,7 @@ from phasetrace.context import (
     ITERATION,
     NODE_ID,
     NODE_TYPE,
+    PARENT_EXEC_ID,
     RESERVED,
     TYPE,
     ids_in,
@@ -35,6 +37,9 @@ from phasetrace.spans import (
 )
 from phasetrace.tally import OpenSpan
 
+_IDENTIFYING: Final = (EXEC_ID, NODE_ID, NODE_TYPE, ITERATION, TYPE, IMPLICIT, PARENT_EXEC_ID)
+_MAX_OPEN: Final = 100_000
+
 
 class TimingSpanProcessor(SpanProcessor):
     """Adds every finished span of an execution up in a `TimingCollector`.
@@ -47,6 +52,8 @@ class TimingSpanProcessor(SpanProcessor):
 
     def __init__(self, collector: TimingCollector) -> None:
         self._collector = collector
+        self._ids: dict[int, dict[str, Any]] = {}
+        """The reserved attributes of the spans that are open, by span id."""
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Give the span its ids, and note it as open."""
@@ -56,6 +63,12 @@ class TimingSpanProcessor(SpanProcessor):
                 return
             record = record_of(span)
             if record is not None:
+                attributes = span.attributes or {}
+                self._ids[record.span_id] = {
+                    key: attributes[key] for key in _IDENTIFYING if key in attributes
+                }
+                if len(self._ids) > _MAX_OPEN:  # some are never ended
+                    self._ids.pop(next(iter(self._ids)), None)
                 opened = OpenSpan(
                     record.span_id, record.parent_id, record.start_ns, key_of(record) or EXECUTION
                 )
@@ -66,12 +79,39 @@ class TimingSpanProcessor(SpanProcessor):
     def on_end(self, span: ReadableSpan) -> None:
         """Count the span."""
         try:
+            span = self.completed(span)
             record = record_of(span)
             if record is not None:
                 attributes = span.attributes or {}
                 self._collector.add(text(attributes[EXEC_ID]), record, metadata_of(attributes))
         except Exception as error:
             faults.report("counting a finished span", error)
+
+    def completed(self, span: ReadableSpan) -> ReadableSpan:
+        """Return a finished span with the ids that it was started with.
+
+        A span keeps its latest attributes (128, unless ``OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT`` says
+        otherwise), so a program that sets many pushes the ids out. Such a span is copied.
+        """
+        context = span.get_span_context()
+        ids = self._ids.pop(context.span_id, None) if context is not None else None
+        attributes = span.attributes or {}
+        if not ids or attributes.keys() >= ids.keys():
+            return span
+        return ReadableSpan(
+            name=span.name,
+            context=context,
+            parent=span.parent,
+            resource=span.resource,
+            attributes=BoundedAttributes(attributes={**ids, **attributes}),
+            events=span.events,
+            links=span.links,
+            kind=span.kind,
+            status=span.status,
+            start_time=span.start_time,
+            end_time=span.end_time,
+            instrumentation_scope=span.instrumentation_scope,
+        )
 
 
 def inherit_ids(span: Span, parent_context: Context | None) -> str | None:

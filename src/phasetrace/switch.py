@@ -11,6 +11,8 @@ from types import FrameType
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
+from phasetrace.processor import TimingSpanProcessor
+
 
 class ProcessorSwitch(SpanProcessor):
     """Passes everything on to `processors`, in order.
@@ -58,9 +60,12 @@ class ProcessorSwitch(SpanProcessor):
             processor.on_start(span, parent_context)
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Pass a finished span on."""
+        """Pass a finished span on, with its ids."""
+        completed = span
         for processor in self.processors:
-            processor.on_end(span)
+            if isinstance(processor, TimingSpanProcessor):
+                completed = processor.completed(span)
+            processor.on_end(completed)
 
     def shutdown(self) -> None:
         """Write out; the provider's owner ends it, not us."""

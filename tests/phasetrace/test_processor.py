@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
-from phasetrace import TimingCollector, TimingSpanProcessor
+from phasetrace import (
+    TimingCollector,
+    TimingSpanProcessor,
+    configure,
+    time_phase,
+    timing_collector,
+)
 
 IDS = {"exec_id": "e", "node_id": "n"}
 
@@ -100,6 +107,48 @@ def test_explicit_times_are_kept(tracer: trace.Tracer, collector: TimingCollecto
     tracer.start_span("y", attributes=IDS, start_time=5_000).end(1_000)
     rows = {row.phase: row.total_ns for row in collector.breakdown("e").nodes[0].phases}
     assert rows == {"x": 3_999_000, "y": 0}
+
+
+def test_a_span_with_very_many_attributes_keeps_its_ids() -> None:
+    """The SDK drops the oldest attributes, and those are the ids; all that is ours gets them."""
+    configure(store=False)
+    provider = trace.get_tracer_provider()
+    with time_phase("e", "n", "p") as span:
+        for index in range(200):
+            span.set_attribute(f"key {index}", index)
+    assert isinstance(provider, TracerProvider)
+    assert set(timing_collector.get("e")["n"]) >= {"p"}
+    assert timing_collector.breakdown("e").spans == 1
+
+
+def test_a_completed_span_is_otherwise_the_same(collector: TimingCollector) -> None:
+    """What later processors get has the ids, and everything that it had."""
+    processor = TimingSpanProcessor(collector)
+    provider = TracerProvider(shutdown_on_exit=False)
+    ended: list[ReadableSpan] = []
+
+    class Last(SpanProcessor):
+        def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+            processor.on_start(span, parent_context)
+
+        def on_end(self, span: ReadableSpan) -> None:
+            ended.extend([span, processor.completed(span)])
+
+    provider.add_span_processor(Last())
+    with provider.get_tracer("t").start_as_current_span("x", attributes=IDS) as span:
+        span.set_attributes({f"key {index}": index for index in range(128)})
+        span.add_event("event")
+    cut, whole = ended
+    assert "exec_id" not in (cut.attributes or {})
+    assert dict(whole.attributes or {}) == {**IDS, **dict(cut.attributes or {})}
+    assert whole.to_json() != cut.to_json()
+    assert [whole.name, whole.context, whole.events, whole.start_time, whole.end_time] == [
+        cut.name,
+        cut.context,
+        cut.events,
+        cut.start_time,
+        cut.end_time,
+    ]
 
 
 def test_a_failing_collector_does_not_reach_the_program(

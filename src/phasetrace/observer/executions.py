@@ -199,8 +199,6 @@ class Execution:
         node.ended(run.start_ns, end_ns, ending)
         self._runs.append(Run(node.node_id, run.start_ns, end_ns))
         run.span.end(ending, end_ns, node.attributes())
-        if node.open:
-            node.open[-1].span.stand_for(self.exec_id, node.node_id)
 
 
 def _busy_ms(exec_id: str) -> dict[str, float | None]:

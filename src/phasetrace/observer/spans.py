@@ -65,12 +65,6 @@ class EventSpan:
         except Exception as error:
             faults.report("ending a span", error)
 
-    def stand_for(self, exec_id: str, node_id: str) -> None:
-        """Take phases named by id alone, if no other run of the node does."""
-        state = self._recorder.executions.get(exec_id) if self._span is not None else None
-        if state is not None and self._span is not None:
-            state.open_nodes.setdefault(node_id, self._span.get_span_context())
-
 
 def _usage_attributes(ending: Event) -> dict[str, Any]:
     attributes: dict[str, Any] = {}
