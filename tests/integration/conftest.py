@@ -12,7 +12,6 @@ from .rotel import Rotel, find_binary
 @pytest.fixture
 def rotel() -> Iterator[Rotel]:
     """Run a fresh OTLP collector for one test; it is up within a few hundredths of a second."""
-    if find_binary() is None:
-        pytest.skip("rotel is not installed, or has no wheel for this platform")
+    assert find_binary() is not None, "rotel is missing: pip install 'phasetrace[test]'"
     with Rotel() as server:
         yield server
