@@ -20,8 +20,8 @@ percentiles
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 from phasetrace.shares import round_shares
 from phasetrace.spans import EXECUTION, PhaseKey, SpanRecord, key_of
@@ -29,6 +29,13 @@ from phasetrace.stats import PhaseStats
 from phasetrace.timeline import Timeline
 
 BREAKDOWN_SCHEMA = "phasetrace.breakdown/1"
+
+OpenSpan = tuple[int, int | None, int, PhaseKey | str]
+"""A span that has not ended: id, parent's id, start (Unix ns), and what it will be counted under
+(`EXECUTION` for a span of the execution itself)."""
+
+_WHOLE: Final = -1
+"""The id, which no span can have, of what stands for an execution of several roots or of none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +96,32 @@ class ExecutionHeader:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenCall:
+    """A call of a node (``phase`` is None) or phase that goes on; `age_ns` since it started."""
+
+    node_id: str
+    phase: str | None
+    age_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionSummary:
+    """What is known of an execution without working out where its time went."""
+
+    execution: ExecutionHeader
+    nodes: int
+    spans: int
+    errors: int
+    open: tuple[OpenCall, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ExecutionBreakdown:
-    """Where the time of one execution went: nodes by total, longest first."""
+    """Where the time of one execution went: nodes by total, longest first.
+
+    ``open`` are the calls that have not ended yet, oldest first. What they have got so far is in
+    the shares; a phase of which no call has ended has ``count`` 0.
+    """
 
     execution: ExecutionHeader
     spans: int
@@ -99,6 +130,7 @@ class ExecutionBreakdown:
     unattributed_ns: int
     unattributed: float
     nodes: tuple[NodeBreakdown, ...]
+    open: tuple[OpenCall, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain dicts and lists, ready for JSON; versioned by ``schema``."""
@@ -149,36 +181,72 @@ def make_breakdown(
 
 
 def breakdown_of(
-    execution: ExecutionHeader, spans: Iterable[SpanRecord], root_id: int | None = None
+    execution: ExecutionHeader,
+    spans: Iterable[SpanRecord],
+    root_id: int | None = None,
+    open_spans: Iterable[OpenSpan] = (),
+    now_ns: int | None = None,
 ) -> ExecutionBreakdown:
-    """Work a breakdown out from the finished spans of an execution.
+    """Work a breakdown out from the spans of an execution.
 
-    `root_id` is the span whose interval is the wall time; without one that is the spans' extent.
+    `root_id` is the span whose interval is the wall time. Without one that is the extent of all
+    spans, in which those of the execution itself have no share: where there are several of them (it
+    was opened again), what lies between is unattributed.
+
+    `open_spans` have not ended; they last up to `now_ns`, or without it up to the latest time that
+    is known of.
 
     This is the definition that every other way to a breakdown is tested against.
     """
     timeline: Timeline = Timeline()
     stats: dict[PhaseKey, PhaseStats] = {}
     count = 0
+    times: list[int] = [now_ns] if now_ns is not None else []
     for span in spans:
         count += 1
         key = key_of(span)
+        if root_id is None:
+            times += (span.start_ns, span.end_ns)
         if key is not None:
             stat = stats.get(key)
             if stat is None:
                 stat = stats[key] = PhaseStats()
             stat.add(span.start_ns, max(0, span.end_ns - span.start_ns), span.status)
             stat.node_type = span.node_type or stat.node_type
-        elif timeline.root_id is None and span.span_id == root_id:
-            timeline.root_id = span.span_id
+        elif root_id is None:
+            continue
+        elif span.span_id == root_id:
+            timeline.root_id = root_id
         timeline.add(span.span_id, span.parent_id, span.start_ns, span.end_ns, key or EXECUTION)
-    result = timeline.result()
+    still_open = list(open_spans)
+    if root_id is None:
+        times += (start_ns for _, _, start_ns, _ in still_open)
+        still_open = [one for one in still_open if one[3] != EXECUTION]
+        if times:
+            timeline.root_id = _WHOLE
+            timeline.add(_WHOLE, None, min(times), max(times), EXECUTION)
+    elif any(span_id == root_id for span_id, *_ in still_open):
+        timeline.root_id = root_id
+    result = timeline.result(now_ns, still_open)
+    for *_, open_key in still_open:
+        if isinstance(open_key, PhaseKey):
+            stats.setdefault(open_key, PhaseStats())
     for key, stat in stats.items():
         stat.self_ns = result.self_ns.get(key, 0)
         stat.share_ns = result.share_ns.get(key, 0.0)
     # Other spans of the execution itself (it was opened again) are no node's.
     unattributed_ns = result.unattributed_ns + round(result.share_ns.get(EXECUTION, 0))
-    return make_breakdown(execution, stats, count, unattributed_ns)
+    breakdown = make_breakdown(execution, stats, count, unattributed_ns)
+    return replace(breakdown, open=open_calls(still_open, now_ns or result.last_ns))
+
+
+def open_calls(open_spans: Iterable[OpenSpan], now_ns: int) -> tuple[OpenCall, ...]:
+    """Return the calls among open spans, oldest first."""
+    return tuple(
+        OpenCall(key.node_id, key.phase, max(0, now_ns - start_ns))
+        for _, _, start_ns, key in sorted(open_spans, key=lambda one: one[2])
+        if isinstance(key, PhaseKey)
+    )
 
 
 def _node(

@@ -10,7 +10,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from phasetrace.breakdowns import ExecutionBreakdown, NodeBreakdown
+    from collections.abc import Sequence
+
+    from phasetrace.breakdowns import (
+        ExecutionBreakdown,
+        ExecutionHeader,
+        ExecutionSummary,
+        NodeBreakdown,
+        OpenCall,
+    )
 
 SELF: Final = "(self)"
 """What the time of a node is called that none of its phases covers."""
@@ -18,10 +26,15 @@ RUNNING: Final = "(running)"
 """What is said in place of a duration while a span is open."""
 LEAST_PART: Final = 0.001
 """Parts below 0.1 % get no ``(self)`` or ``unattributed`` row of their own."""
+ABOUT_PERCENTAGES: Final = (
+    "Percentages are parts of a node's self times; calls that nest or run in parallel may add up to"
+    " more than the clock."
+)
 
 _NS_PER_MS: Final = 1_000_000
 _NS_PER_S: Final = 1_000_000_000
 _DAY_S: Final = 86_400
+_MOST_OPEN: Final = 20
 _NAME_WIDTH: Final = 26
 _NUMBER_WIDTH: Final = 6
 _HARMFUL: Final = (
@@ -194,6 +207,10 @@ def breakdown_text(breakdown: ExecutionBreakdown, *, colour: bool = False) -> st
     if breakdown.unattributed >= LEAST_PART:
         part = f"{breakdown.unattributed:.1%} of the execution"
         lines += ["", f"  unattributed: {milliseconds(breakdown.unattributed_ns)} ({part})"]
+    if breakdown.open:
+        lines += ["", *_open_lines(breakdown.open)]
+    if any(_adds_up_to_more(node) for node in breakdown.nodes):
+        lines += ["", f"  {ABOUT_PERCENTAGES}"]
     return "\n".join(lines)
 
 
@@ -201,31 +218,56 @@ def header_text(breakdown: ExecutionBreakdown, *, colour: bool = False) -> str:
     """Return the lines that a breakdown starts with."""
     execution = breakdown.execution
     status = execution.status
-    lines = _title(breakdown, _COLOURED if colour else _PLAIN)
+    lines = _title(execution, _COLOURED if colour else _PLAIN)
     if status != "ok":
         lines.append(f"  Status: {safe(status)}")
     return "\n".join(lines)
 
 
-def summary_text(breakdown: ExecutionBreakdown, *, colour: bool = False) -> str:
+def open_text(breakdown: ExecutionBreakdown) -> str:
+    """Return the lines about the calls that go on, empty without any."""
+    return "\n".join(_open_lines(breakdown.open))
+
+
+def summary_text(summary: ExecutionSummary, *, colour: bool = False) -> str:
     """Return what there is to say of an execution beside where its time went."""
-    execution = breakdown.execution
-    lines = _title(breakdown, _COLOURED if colour else _PLAIN)
+    execution = summary.execution
+    lines = _title(execution, _COLOURED if colour else _PLAIN)
     if execution.name and execution.name != execution.exec_id:
         lines.append(f"  Name: {safe(execution.name)}")
     lines += [
         f"  Status: {safe(execution.status)}",
         f"  Started: {local_time(execution.started_ns)}",
-        f"  Nodes: {len(breakdown.nodes)}",
-        f"  Spans: {breakdown.spans}",
+        f"  Nodes: {summary.nodes}",
+        f"  Spans: {summary.spans}",
     ]
-    if breakdown.errors:
-        lines.append(f"  Errors: {breakdown.errors}")
+    if summary.errors:
+        lines.append(f"  Errors: {summary.errors}")
+    lines += _open_lines(summary.open)
     return "\n".join(lines)
 
 
-def _title(breakdown: ExecutionBreakdown, style: _Style) -> list[str]:
-    execution = breakdown.execution
+def _open_lines(calls: Sequence[OpenCall]) -> list[str]:
+    """Return a title and a line a call, the oldest calls first."""
+    if not calls:
+        return []
+    lines = ["  Open:"]
+    for call in calls[:_MOST_OPEN]:
+        name = safe(call.node_id)
+        if call.phase is not None:
+            name += f" / {safe(call.phase)}"
+        lines.append(f"    {name} for {human(call.age_ns)}")
+    if len(calls) > _MOST_OPEN:
+        lines.append(f"    and {len(calls) - _MOST_OPEN} more")
+    return lines
+
+
+def _adds_up_to_more(node: NodeBreakdown) -> bool:
+    """Tell whether the phases of a node take more time than the node does."""
+    return sum(phase.total_ns for phase in node.phases) > node.total_ns
+
+
+def _title(execution: ExecutionHeader, style: _Style) -> list[str]:
     return [
         _strong("📊 Execution Metrics", style),
         f"  Execution ID: {safe(execution.exec_id)}",
@@ -236,7 +278,8 @@ def _title(breakdown: ExecutionBreakdown, style: _Style) -> list[str]:
 def _heading(node: NodeBreakdown, style: _Style) -> str:
     name = safe(node.node_id)
     if is_running(node):
-        return f"  {_strong(name, style)} - {RUNNING}"
+        part = f" {_so_far(node.share)}" if not node.phases else ""
+        return f"  {_strong(name, style)} - {RUNNING}{part}"
     heading = f"  {_strong(name, style)} - Total: {milliseconds(node.total_ns)}"
     if node.count > 1:
         heading += f" ({node.count} iterations)"
@@ -254,10 +297,14 @@ def _rows(node: NodeBreakdown) -> list[_Row]:
             number = milliseconds(phase.total_ns)
             rows.append(_Row(name, number, f"({phase.of_node:.1%})", remarks, alarm))
         else:
-            rows.append(_Row(name, "", RUNNING))
+            rows.append(_Row(name, "", RUNNING, f" {_so_far(phase.share)}"))
     if has_self_row(node):
         rows.append(_Row(SELF, milliseconds(node.self_ns), f"({node.of_node:.1%})"))
     return rows
+
+
+def _so_far(share: float) -> str:
+    return f"{share:.1%} of the execution so far"
 
 
 def _outcome(errors: int, cancelled: int) -> str:

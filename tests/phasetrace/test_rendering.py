@@ -10,8 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phasetrace.breakdowns import ExecutionBreakdown, ExecutionHeader, breakdown_of
+from phasetrace.breakdowns import (
+    ExecutionBreakdown,
+    ExecutionHeader,
+    ExecutionSummary,
+    OpenCall,
+    breakdown_of,
+)
 from phasetrace.rendering import (
+    ABOUT_PERCENTAGES,
     ago,
     breakdown_text,
     cells,
@@ -22,7 +29,7 @@ from phasetrace.rendering import (
     safe,
     summary_text,
 )
-from phasetrace.spans import SpanRecord, SpanType, Status
+from phasetrace.spans import PhaseKey, SpanRecord, SpanType, Status
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 MS = 1_000_000
@@ -49,6 +56,13 @@ def breakdown(*spans: SpanRecord, status: str = "ok") -> ExecutionBreakdown:
     """Return the breakdown of an execution of 100 ms with these spans below its root, span 1."""
     root = span(1, None, "execution", "nightly", (0, 100), node_id=None)
     return breakdown_of(replace(HEADER, status=status), [root, *spans], root_id=1)
+
+
+def summary_of(answer: ExecutionBreakdown) -> ExecutionSummary:
+    """Return what a summary says of an execution."""
+    return ExecutionSummary(
+        answer.execution, len(answer.nodes), answer.spans, answer.errors, answer.open
+    )
 
 
 @pytest.mark.parametrize(
@@ -229,8 +243,72 @@ def test_what_is_open_is_running() -> None:
     none = replace(node, node_id="node_2", phases=(replace(wait, count=0, total_ns=0),))
     lines = breakdown_text(replace(whole, nodes=(one, none))).splitlines()
     assert "  node_1 - Total: 100ms" in lines
-    assert "    └─ work                              (running)" in lines
+    assert (
+        "    └─ work                              (running) 50.0% of the execution so far" in lines
+    )
     assert "  node_2 - (running)" in lines
+
+
+def test_a_running_execution_shows_what_is_open() -> None:
+    """What is open has its share up to now and its age; the rows add up to the whole."""
+    header = replace(HEADER, status="running")
+    root, node, done, wait = 1, 2, 3, 4
+    answer = breakdown_of(
+        header,
+        [span(done, node, "phase", "done", (0, 25))],
+        root,
+        [
+            (root, None, STARTED, "execution"),
+            (node, root, STARTED, PhaseKey("node_1", None)),
+            (wait, node, STARTED + 25 * MS, PhaseKey("node_1", "wait")),
+        ],
+        STARTED + 100 * MS,
+    )
+    (row,) = answer.nodes
+    assert {phase.phase: (phase.count, phase.share_ns) for phase in row.phases} == {
+        "done": (1, 25 * MS),
+        "wait": (0, 75 * MS),
+    }
+    assert answer.unattributed_ns == 0
+    assert breakdown_text(answer).endswith(
+        "    └─ wait                              (running) 75.0% of the execution so far\n"
+        "\n"
+        "  Open:\n"
+        "    node_1 for 100ms\n"
+        "    node_1 / wait for 75.0ms"
+    )
+
+
+def test_many_open_calls_are_counted() -> None:
+    """The oldest are named."""
+    calls = tuple(OpenCall("node_1", f"phase_{index}", 1_000) for index in range(25))
+    text = summary_text(ExecutionSummary(HEADER, 1, 2, 0, calls))
+    assert "phase_19 for" in text
+    assert "phase_20 for" not in text
+    assert text.endswith("    and 5 more")
+
+
+def test_totals_beyond_the_clock_are_explained() -> None:
+    """Where phases nest or run side by side, and only there."""
+    side_by_side = [span(2, 1, "node", "node_1", (0, 60))]
+    side_by_side += [span(3 + i, 2, "phase", f"p{i}", (0, 50)) for i in range(2)]
+    nested = [span(2, 1, "phase", "outer", (0, 60)), span(3, 2, "phase", "inner", (10, 20))]
+    in_turn = [span(2, 1, "phase", "one", (0, 60)), span(3, 1, "phase", "two", (60, 100))]
+    shown = [
+        breakdown_text(breakdown(*spans)).endswith(f"\n\n  {ABOUT_PERCENTAGES}")
+        for spans in (side_by_side, nested, in_turn)
+    ]
+    assert shown == [True, True, False]
+
+
+def test_an_execution_of_several_roots_lasts_from_the_first_to_the_last() -> None:
+    """Also where they have one id; what lies between is unattributed, and nobody's share."""
+    roots = [span(1, None, "execution", "e", times, node_id=None) for times in [(0, 20), (80, 100)]]
+    phases = [span(2, 1, "phase", "p", (5, 20)), span(3, 1, "phase", "p", (80, 90))]
+    answer = breakdown_of(HEADER, [phases[0], roots[0], phases[1], roots[1]])
+    assert answer.nodes[0].share_ns == 25 * MS
+    assert answer.unattributed_ns == 75 * MS
+    assert answer.unattributed == 0.75
 
 
 def test_a_breakdown_without_nodes() -> None:
@@ -249,7 +327,9 @@ def test_names_are_escaped_everywhere() -> None:
     header = ExecutionHeader(evil, f"name {evil}", evil, "0" * 32, STARTED, 100 * MS)
     spans = [span(2, None, "phase", evil, (0, 100), node_id=evil)]
     answer = breakdown_of(header, spans)
-    for text in (breakdown_text(answer), summary_text(answer), header_text(answer)):
+    answer = replace(answer, open=(OpenCall(evil, evil, 1),))
+    texts = (breakdown_text(answer), summary_text(summary_of(answer)), header_text(answer))
+    for text in texts:
         assert "\x1b" not in text
         assert "\u202e" not in text
         assert r"x\x1b[31m\n\u202e" in text
@@ -258,15 +338,19 @@ def test_names_are_escaped_everywhere() -> None:
 def test_colours_are_additions() -> None:
     """Without its escape sequences the coloured text is the plain one."""
     answer = breakdown(span(2, 1, "phase", "work", (0, 50), "error"), status="error")
-    for render in (breakdown_text, summary_text, header_text):
-        coloured = render(answer, colour=True)
+    for plain, coloured in (
+        (breakdown_text(answer), breakdown_text(answer, colour=True)),
+        (header_text(answer), header_text(answer, colour=True)),
+        (summary_text(summary_of(answer)), summary_text(summary_of(answer), colour=True)),
+    ):
         assert "\x1b[1m" in coloured
-        assert re.sub(r"\x1b\[\d*m", "", coloured) == render(answer)
+        assert re.sub(r"\x1b\[\d*m", "", coloured) == plain
 
 
 def test_summary() -> None:
     """The lines of an execution of which nothing went wrong."""
-    assert summary_text(breakdown(span(2, 1, "phase", "work", (0, 50)))).splitlines() == [
+    answer = summary_of(breakdown(span(2, 1, "phase", "work", (0, 50))))
+    assert summary_text(answer).splitlines() == [
         "📊 Execution Metrics",
         "  Execution ID: exec_1",
         "  Total Duration: 100.00ms",
@@ -282,7 +366,7 @@ def test_summary_of_a_failure() -> None:
     """Errors are counted; a name that only repeats the id is left out."""
     answer = breakdown(span(2, 1, "phase", "work", (0, 50), "error"), status="error")
     answer = replace(answer, execution=replace(answer.execution, name="exec_1"))
-    lines = summary_text(answer).splitlines()
+    lines = summary_text(summary_of(answer)).splitlines()
     assert lines[3] == "  Status: error"
     assert lines[-1] == "  Errors: 1"
 

@@ -109,6 +109,32 @@ def open_store() -> StoreReader:
         raise StoreError(f"cannot read the store {path}: {error.strerror or error}") from error
 
 
+def command() -> str:
+    """Return what to type to call this command line again, as it was called.
+
+    That is ``phasetrace`` if this is the one on the path, and else the way to the script, or
+    ``python -m phasetrace``. To be asked before ``sys.argv`` becomes another program's.
+    """
+    import os
+    import shlex
+
+    script = sys.argv[0]
+    if os.path.basename(script) == "__main__.py":  # noqa: PTH119 - pathlib is dear to import
+        return f"{shlex.quote(sys.orig_argv[0])} -m phasetrace"
+    for folder in os.get_exec_path():
+        found = os.path.join(folder, "phasetrace")  # noqa: PTH118
+        if os.access(found, os.X_OK):
+            try:
+                if os.path.samefile(found, script):  # noqa: PTH121
+                    return "phasetrace"
+            except OSError:
+                pass
+            break
+    if os.access(script, os.X_OK):
+        return shlex.quote(script)
+    return f"{shlex.quote(sys.orig_argv[0])} {shlex.quote(script)}"
+
+
 def split_program(
     argv: Sequence[str], with_value: Collection[str]
 ) -> tuple[list[str], list[str], bool]:

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from phasetrace.cli import NothingRecorded, open_store
+from phasetrace.cli import NothingRecorded, command, open_store
 from phasetrace.errors import UnknownExecution
 from phasetrace.rendering import safe, summary_text
 
 if TYPE_CHECKING:
-    from phasetrace.breakdowns import ExecutionBreakdown
+    from phasetrace.breakdowns import ExecutionSummary
+    from phasetrace.store.reader import StoredExecution, StoreReader
 
 _COLOURS = {"auto": None, "always": True, "never": False}
 
@@ -49,30 +50,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Print the metrics of the execution that was asked for."""
-    breakdown = _breakdown(args.exec_id)
+    if not (args.json or args.breakdown):
+        with _found(args.exec_id) as (store, execution):
+            summary = store.summary(execution)
+        _print_summary(summary, _COLOURS[args.color])
+        return 0
+    with _found(args.exec_id) as (store, execution), _without_collections():
+        breakdown = store.breakdown(execution)
     if args.json:
         import json
 
         # In ASCII, escapes make JSON safe for a terminal and independent of its encoding.
         print(json.dumps(breakdown.to_dict(), indent=2))  # noqa: T201
-    elif args.breakdown:
+    else:
         from phasetrace.cli.table import print_breakdown
 
         print_breakdown(breakdown, plain=args.plain, colour=_COLOURS[args.color])
-    else:
-        _print_summary(breakdown, _COLOURS[args.color])
     return 0
 
 
-def _breakdown(exec_id: str | None) -> ExecutionBreakdown:
-    with open_store() as store, _without_collections():
+@contextmanager
+def _found(exec_id: str | None) -> Iterator[tuple[StoreReader, StoredExecution]]:
+    """Give the store, and the execution that was asked for."""
+    with open_store() as store:
         if exec_id is not None:
-            return store.breakdown(store.find(_as_stored(exec_id)))
+            yield store, store.find(_as_stored(exec_id))
+            return
         try:
             latest = store.latest()
         except UnknownExecution:
             raise NothingRecorded("nothing has been recorded yet") from None
-        return store.breakdown(latest)
+        yield store, latest
 
 
 @contextmanager
@@ -88,17 +96,17 @@ def _without_collections() -> Iterator[None]:
             gc.enable()
 
 
-def _print_summary(breakdown: ExecutionBreakdown, colour: bool | None) -> None:
+def _print_summary(summary: ExecutionSummary, colour: bool | None) -> None:
     from phasetrace.cli.table import on_terminal
     from phasetrace.settings import colour_wanted
 
-    print(summary_text(breakdown, colour=colour_wanted(on_terminal(), colour)))  # noqa: T201
+    print(summary_text(summary, colour=colour_wanted(on_terminal(), colour)))  # noqa: T201
     if on_terminal():
         import shlex
 
         sys.stdout.flush()
-        exec_id = shlex.quote(safe(breakdown.execution.exec_id))
-        print(f"phasetrace: next: phasetrace metrics {exec_id} --breakdown", file=sys.stderr)  # noqa: T201
+        exec_id = shlex.quote(safe(summary.execution.exec_id))
+        print(f"phasetrace: next: {command()} metrics {exec_id} --breakdown", file=sys.stderr)  # noqa: T201
 
 
 def _as_stored(exec_id: str) -> str:

@@ -19,6 +19,7 @@ from phasetrace.rendering import (
     header_text,
     human,
     is_running,
+    open_text,
     own_cancelled,
     own_errors,
     safe,
@@ -66,6 +67,8 @@ def print_breakdown(
     print(header_text(breakdown, colour=coloured))  # noqa: T201
     print()  # noqa: T201
     draw(breakdown_table(breakdown, width), width, coloured)
+    if breakdown.open:
+        print(f"\n{open_text(breakdown)}")  # noqa: T201
 
 
 def on_terminal() -> bool:

@@ -8,34 +8,55 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from phasetrace import clock
 from phasetrace.breakdowns import (
     ExecutionBreakdown,
     ExecutionHeader,
+    ExecutionSummary,
+    OpenSpan,
     breakdown_of,
     make_breakdown,
+    open_calls,
 )
 from phasetrace.errors import StoreError, UnknownExecution
-from phasetrace.spans import EXECUTION, SpanRecord
-from phasetrace.store.file import open_for_reading
-from phasetrace.store.process import is_alive
+from phasetrace.spans import EXECUTION, NODE, SYSTEM_NODE, PhaseKey, SpanRecord
+from phasetrace.store.file import DamagedStore, is_damage, open_for_reading
+from phasetrace.store.process import host_name, is_alive
 from phasetrace.store.totals import read_parts
 
 _EXECUTIONS = (
     "SELECT e.id, e.exec_id, e.name, e.trace_id, e.root_span_id, e.parent_exec_id, e.explicit,"
-    " e.started_ns, e.last_ns, e.ended_ns, e.status, e.spans, e.errors,"
+    " e.started_ns, e.last_ns, e.ended_ns, e.status, e.spans, e.errors, e.openings,"
+    " EXISTS (SELECT 1 FROM open_spans o WHERE o.execution = e.id),"
     " p.pid, p.birth, p.host, p.closed_ns"
     " FROM executions e JOIN processes p ON p.id = e.process"
 )
+_OF_CHILDREN = f"""
+    WITH RECURSIVE family (pid) AS (
+        VALUES (?1)
+        UNION SELECT p.pid FROM processes p JOIN family f ON p.parent = f.pid
+        WHERE p.host = ?2 AND p.started_ns >= ?3
+    )
+    {_EXECUTIONS}
+    WHERE p.parent IN (SELECT pid FROM family) AND p.host = ?2 AND p.started_ns >= ?3
+    ORDER BY e.started_ns DESC, e.id DESC
+"""  # noqa: S608 - a constant
 _NEAREST_AMONG = 2_000
 _LONGEST_NEAREST = 200
 _LOST = "lost: "
+_ENDED = ("ok", "error", "cancelled")
+_SET_ASIDE = "the next program that records sets it aside and starts a new one"
 
 
 class StoredExecution(NamedTuple):
     """One row of the list of executions; times in Unix nanoseconds.
 
     ``root_span_id`` is None unless the execution was opened explicitly. ``status`` is running, ok,
-    error, cancelled, or abandoned: its process is gone and never ended it.
+    error, cancelled, or abandoned: its process is gone and never ended it. ``openings`` is how many
+    spans of the execution itself have ended; ``errors`` counts all others.
+
+    ``duration_ns`` is that of the root, and the extent of all spans where there are several or
+    none. What runs lasts up to now, unless it is an implicit execution with nothing open.
     """
 
     row: int
@@ -49,6 +70,7 @@ class StoredExecution(NamedTuple):
     duration_ns: int
     spans: int
     errors: int
+    openings: int
 
 
 class StoredOpenSpan(NamedTuple):
@@ -69,9 +91,13 @@ class StoredOpenSpan(NamedTuple):
 class StoreReader:
     """Answers questions about what is in a store. Use it in one thread; close it afterwards."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, now_ns: clock.NowNs = clock.now_ns) -> None:
         self._path = path
-        self._connection = open_for_reading(path)
+        self._now_ns = now_ns
+        try:
+            self._connection = open_for_reading(path)
+        except DamagedStore as error:
+            raise DamagedStore(f"{error}; {_SET_ASIDE}", error.identity) from error
 
     def __enter__(self) -> StoreReader:
         return self
@@ -90,7 +116,8 @@ class StoreReader:
                 f"{_EXECUTIONS} ORDER BY e.started_ns DESC, e.id DESC LIMIT ?",
                 (-1 if limit is None else limit,),
             )
-            return [_execution(*row) for row in cursor]
+            now_ns = self._now_ns()
+            return [_execution(now_ns, *row) for row in cursor]
 
     def latest(self) -> StoredExecution:
         """Return the execution that started last.
@@ -114,7 +141,7 @@ class StoreReader:
                 f"{_EXECUTIONS} WHERE e.exec_id = ?", (_stored(exec_id),)
             ).fetchone()
             if row is not None:
-                return _execution(*row)
+                return _execution(self._now_ns(), *row)
             # Comparing two takes the square of their length, so that huge ones are left out.
             ids = [
                 known
@@ -129,41 +156,117 @@ class StoreReader:
         raise UnknownExecution(exec_id, tuple(difflib.get_close_matches(exec_id, ids, 3, 0.5)))
 
     def breakdown(self, execution: StoredExecution) -> ExecutionBreakdown:
-        """Return where an execution's time went.
+        """Return where an execution's time went, or has gone so far.
 
         From the totals of the one process that ran it, where they are complete; worked out from the
-        spans where several processes took part, or the process has not written its totals (it is
-        still running, or died).
+        spans where several processes took part, the execution was opened more than once, or the
+        process has not written its totals (it is still running, or died). The spans that are open
+        then are part of it.
         """
-        header = ExecutionHeader(
-            exec_id=execution.exec_id,
-            name=execution.name,
-            status=execution.status,
-            trace_id=execution.trace_id,
-            started_ns=execution.started_ns,
-            duration_ns=execution.duration_ns,
-        )
-        with self._queries():
-            # The numbers of the parts and of their phases have to be from one moment.
-            self._connection.execute("BEGIN")
-            try:
-                return self._breakdown(execution, header)
-            finally:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
+        with self._one_moment():
+            return self._breakdown(self._again(execution))
 
-    def _breakdown(self, execution: StoredExecution, header: ExecutionHeader) -> ExecutionBreakdown:
+    def summary(self, execution: StoredExecution) -> ExecutionSummary:
+        """Return what is known of an execution without working a breakdown out."""
+        with self._one_moment():
+            execution = self._again(execution)
+            open_spans, now_ns = self._open_now(execution)
+            return ExecutionSummary(
+                execution=_header(execution),
+                nodes=self._count_nodes(execution),
+                spans=execution.spans,
+                errors=execution.errors,
+                open=open_calls(open_spans, now_ns),
+            )
+
+    def runs_before(self, execution: StoredExecution, started_ns: int) -> bool:
+        """Tell whether a process that began to record before a time has spans of an execution."""
+        if execution.started_ns >= started_ns:
+            return False
+        with self._queries():
+            (before,) = self._connection.execute(
+                "SELECT coalesce(min(p.started_ns < ?), 0) FROM spans s"
+                " JOIN processes p ON p.id = s.process"
+                " WHERE s.seq = (SELECT min(seq) FROM spans WHERE execution = ?)",
+                (started_ns, execution.row),
+            ).fetchone()
+        return bool(before)
+
+    def of_children(self, pid: int, started_ns: int) -> list[StoredExecution]:
+        """Return the executions of a process's children, the one that started last first.
+
+        Theirs too. The process runs on this host; only what began to record since `started_ns`
+        counts, as pids are given again.
+        """
+        with self._queries():
+            now_ns, host = self._now_ns(), host_name()
+            cursor = self._connection.execute(_OF_CHILDREN, (pid, host, started_ns))
+            return [_execution(now_ns, *row) for row in cursor]
+
+    def _again(self, execution: StoredExecution) -> StoredExecution:
+        """Return an execution as it is by now."""
+        row = self._connection.execute(f"{_EXECUTIONS} WHERE e.id = ?", (execution.row,)).fetchone()
+        return _execution(self._now_ns(), *row) if row is not None else execution
+
+    def _breakdown(self, execution: StoredExecution) -> ExecutionBreakdown:
         parts = self._connection.execute(
             "SELECT id, spans, unattributed_ns FROM aggregate_parts WHERE execution = ?",
             (execution.row,),
         ).fetchall()
         counted = sum(spans for _, spans, _ in parts)
-        if counted > execution.spans or (len(parts) == 1 and counted == execution.spans):
+        open_spans, now_ns = self._open_now(execution)
+        is_whole = len(parts) == 1 and execution.openings <= 1
+        is_live = execution.status not in _ENDED and bool(open_spans)
+        if counted > execution.spans or (counted == execution.spans and is_whole and not is_live):
             stats = read_parts(self._connection, [part for part, _, _ in parts])
             unattributed_ns = sum(unattributed_ns for *_, unattributed_ns in parts)
-            return make_breakdown(header, stats, counted, unattributed_ns)
+            if not is_whole:  # each part knows but its own wall time
+                shares_ns = round(sum(stat.share_ns for stat in stats.values()))
+                unattributed_ns = max(0, execution.duration_ns - shares_ns)
+            return make_breakdown(_header(execution), stats, counted, unattributed_ns)
         spans = list(self.spans(execution))
-        return breakdown_of(header, spans, execution.root_span_id or _root_around(spans))
+        roots = execution.openings + sum(key == EXECUTION for *_, key in open_spans)
+        root_id = None
+        if roots == 1:
+            root_id = execution.root_span_id or _root_around(spans)
+        until_ns = now_ns if execution.status == "running" else None
+        return breakdown_of(_header(execution), spans, root_id, open_spans, until_ns)
+
+    def _open_now(self, execution: StoredExecution) -> tuple[list[OpenSpan], int]:
+        """Return the open spans that belong to an execution's numbers, and when now is for it."""
+        now_ns = execution.started_ns + execution.duration_ns
+        if execution.status in _ENDED:
+            return [], now_ns
+        is_running = execution.status == "running"
+        spans: list[OpenSpan] = [
+            (span.span_id, span.parent_id, span.start_ns, _key(span))
+            for span in self.open_spans(execution)
+            if span.running or not is_running
+        ]
+        return spans, now_ns
+
+    def _count_nodes(self, execution: StoredExecution) -> int:
+        row = execution.row
+        (counted,) = self._connection.execute(
+            "SELECT coalesce(sum(spans), 0) FROM aggregate_parts WHERE execution = ?", (row,)
+        ).fetchone()
+        if counted >= execution.spans:
+            finished = (
+                "SELECT a.node_id FROM aggregates a JOIN aggregate_parts p ON p.id = a.part"
+                " WHERE p.execution = ?1"
+            )
+        else:
+            finished = (
+                "SELECT coalesce(nullif(node_id, ''), ?2) FROM spans WHERE execution = ?1"
+                " AND type <> 'execution'"
+            )
+        (nodes,) = self._connection.execute(
+            f"SELECT count(*) FROM ({finished}"  # noqa: S608 - one of two literals
+            " UNION SELECT coalesce(nullif(node_id, ''), ?2) FROM open_spans"
+            " WHERE execution = ?1 AND type <> 'execution' AND ?3)",
+            (row, SYSTEM_NODE, execution.status not in _ENDED),
+        ).fetchone()
+        return int(nodes)
 
     def spans(self, execution: StoredExecution) -> Iterator[SpanRecord]:
         """Return the finished spans of an execution, in the order in which they were written."""
@@ -222,11 +325,25 @@ class StoreReader:
             }
 
     @contextmanager
+    def _one_moment(self) -> Iterator[None]:
+        """Make all queries see the same state of the store."""
+        with self._queries():
+            self._connection.execute("BEGIN")
+            try:
+                yield
+            finally:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+
+    @contextmanager
     def _queries(self) -> Iterator[None]:
         try:
             yield
         except (sqlite3.Error, ValueError) as error:
-            raise StoreError(f"cannot read the store {self._path}: {error}") from error
+            message = f"cannot read the store {self._path}: {error}"
+            if isinstance(error, sqlite3.Error) and is_damage(error):
+                message = f"{message}; {_SET_ASIDE}"
+            raise StoreError(message) from error
 
 
 def _root_around(spans: list[SpanRecord]) -> int | None:
@@ -243,12 +360,31 @@ def _root_around(spans: list[SpanRecord]) -> int | None:
     return None
 
 
+def _header(execution: StoredExecution) -> ExecutionHeader:
+    return ExecutionHeader(
+        exec_id=execution.exec_id,
+        name=execution.name,
+        status=execution.status,
+        trace_id=execution.trace_id,
+        started_ns=execution.started_ns,
+        duration_ns=execution.duration_ns,
+    )
+
+
+def _key(span: StoredOpenSpan) -> PhaseKey | str:
+    """Return what an open span will be counted under."""
+    if span.type == EXECUTION:
+        return EXECUTION
+    return PhaseKey(span.node_id or SYSTEM_NODE, None if span.type == NODE else span.name)
+
+
 def _stored(exec_id: str) -> str:
     """Return an id in the form in which it is stored (`phasetrace.attributes.text`)."""
     return exec_id.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _execution(
+    now_ns: int,
     row: int,
     exec_id: str,
     name: str | None,
@@ -262,6 +398,8 @@ def _execution(
     status: str,
     spans: int,
     errors: int,
+    openings: int,
+    has_open: int,
     pid: int,
     birth: str,
     host: str,
@@ -272,7 +410,11 @@ def _execution(
         status = "running" if alive else "abandoned"
     elif not explicit and status == "ok" and errors:
         status = "error"
-    until_ns = ended_ns if explicit and ended_ns is not None else last_ns
+    until_ns = last_ns
+    if status == "running" and (explicit or has_open):
+        until_ns = max(now_ns, last_ns)
+    elif ended_ns is not None and explicit and openings <= 1:
+        until_ns = ended_ns
     return StoredExecution(
         row=row,
         exec_id=exec_id,
@@ -285,4 +427,5 @@ def _execution(
         duration_ns=max(0, until_ns - started_ns),
         spans=spans,
         errors=errors,
+        openings=openings,
     )

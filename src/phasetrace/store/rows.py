@@ -21,19 +21,26 @@ class _Execution:
 
     __slots__ = ("errors", "first_ns", "last_ns", "roots", "row", "spans")
 
-    def __init__(self, row: int) -> None:
+    def __init__(self, row: int, first: SpanRecord) -> None:
         self.row = row
         self.spans = 0
         self.errors = 0
-        self.first_ns = 0
-        self.last_ns = 0
+        self.first_ns = first.start_ns
+        self.last_ns = first.end_ns
         self.roots: list[tuple[ReadableSpan, SpanRecord]] = []
 
-    def count(self, record: SpanRecord) -> None:
-        self.first_ns = min(self.first_ns, record.start_ns) if self.spans else record.start_ns
+    def reach(self, record: SpanRecord) -> None:
+        """Note that the execution lasted for as long as a span, which may be open still."""
+        self.first_ns = min(self.first_ns, record.start_ns)
         self.last_ns = max(self.last_ns, record.end_ns)
+
+    def count(self, span: ReadableSpan, record: SpanRecord) -> None:
+        self.reach(record)
         self.spans += 1
-        self.errors += record.status == "error"
+        if record.type == EXECUTION:
+            self.roots.append((span, record))
+        else:
+            self.errors += record.status == "error"
 
 
 class _Transaction:
@@ -96,6 +103,7 @@ class RowWriter:
             if record is None or span.end_time is not None:
                 continue
             execution = self._execution(span, record, transaction)
+            execution.reach(record)
             if record.type == EXECUTION and not is_implicit(span):
                 self._claim(execution, span, record)
                 self._connection.execute(
@@ -132,9 +140,7 @@ class RowWriter:
             if record is None or context is None:
                 continue  # belongs to no execution
             execution = self._execution(span, record, transaction)
-            execution.count(record)
-            if record.type == EXECUTION:
-                execution.roots.append((span, record))
+            execution.count(span, record)
             rows.append(
                 (
                     execution.row,
@@ -169,18 +175,18 @@ class RowWriter:
         )
 
     def _update(self, execution: _Execution) -> None:
-        if execution.spans:
-            self._connection.execute(
-                "UPDATE executions SET spans = spans + ?, errors = errors + ?,"
-                " started_ns = min(started_ns, ?), last_ns = max(last_ns, ?) WHERE id = ?",
-                (
-                    execution.spans,
-                    execution.errors,
-                    as_integer(execution.first_ns),
-                    as_integer(execution.last_ns),
-                    execution.row,
-                ),
-            )
+        self._connection.execute(
+            "UPDATE executions SET spans = spans + ?, errors = errors + ?, openings = openings + ?,"
+            " started_ns = min(started_ns, ?), last_ns = max(last_ns, ?) WHERE id = ?",
+            (
+                execution.spans,
+                execution.errors,
+                len(execution.roots),
+                as_integer(execution.first_ns),
+                as_integer(execution.last_ns),
+                execution.row,
+            ),
+        )
         # By their start, so that a root comes before what was opened again within it.
         for span, record in sorted(execution.roots, key=lambda root: root[1].start_ns):
             if is_implicit(span):
@@ -261,7 +267,7 @@ class RowWriter:
         ).fetchone()
         if owner != self._process:
             transaction.elsewhere.add(exec_id)
-        transaction.executions[exec_id] = execution = _Execution(row)
+        transaction.executions[exec_id] = execution = _Execution(row, record)
         return execution
 
     def _message(

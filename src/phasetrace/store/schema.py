@@ -5,9 +5,10 @@ few columns that questions are asked of, and the whole span once more as its OTL
 (``opentelemetry.proto.trace.v1.Span``), ready to be framed and shipped. ``resources`` and
 ``scopes`` hold, once each, the messages a span belongs under.
 
-``executions`` is what `list` and `metrics` start from. ``aggregates`` are the exact totals that one
-process counted for one execution; they answer without reading spans, and also for spans that were
-never stored. One process may hand in several parts (``part``), for instance after `pop`.
+``executions`` is what `list` and `metrics` start from; ``openings`` is how many spans of the
+execution itself have ended, ``errors`` how many others failed. ``aggregates`` are the exact totals
+that one process counted for one execution; they answer without reading spans, and also for spans
+that were never stored. One process may hand in several parts (``part``), for instance after `pop`.
 
 ``open_spans`` are those that have run for more than a second; a row that outlives its process tells
 where that process died. ``processes`` tells which are alive; ``counters`` what was lost and why.
@@ -117,6 +118,16 @@ MIGRATIONS: tuple[str, ...] = (
         name TEXT PRIMARY KEY,
         value INTEGER NOT NULL
     ) WITHOUT ROWID;
+    """,
+    # How often an execution was opened; errors are those of its nodes and phases.
+    """
+    ALTER TABLE executions ADD COLUMN openings INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE processes ADD COLUMN parent INTEGER;  -- pid of the process that started it
+    UPDATE executions SET
+        openings = (SELECT count(*) FROM spans
+            WHERE execution = executions.id AND type = 'execution'),
+        errors = (SELECT count(*) FROM spans
+            WHERE execution = executions.id AND type <> 'execution' AND status = 'error');
     """,
 )
 

@@ -231,8 +231,9 @@ def _register(connection: sqlite3.Connection, now_ns: int) -> int:
             connection.execute("UPDATE processes SET closed_ns = NULL WHERE id = ?", (process,))
         else:
             process = connection.execute(
-                "INSERT INTO processes (pid, birth, host, started_ns) VALUES (?, ?, ?, ?)",
-                (pid, birth, host, now_ns),
+                "INSERT INTO processes (pid, birth, host, started_ns, parent)"
+                " VALUES (?, ?, ?, ?, ?)",
+                (pid, birth, host, now_ns, os.getppid()),
             ).lastrowid
         connection.execute("COMMIT")
     except BaseException:

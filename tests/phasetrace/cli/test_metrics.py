@@ -238,7 +238,10 @@ def test_a_damaged_store(capsys: pytest.CaptureFixture[str]) -> None:
     store_file().parent.mkdir()
     store_file().write_bytes(b"not a database" * 100)
     assert main(["metrics"]) == 4
-    assert re.fullmatch(r"phasetrace: .*damaged.*\n", capsys.readouterr().err)
+    assert re.fullmatch(
+        r"phasetrace: .*damaged.*; the next program that records sets it aside .*\n",
+        capsys.readouterr().err,
+    )
     assert store_file().read_bytes() == b"not a database" * 100
 
 

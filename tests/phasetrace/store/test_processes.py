@@ -79,7 +79,7 @@ def test_a_process_with_nothing_but_totals_is_told_of_the_owner_too(
     import sqlite3
 
     with sqlite3.connect(path) as connection:
-        connection.execute("INSERT INTO processes VALUES (99, 1, '', 'elsewhere', 0, NULL)")
+        connection.execute("INSERT INTO processes VALUES (99, 1, '', 'elsewhere', 0, NULL, NULL)")
         connection.execute("UPDATE executions SET process = 99")
     connection.close()
     recording.close()

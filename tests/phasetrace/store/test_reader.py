@@ -19,6 +19,7 @@ from phasetrace.errors import StoreError, UnknownExecution
 from phasetrace.spans import SpanRecord
 from phasetrace.store import reader as reader_module
 from phasetrace.store.reader import StoreReader
+from tests.conftest import FakeClock
 from tests.phasetrace.store.conftest import Recording, in_child, query, read
 
 S = 1_000_000_000
@@ -410,3 +411,131 @@ def test_span_records_are_what_was_recorded(recording: Recording, path: Path) ->
     ]
     assert execution.root_span_id == context.span_id
     assert execution.trace_id == f"{context.trace_id:032x}"
+
+
+def open_execution(recording: Recording, clock: FakeClock) -> None:
+    """Have an execution with a node in it, of which one phase has ended and one has not."""
+    root = recording.root("e", start=clock())
+    kind = {"phasetrace.type": "node"}
+    node = recording.start("e", "n", node="n", parent=root, start=clock(), attributes=kind)
+    recording.phase("e", "done", node="n", parent=node, start=clock(), end=clock() + S)
+    recording.start("e", "wait", node="n", parent=node, start=clock() + S)
+    clock.advance(4_000)
+    recording.writer.flush()
+
+
+@pytest.mark.usefixtures("without_thread")
+def test_a_running_execution_lasts_up_to_now(
+    record: Callable[..., Recording], fake_clock: FakeClock, path: Path
+) -> None:
+    """What is open has its row and its share so far, in the breakdown and in the summary."""
+    open_execution(record(now_ns=fake_clock), fake_clock)
+    fake_clock.advance(1_000)
+    with StoreReader(path, fake_clock) as store:
+        execution = store.find("e")
+        breakdown, summary = store.breakdown(execution), store.summary(execution)
+    assert (execution.status, execution.duration_ns) == ("running", 5 * S)
+    assert breakdown.execution.duration_ns == summary.execution.duration_ns == 5 * S
+    (node,) = breakdown.nodes
+    assert {row.phase: (row.count, row.share_ns) for row in node.phases} == {
+        "done": (1, S),
+        "wait": (0, 4 * S),
+    }
+    assert [(call.node_id, call.phase, call.age_ns) for call in breakdown.open] == [
+        ("n", None, 5 * S),
+        ("n", "wait", 4 * S),
+    ]
+    assert (summary.open, summary.nodes) == (breakdown.open, 1)
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+@pytest.mark.usefixtures("without_thread")
+def test_an_abandoned_execution_lasts_as_long_as_anything_is_known_of_it(
+    fake_clock: FakeClock, path: Path
+) -> None:
+    """Not up to now: nobody knows when its process died."""
+    assert in_child(lambda: open_execution(Recording(path, now_ns=fake_clock), fake_clock)) == 0
+    with StoreReader(path) as store:
+        execution = store.find("e")
+        breakdown = store.breakdown(execution)
+    assert (execution.status, breakdown.execution.duration_ns) == ("abandoned", S)
+    assert [call.phase for call in breakdown.open] == [None, "wait"]
+    assert breakdown.unattributed_ns + breakdown.nodes[0].share_ns == S
+
+
+@pytest.mark.usefixtures("without_thread")
+def test_an_implicit_execution_with_nothing_open_lasts_up_to_its_last_span(
+    record: Callable[..., Recording], fake_clock: FakeClock, path: Path
+) -> None:
+    """A process that lives on does not make its finished work longer."""
+    recording = record(now_ns=fake_clock)
+    recording.phase("e", start=fake_clock(), end=fake_clock() + S)
+    recording.writer.flush()
+    fake_clock.advance(60_000)
+    with StoreReader(path, fake_clock) as store:
+        breakdown = store.breakdown(store.find("e"))
+    assert (breakdown.execution.duration_ns, breakdown.unattributed_ns) == (S, 0)
+
+
+@pytest.mark.parametrize("again_in", ["this process", "another process"])
+def test_an_execution_that_was_opened_again_lasts_from_the_first_to_the_last(
+    recording: Recording, path: Path, again_in: str
+) -> None:
+    """The time between is unattributed, and duration, shares and the rest agree."""
+
+    def run(recording: Recording, start: int) -> None:
+        root = recording.root("e", start=start)
+        recording.phase("e", "p", parent=root, start=start, end=start + 3 * S)
+        root.end(start + 4 * S)
+
+    run(recording, 0)
+    if again_in == "this process":
+        run(recording, 96 * S)
+    assert recording.close()
+    if again_in == "another process":
+        later = Recording(path)
+        later.writer._start = lambda: None  # type: ignore[method-assign]
+
+        def work() -> None:
+            run(later, 96 * S)
+            assert later.close()
+
+        assert in_child(work) == 0
+    with StoreReader(path) as store:
+        execution = store.find("e")
+        breakdown, summary = store.breakdown(execution), store.summary(execution)
+    assert execution.duration_ns == summary.execution.duration_ns == 100 * S
+    assert breakdown.unattributed_ns == 94 * S
+    assert breakdown.nodes[0].share == 0.06
+    assert breakdown.unattributed == 0.94
+
+
+def test_errors_are_those_of_nodes_and_phases(recording: Recording, path: Path) -> None:
+    """However the execution itself ended; in the list as in the breakdown."""
+    root = recording.root("e")
+    recording.phase("e", parent=root, error=True)
+    recording.fail(root)
+    assert recording.close()
+    with StoreReader(path) as store:
+        execution = store.find("e")
+        assert execution.status == "error"
+        assert execution.errors == 1
+        assert store.breakdown(execution).errors == store.summary(execution).errors == 1
+
+
+@pytest.mark.parametrize("with_totals", [True, False])
+def test_a_summary_counts_the_nodes(recording: Recording, path: Path, with_totals: bool) -> None:
+    """Work of no node included, as in the breakdown; without reading spans if there are totals."""
+    for node in ("a", "b", None):
+        recording.phase("e", node=node)
+    assert recording.close()
+    if not with_totals:
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("DELETE FROM aggregates")
+            connection.execute("DELETE FROM aggregate_parts")
+    with StoreReader(path) as store:
+        statements: list[str] = []
+        store._connection.set_trace_callback(statements.append)
+        assert store.summary(store.find("e")).nodes == 3
+        assert any("FROM spans" in statement for statement in statements) != with_totals
+        assert len(store.breakdown(store.find("e")).nodes) == 3

@@ -111,7 +111,7 @@ def test_an_execution_that_was_never_ended_stays_while_its_process_may_run(
 ) -> None:
     """An abandoned one goes like a finished one."""
     connection.execute(
-        "INSERT INTO processes VALUES (7, ?, ?, ?, 0, ?)", (pid, birth, host, closed)
+        "INSERT INTO processes VALUES (7, ?, ?, ?, 0, ?, NULL)", (pid, birth, host, closed)
     )
     connection.execute(
         "INSERT INTO executions (exec_id, trace_id, process, started_ns, last_ns)"

@@ -54,7 +54,7 @@ def test_a_migration_that_fails_half_way_leaves_the_old_version(
     with pytest.raises(sqlite3.OperationalError, match="already exists"):
         schema.migrate(connection)
     assert tables(connection) == sorted([*before, "second"])
-    assert schema.version_of(connection) == 2
+    assert schema.version_of(connection) == schema.VERSION - 1
     assert not connection.in_transaction
 
 
@@ -94,7 +94,7 @@ def test_a_migration_runs_once_however_many_start_it(
         thread.join()
     assert errors == []
     assert query(path, "SELECT x FROM runs") == [1]
-    assert query(path, "PRAGMA user_version") == [3]
+    assert query(path, "PRAGMA user_version") == [schema.VERSION]
 
 
 def test_a_reader_brings_an_older_store_up_to_date(
@@ -121,3 +121,23 @@ def test_statements_are_split_at_their_ends() -> None:
         " " + second,
         third,
     ]
+
+
+def test_the_second_version_counts_what_the_first_did_not(connection: sqlite3.Connection) -> None:
+    """How often executions were opened, and the errors without the execution's own."""
+    for statement in schema._statements(schema.MIGRATIONS[0]):
+        connection.execute(statement)
+    connection.execute("PRAGMA user_version = 1")
+    connection.execute(
+        "INSERT INTO executions (id, exec_id, trace_id, process, started_ns, last_ns, errors)"
+        " VALUES (1, 'e', x'00', 1, 0, 0, 2)"
+    )
+    for kind in ("execution", "phase"):
+        connection.execute(
+            "INSERT INTO spans (execution, process, resource, scope, trace_id, span_id, type, name,"
+            " start_ns, end_ns, status, payload)"
+            " VALUES (1, 1, 1, 1, x'00', x'00', ?, 'x', 0, 0, 'error', x'')",
+            (kind,),
+        )
+    schema.migrate(connection)
+    assert connection.execute("SELECT openings, errors FROM executions").fetchall() == [(1, 1)]
