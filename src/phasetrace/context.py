@@ -67,3 +67,13 @@ def given_ids(context: context_api.Context | None = None) -> Ids | None:
     """Return the ids that `with_ids` put into `context` (default: the current one)."""
     ids = context_api.get_value(_KEY, context)
     return ids if isinstance(ids, Ids) else None
+
+
+_SUPPRESSED: Final = getattr(context_api, "_SUPPRESS_INSTRUMENTATION_KEY", "")
+_SUPPRESSED_BY_NAME: Final = "suppress_instrumentation"  # as older instrumentations say it
+
+
+def is_suppressed() -> bool:
+    """Tell whether the running code asks not to be traced, as exporters do while they export."""
+    context = context_api.get_current()
+    return bool(context.get(_SUPPRESSED) or context.get(_SUPPRESSED_BY_NAME))

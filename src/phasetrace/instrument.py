@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import contextmanager
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Final, Protocol, TypeVar, cast
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -20,7 +20,29 @@ class CallScope(Protocol):
     def close(self, error: BaseException | None = None) -> None: ...  # noqa: D102
 
 
+_DESCRIPTORS: Final = (staticmethod, classmethod, property)
+# A staticmethod object can be called since Python 3.10, yet what is put around it is no longer one.
+
 ScopeFor = Callable[[tuple[Any, ...], dict[str, Any]], CallScope]
+
+
+def is_descriptor(decorated: object) -> bool:
+    """Tell whether this is what @staticmethod, @classmethod or @property make of a function."""
+    return issubclass(type(decorated), _DESCRIPTORS)
+
+
+def require_function(decorated: object) -> None:
+    """Refuse what no scope can be put around.
+
+    Raises:
+        TypeError: saying where the decorator belongs.
+    """
+    if is_descriptor(decorated) or not callable(decorated):
+        kind = "descriptor" if is_descriptor(decorated) else "object that is not callable"
+        raise TypeError(
+            f"cannot time {decorated!r}, a {type(decorated).__name__} {kind}; put the decorator "
+            "below @staticmethod, @classmethod or @property, next to the function"
+        )
 
 
 def instrumented(function: Function, scope_for: ScopeFor) -> Function:
@@ -31,13 +53,9 @@ def instrumented(function: Function, scope_for: ScopeFor) -> Function:
     works, it is not current.
 
     Raises:
-        TypeError: if `function` cannot be called.
+        TypeError: if `function` is not a function, as `require_function` says.
     """
-    if not callable(function):
-        raise TypeError(
-            f"{function!r} is not callable; put the decorator below @staticmethod, @classmethod "
-            "or @property, next to the function"
-        )
+    require_function(function)
     if inspect.iscoroutinefunction(function):
         wrapper: Any = _coroutine(function, scope_for)
     elif inspect.isasyncgenfunction(function):

@@ -10,7 +10,8 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, overload
 
-from phasetrace.instrument import CallScope, instrumented
+from phasetrace.attributes import text
+from phasetrace.instrument import CallScope, instrumented, is_descriptor, require_function
 from phasetrace.scopes import NOTHING, ExecutionScope, NodeScope, PhaseScope, Scope
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -30,14 +31,14 @@ def time_phase(exec_id: str, node_id: str, phase: str, **metadata: Any) -> Scope
         with time_phase("exec_1", "node_1", "llm_completion", model="m") as span:
             span.set_attribute("gen_ai.usage.output_tokens", 42)
     """
-    if not exec_id:
+    if _is_empty(exec_id):
         return NOTHING
     return PhaseScope(exec_id, node_id, phase, metadata)
 
 
 def atime_phase(exec_id: str, node_id: str, phase: str, **metadata: Any) -> Scope:
     """Time a phase of asynchronous code: `time_phase`, for ``async with``."""
-    if not exec_id:
+    if _is_empty(exec_id):
         return NOTHING
     return PhaseScope(exec_id, node_id, phase, metadata)
 
@@ -62,22 +63,23 @@ def timed(
     generators and async generators.
 
     Raises:
-        TypeError: at decoration, if what is decorated is not callable.
+        TypeError: at decoration, if what is decorated is no function, but a descriptor, say.
     """
-    if callable(phase):
+    if callable(phase) or is_descriptor(phase):
         return timed()(phase)
 
     def decorate(function: Function) -> Function:
-        if not callable(function):
-            return instrumented(function, lambda args, kwargs: NOTHING)  # raises, saying why
-        name = phase or getattr(function, "__name__", type(function).__name__)
+        require_function(function)
+        name = phase
+        if phase is None or text(phase) == "":
+            name = getattr(function, "__name__", type(function).__name__)
         parameters = _parameters(function)
         node_id_of = _argument(parameters, node_id_param)
         exec_id_of = _argument(parameters, exec_id_param)
 
         def scope_for(args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallScope:
             exec_id = exec_id_of(args, kwargs)
-            if exec_id == "":
+            if exec_id is not None and _is_empty(exec_id):
                 return NOTHING
             return PhaseScope(exec_id, node_id_of(args, kwargs), name, {})
 
@@ -97,7 +99,7 @@ def execution(exec_id: str | None = None, name: str | None = None, **attributes:
     empty one does nothing. Context manager (``with``, ``async with``) and decorator; gives the root
     span. `name` is what the run is called in lists and in the trace (default: its id).
     """
-    if exec_id == "":
+    if exec_id is not None and _is_empty(exec_id):
         return NOTHING
     return ExecutionScope(exec_id, name, attributes)
 
@@ -106,7 +108,7 @@ def node(
     node_id: str,
     node_type: str | None = None,
     iteration: int | None = None,
-    depends_on: Iterable[str] = (),
+    depends_on: Iterable[str] | None = (),
     **attributes: Any,
 ) -> Scope:
     """Open a node of the current execution: context manager and decorator; gives the span.
@@ -116,9 +118,20 @@ def node(
     return NodeScope(None, node_id, node_type, iteration, depends_on, attributes)
 
 
-def phase(name: str, **attributes: Any) -> Scope:
-    """Time a phase of the current node: context manager and decorator; gives the span."""
+def phase(name: str, /, **attributes: Any) -> Scope:
+    """Time a phase of the current node: context manager and decorator; gives the span.
+
+    `attributes` may have a ``name`` of their own.
+    """
     return PhaseScope(None, None, name, attributes)
+
+
+def _is_empty(exec_id: object) -> bool:
+    """Tell whether an id switches timing off; asks no ``__bool__`` or ``==`` of the program's."""
+    # PERF: on the path of every phase; the usual type takes one comparison.
+    if type(exec_id) is str:
+        return not exec_id
+    return exec_id is None or text(exec_id) == ""
 
 
 _ArgumentOf = Callable[[tuple[Any, ...], dict[str, Any]], Any]
@@ -127,7 +140,7 @@ _ArgumentOf = Callable[[tuple[Any, ...], dict[str, Any]], Any]
 def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
     try:
         return list(inspect.signature(function).parameters.values())
-    except (TypeError, ValueError):  # a builtin without a signature
+    except Exception:  # a builtin without a signature, or an object that is wrong about its own
         return []
 
 

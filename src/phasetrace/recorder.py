@@ -17,6 +17,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace.sampling import Decision, Sampler
 from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, StatusCode, TraceFlags
 
+from phasetrace import faults
 from phasetrace.attributes import faithful, key, text
 from phasetrace.clock import NowNs
 from phasetrace.collector import TimingCollector
@@ -33,6 +34,7 @@ from phasetrace.context import (
     Ids,
     given_ids,
     ids_in,
+    is_suppressed,
     with_ids,
 )
 from phasetrace.executions import Executions
@@ -53,6 +55,8 @@ class Started(NamedTuple):
 
 class Recorder:
     """Starts and ends spans through one tracer. Thread-safe.
+
+    Where instrumentation is suppressed nothing is started: the span is the invalid one.
 
     `max_attributes` and `max_length` are the limits put on metadata; None is no limit.
     """
@@ -89,6 +93,8 @@ class Recorder:
 
         Without any execution the span is an ordinary one in the current trace.
         """
+        if is_suppressed():
+            return _nothing_started()
         ids, context = self._place(exec_id, node_id)
         attributes = self._attributes(metadata)
         if ids is not None:
@@ -108,6 +114,8 @@ class Recorder:
         start_ns: int | None = None,
     ) -> Started:
         """Start a node of an execution (None: the current one)."""
+        if is_suppressed():
+            return _nothing_started()
         node_id = text(node_id)
         ids, context = self._place(exec_id, None)
         attributes = self._attributes(metadata)
@@ -127,8 +135,7 @@ class Recorder:
         started = self._start(node_id, context, attributes, ids, links, start_ns)
         state = self.executions.get(ids.exec_id) if ids is not None else None
         if state is not None:
-            span_context = started.span.get_span_context()
-            state.nodes[node_id] = state.open_nodes[node_id] = span_context
+            state.node_opened(node_id, started.span.get_span_context())
         return started
 
     def start_execution(
@@ -143,6 +150,8 @@ class Recorder:
         Within another execution it becomes a child in that one's trace. An execution that was
         already opened in this process goes on below its root.
         """
+        if is_suppressed():
+            return _nothing_started()
         exec_id = text(exec_id)
         around = ids_in()
         attributes = self._attributes(metadata)
@@ -179,7 +188,10 @@ class Recorder:
         if end_ns is None:
             end_ns = self.now_ns()
         if error is not None:
-            _mark(span, error, end_ns)
+            try:
+                _mark(span, error, end_ns, self._max_length)
+            except Exception as fault:  # a hostile exception; the span ends all the same
+                faults.report("recording an exception", fault)
         span.end(end_ns)
 
     def end_of_measurement(
@@ -187,33 +199,44 @@ class Recorder:
     ) -> int:
         """Return when a measurement ended that was recorded without a place (Unix ns).
 
-        Within a phase of its execution that is now: it was made there. Elsewhere the collector lays
-        the measurements of a node one before the other.
+        The collector lays what belongs together one before the other: the measurements made within
+        one phase of the execution, elsewhere those of one node.
         """
-        around = ids_in()
-        if around is not None and around.exec_id == text(exec_id):
-            return self.now_ns()
-        return collector.place(text(exec_id), text(node_id), duration_ns)
+        exec_id, key = text(exec_id), text(node_id)
+        context = context_api.get_current()
+        around = ids_in(context)
+        if around is not None and around.exec_id == exec_id:
+            parent = trace.get_current_span(context).get_span_context()
+            key = f"within {parent.span_id:016x}"
+        return collector.place(exec_id, key, duration_ns)
 
     def node_ended(self, context: Context) -> None:
         """Note that phases named by id alone no longer belong below a node's span.
 
-        `context` is the one that the node was started with. Its span's attributes do not tell the
+        Of an execution's span, note that it has ended. `context` is the one that the span was
+        started with. A node's span's attributes do not tell the
         node: one that was sampled out has none, and limits may have cut them.
         """
         ids = given_ids(context)
         state = self.executions.get(ids.exec_id) if ids is not None else None
-        if ids is None or ids.node_id is None or state is None:
-            return
         span_context = trace.get_current_span(context).get_span_context()
-        if state.open_nodes.get(ids.node_id) == span_context:
-            state.open_nodes.pop(ids.node_id, None)
+        if ids is None or state is None or not span_context.is_valid:
+            return
+        if ids.node_id is None:
+            self.executions.root_ended(ids.exec_id)
+            return
+        state.node_closed(ids.node_id, span_context.span_id)
 
-    def emit_root(self, exec_id: str, start_ns: int, end_ns: int) -> None:
-        """Give an implicit execution its root span, unless it has one."""
+    def emit_root(self, exec_id: str, start_ns: int, end_ns: int, cancelled: bool = False) -> None:
+        """Give an implicit execution its root span, unless it has one.
+
+        `cancelled` marks a run that was ended from outside, by a signal or a time limit.
+        """
         if self.executions.take_root(exec_id) is None:
             return
         attributes: dict[str, Any] = {EXEC_ID: exec_id, TYPE: EXECUTION, IMPLICIT: True}
+        if cancelled:
+            attributes[CANCELLED] = True
         with self._as_root(exec_id, _NO_CONTEXT) as context:
             root = self._tracer.start_span(
                 exec_id, context, attributes=attributes, start_time=start_ns
@@ -243,8 +266,9 @@ class Recorder:
                 if isinstance(ambient, str):
                     exec_id = ambient
                 else:
-                    context = ambient
-                    around = ids_in(context)
+                    # Only its span and ids: baggage, and whatever else there is, is the caller's.
+                    around = ids_in(ambient)
+                    context = trace.set_span_in_context(trace.get_current_span(ambient), context)
             if exec_id is None:
                 exec_id = around.exec_id if around is not None else ""
         if around is None or around.exec_id != exec_id:
@@ -256,8 +280,8 @@ class Recorder:
         if around.node_id is None:
             # Code that only knows its ids belongs below the node's span, if that is open.
             state = self.executions.find(exec_id, lambda: self._root_context(exec_id))
-            parent = state.open_nodes.get(node_id)
-            if parent is not None:
+            parent = state.open_node(node_id)
+            if parent is not None and parent.is_valid:
                 context = self._below(parent)
         return Ids(exec_id, node_id), context
 
@@ -266,7 +290,10 @@ class Recorder:
         sampled = True
         if self._sampler is not None:
             # The root may be started later, or elsewhere: ask what will be decided then.
-            result = self._sampler.should_sample(_NO_CONTEXT, trace_id, exec_id)
+            attributes = {EXEC_ID: exec_id, TYPE: EXECUTION}
+            result = self._sampler.should_sample(
+                _NO_CONTEXT, trace_id, exec_id, attributes=attributes
+            )
             sampled = result.decision is Decision.RECORD_AND_SAMPLE
         return SpanContext(
             trace_id,
@@ -321,15 +348,19 @@ class Recorder:
         return Started(span, with_ids(ids, context) if ids is not None else context)
 
 
-def _mark(span: Span, error: BaseException | str, at_ns: int) -> None:
-    """Say on the span how its work was cut short.
+def _nothing_started() -> Started:
+    return Started(trace.INVALID_SPAN, trace.set_span_in_context(trace.INVALID_SPAN))
+
+
+def _mark(span: Span, error: BaseException | str, at_ns: int, max_length: int | None) -> None:
+    """Say on the span how its work was cut short, in texts of `max_length` characters at most.
 
     A failure is an error with its ``exception`` event (semantic conventions, "Exceptions"). Other
     interruptions (a cancelled task, Ctrl-C) are not failures; a generator closed early and a
     program that exits are not even interruptions.
     """
     if isinstance(error, str):
-        span.set_status(StatusCode.ERROR, text(error) or None)
+        span.set_status(StatusCode.ERROR, text(error)[:max_length] or None)
         return
     if isinstance(error, (GeneratorExit, SystemExit)):
         return
@@ -342,15 +373,15 @@ def _mark(span: Span, error: BaseException | str, at_ns: int) -> None:
     name = kind.__qualname__
     if kind.__module__ and kind.__module__ != "builtins":
         name = f"{kind.__module__}.{name}"
-    message = text(error)
+    message = text(error)[:max_length]
     stack = "".join(traceback.format_exception(kind, error, error.__traceback__))
     span.add_event(
         "exception",
         {
             "exception.type": name,
             "exception.message": message,
-            "exception.stacktrace": text(stack),
+            "exception.stacktrace": text(stack)[:max_length],
         },
         timestamp=at_ns,
     )
-    span.set_status(StatusCode.ERROR, f"{kind.__name__}: {message}")
+    span.set_status(StatusCode.ERROR, f"{kind.__name__}: {message}"[:max_length])

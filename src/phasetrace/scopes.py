@@ -1,13 +1,15 @@
 """The context managers around a span: enter starts it and makes it current, exit ends it.
 
-A scope is entered once at a time; as a decorator it makes a fresh one for every call. It works with
-``with`` and with ``async with``. Nothing in here raises into the measured program: a fault of our
-own is counted, and the program goes on with a span that records nothing.
+Every entry makes a span, also of a scope that is open already, as in recursion; as a decorator it
+makes a fresh scope for every call. It works with ``with`` and with ``async with``. Nothing in here
+raises into the measured program: a fault of our own is counted, and the program goes on with a span
+that records nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
+from itertools import islice
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
@@ -16,6 +18,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, Span
 
 from phasetrace import faults
+from phasetrace.attributes import MAX_ITEMS, text
 from phasetrace.identity import new_exec_id
 from phasetrace.instrument import instrumented
 from phasetrace.recorder import Recorder, Started
@@ -41,13 +44,19 @@ source: Final = _Source()
 class Scope:
     """A span around a stretch of code."""
 
-    __slots__ = ("_context", "_process", "_recorder", "_span", "_token")
+    __slots__ = ("_context", "_inner", "_process", "_recorder", "_span", "_token")
 
     def __init__(self) -> None:
         self._span: Span | None = None
         self._token: Any = None
+        self._inner: list[Scope] | None = None
+        """The further entries of a scope that was open already, the latest last."""
 
     def __enter__(self) -> Span:
+        if self._span is not None:
+            inner = self._again()
+            self._inner = [*(self._inner or ()), inner]
+            return inner.__enter__()
         span = self.open()
         self.attach()
         return span
@@ -58,8 +67,9 @@ class Scope:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.detach()
-        self.close(error)
+        scope = self if not self._inner else self._left()
+        scope.detach()
+        scope.close(error)
 
     async def __aenter__(self) -> Span:
         return self.__enter__()
@@ -116,6 +126,19 @@ class Scope:
         except Exception as fault:
             faults.report("ending a span", fault)
 
+    def _left(self) -> Scope:
+        """Return the entry that is being left: the one whose context is current.
+
+        Threads and tasks that share a scope do not leave it in the order in which they entered it.
+        """
+        inner = self._inner or []
+        current = context_api.get_current()
+        entries = [*reversed(inner), self]
+        latest = entries[0]
+        left = next((entry for entry in entries if context_of(entry) is current), latest)
+        self._inner = [entry for entry in inner if entry is not left]
+        return left
+
     def _start(self, recorder: Recorder) -> Started:
         raise NotImplementedError
 
@@ -134,7 +157,7 @@ class PhaseScope(Scope):
     def __init__(
         self, exec_id: str | None, node_id: str | None, name: str, metadata: Mapping[str, Any]
     ) -> None:
-        self._span = self._token = None
+        self._span = self._token = self._inner = None
         self._exec_id = exec_id
         self._node_id = node_id
         self._name = name
@@ -158,7 +181,7 @@ class NodeScope(Scope):
         node_id: str,
         node_type: str | None,
         iteration: Any,
-        depends_on: Iterable[str],
+        depends_on: object,
         metadata: Mapping[str, Any],
     ) -> None:
         super().__init__()
@@ -166,7 +189,7 @@ class NodeScope(Scope):
         self._node_id = node_id
         self._node_type = node_type
         self._iteration = iteration
-        self._depends_on = (depends_on,) if isinstance(depends_on, str) else tuple(depends_on)
+        self._depends_on = _names(depends_on)
         self._metadata = metadata
 
     def _start(self, recorder: Recorder) -> Started:
@@ -206,13 +229,30 @@ class ExecutionScope(Scope):
         self._metadata = metadata
 
     def _start(self, recorder: Recorder) -> Started:
-        exec_id = (
-            self._exec_id or recorder.executions.ambient_id or new_exec_id(self._name or "exec")
-        )
+        exec_id = self._exec_id
+        if exec_id is None:
+            name = text(self._name) if self._name is not None else ""
+            exec_id = recorder.executions.ambient_id or new_exec_id(name or "exec")
         return recorder.start_execution(exec_id, self._name, self._metadata)
+
+    def _end(self, recorder: Recorder, span: Span, error: BaseException | None) -> None:
+        recorder.end(span, error)
+        recorder.node_ended(self._context)
 
     def _again(self) -> Scope:
         return ExecutionScope(self._exec_id, self._name, self._metadata)
+
+
+def _names(depends_on: Any) -> tuple[Any, ...]:
+    """Return the nodes of a `depends_on`: many, none, or one that is not in a list."""
+    if depends_on is None:
+        return ()
+    if issubclass(type(depends_on), (str, bytes)):
+        return (depends_on,)
+    try:
+        return tuple(islice(depends_on, MAX_ITEMS))
+    except Exception:  # not iterable, or not to its end
+        return (depends_on,)
 
 
 class _Nothing(Scope):

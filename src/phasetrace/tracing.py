@@ -13,6 +13,7 @@ from phasetrace import clock, exporting, faults, global_provider
 from phasetrace._version import __version__
 from phasetrace.attributes import MAX_VALUE_LENGTH
 from phasetrace.collector import RemovedExecution, TimingCollector
+from phasetrace.context import is_suppressed
 from phasetrace.executions import Executions
 from phasetrace.planned_ids import PlannedIds
 from phasetrace.processor import TimingSpanProcessor
@@ -185,7 +186,7 @@ class Tracing:
         """Make a span of a measurement that was made elsewhere."""
         try:
             recorder = self.recorder()
-            if recorder is None:
+            if recorder is None or is_suppressed():
                 return
             end_ns = recorder.end_of_measurement(exec_id, node_id, duration_ns, self.collector)
             span, _ = recorder.start_phase(

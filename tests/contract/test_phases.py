@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
-from opentelemetry import trace
+from opentelemetry import baggage, trace
+from opentelemetry import context as context_api
+from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
 
@@ -17,15 +20,22 @@ import phasetrace
 from phasetrace import (
     atime_phase,
     atimed,
+    configuration,
     execution,
+    faults,
     node,
     phase,
+    scopes,
     time_phase,
     timed,
     timing_collector,
 )
+from phasetrace.attributes import MAX_VALUE_LENGTH
 from phasetrace.identity import root_span_id_of, trace_id_of
+from phasetrace.recorder import Recorder
 from tests.conftest import Spans
+
+SUPPRESSED_BY_NAME = "suppress_instrumentation"
 
 ByName = Callable[[], dict[str, ReadableSpan]]
 
@@ -577,3 +587,233 @@ def test_fifty_threads_and_a_thousand_tasks_are_counted_exactly(spans: Spans) ->
     assert sum(row.total_ns for row in rows) == sum(
         (span.end_time or 0) - (span.start_time or 0) for span in exported
     )
+
+
+class Unruly:
+    """An object of the program's that cannot be compared, asked for its truth, or hashed."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __bool__(self) -> bool:
+        """Refuse, as an array does."""
+        raise ValueError("ambiguous")
+
+    def __eq__(self, other: object) -> bool:
+        """Refuse as well."""
+        raise ValueError("incomparable")
+
+    def __str__(self) -> str:
+        """Have a name all the same."""
+        return "unruly"
+
+
+def test_ids_of_any_type_are_taken_by_their_text(spans: Spans) -> None:
+    """Nothing is asked of an id but its text, in whichever call it comes."""
+    odd: Any = Unruly()
+
+    @timed("timed")
+    def work(node_id: Any, execution_id: Any) -> None:
+        return None
+
+    with time_phase(odd, odd, "timed"), atime_phase(odd, odd, "timed"):
+        work(odd, odd)
+    with execution(odd, odd), node(odd, odd, odd, depends_on=[odd]), phase(odd, odd=odd):
+        pass
+    with execution(name=odd):
+        pass
+    assert set(timing_collector.get("unruly")["unruly"]) >= {"timed", "unruly"}
+    assert timing_collector.executions()[1].startswith("unruly_")
+    assert faults.counts() == {}
+
+
+@pytest.mark.parametrize(
+    ("depends_on", "named"), [(None, ()), (7, ("7",)), ("a", ("a",)), (b"a", ("b'a'",))]
+)
+def test_dependencies_of_any_type_raise_nothing(
+    by_name: ByName, depends_on: Any, named: tuple[str, ...]
+) -> None:
+    """None are none, and what is no list is one dependency."""
+    with execution("e"), node("n", depends_on=depends_on):
+        pass
+    assert tuple(attributes_of(by_name()["n"]).get("depends_on", ())) == named
+
+
+def test_dependencies_without_end_are_cut(by_name: ByName) -> None:
+    """An iterator that never stops does not stop the program."""
+    with execution("e"), node("n", depends_on=map(str, itertools.count())):
+        pass
+    assert 0 < len(attributes_of(by_name()["n"])["depends_on"]) <= 1_000
+
+
+def test_metadata_of_a_phase_may_be_called_name(by_name: ByName) -> None:
+    """The phase's own name is given by position."""
+    with phase("p", name="file"):
+        pass
+    assert attributes_of(by_name()["p"]) == {"name": "file"}
+
+
+@pytest.mark.parametrize("descriptor", [staticmethod, classmethod, property])
+@pytest.mark.parametrize("decorator", [timed, timed("x"), phase("x"), node("n"), execution("e")])
+def test_decorating_a_descriptor_is_refused(descriptor: Any, decorator: Any) -> None:
+    """Also a staticmethod, which can be called, but would no longer be one."""
+    with pytest.raises(TypeError, match="below @staticmethod, @classmethod or @property"):
+        decorator(descriptor(lambda: None))
+
+
+def test_a_huge_message_is_cut(by_name: ByName) -> None:
+    """The message, the stack trace and the status are within the limit of values."""
+    with pytest.raises(ValueError), time_phase("e", "n", "p"):
+        raise ValueError("x" * 1_000_000)
+    span = by_name()["p"]
+    (event,) = span.events
+    recorded = dict(event.attributes or {})
+    assert len(str(recorded["exception.message"])) == MAX_VALUE_LENGTH
+    assert len(str(recorded["exception.stacktrace"])) == MAX_VALUE_LENGTH
+    assert len(span.status.description or "") == MAX_VALUE_LENGTH
+
+
+def test_a_scope_entered_again_has_a_span_for_each_entry(spans: Spans) -> None:
+    """Recursion through one scope nests, and leaves nothing open or current."""
+    step = phase("step")
+
+    def descend(depth: int) -> None:
+        with step:
+            if depth:
+                descend(depth - 1)
+
+    for _ in range(2):
+        with execution("e"):
+            descend(2)
+    steps = [span for span in spans.get_finished_spans() if span.name == "step"]
+    assert len(steps) == 6
+    assert [parent_id_of(inner) for inner in steps[:2]] == [span_id_of(span) for span in steps[1:3]]
+    assert not trace.get_current_span().get_span_context().is_valid
+
+
+def test_tasks_that_share_a_scope_end_their_own_entries(spans: Spans) -> None:
+    """Whoever leaves first ends the span that he entered, not the latest one."""
+    shared = phase("shared")
+
+    async def work(name: str, mine: asyncio.Event, other: asyncio.Event) -> None:
+        async with shared as span:
+            span.set_attribute("task", name)
+            mine.set()
+            await other.wait()
+        other.clear()
+
+    async def main() -> None:
+        first_in, second_in, never = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        first = asyncio.create_task(work("first", first_in, second_in))
+        await first_in.wait()
+        second = asyncio.create_task(work("second", second_in, never))
+        await first
+        assert [attributes_of(span)["task"] for span in spans.get_finished_spans()] == ["first"]
+        never.set()
+        await second
+
+    asyncio.run(main())
+    finished = spans.get_finished_spans()
+    assert [attributes_of(span)["task"] for span in finished] == ["first", "second"]
+
+
+@pytest.mark.parametrize("key", [context_api._SUPPRESS_INSTRUMENTATION_KEY, SUPPRESSED_BY_NAME])
+def test_nothing_is_recorded_where_instrumentation_is_suppressed(spans: Spans, key: str) -> None:
+    """An exporter's own work inside a phase is not the program's."""
+    with execution("e"), node("n"):
+        token = context_api.attach(context_api.set_value(key, True))
+        with execution("f"), node("n"), phase("p") as inner, time_phase("e", "n", "q"):
+            assert inner is trace.INVALID_SPAN
+        timing_collector.record("g", "n", "r", 1.0)
+        context_api.detach(token)
+        state = configuration.executions.get("e")
+        assert state is not None
+        assert state.open_node("n") is not None
+        with phase("after"):
+            pass
+    assert sorted(span.name for span in spans.get_finished_spans()) == ["after", "e", "n"]
+    assert timing_collector.executions() == ("e",)
+
+
+def test_an_ambient_execution_leaves_the_context_to_the_caller(by_name: ByName) -> None:
+    """Baggage is the caller's, not that of whichever phase opened the execution."""
+    contexts: list[Context] = []
+
+    def ambient(recorder: Recorder) -> Context:
+        if not contexts:
+            contexts.append(recorder.start_execution("ambient", None, {}).context)
+        return contexts[0]
+
+    configuration.executions.ambient = ambient
+    token = context_api.attach(baggage.set_baggage("tenant", "first"))
+    with phase("a"):
+        assert baggage.get_all() == {"tenant": "first"}
+    context_api.detach(token)
+    with phase("b"):
+        assert baggage.get_all() == {}
+    token = context_api.attach(baggage.set_baggage("tenant", "second"))
+    with phase("c"):
+        assert baggage.get_all() == {"tenant": "second"}
+    context_api.detach(token)
+    for span in by_name().values():
+        assert parent_id_of(span) == root_span_id_of("ambient")
+        assert attributes_of(span) == {"exec_id": "ambient", "node_id": "system"}
+
+
+def test_measurements_recorded_within_a_phase_do_not_overlap(spans: Spans) -> None:
+    """Those that are handed in together lie one before the other, as outside of a phase."""
+    with time_phase("e", "n", "outer"):
+        for name in ("a", "b", "c"):
+            timing_collector.record("e", name, name, 1_000.0)
+    extents = sorted(
+        (span.start_time or 0, span.end_time or 0)
+        for span in spans.get_finished_spans()
+        if span.name != "outer"
+    )
+    assert len(extents) == 3
+    for (_, end_ns), (start_ns, _) in itertools.pairwise(extents):
+        assert end_ns <= start_ns
+
+
+def test_of_several_runs_of_a_node_the_latest_open_one_takes_its_phases(by_name: ByName) -> None:
+    """When it ends, the one before is the latest again."""
+
+    def by_ids_alone(name: str) -> None:
+        def work() -> None:
+            with time_phase("e", "n", name):
+                pass
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+
+    with execution("e"):
+        with node("n", iteration=1) as first:
+            with node("n", iteration=2) as second:
+                by_ids_alone("a")
+            by_ids_alone("b")
+        by_ids_alone("c")
+    spans = by_name()
+    assert parent_id_of(spans["a"]) == second.get_span_context().span_id
+    assert parent_id_of(spans["b"]) == first.get_span_context().span_id
+    assert parent_id_of(spans["c"]) == root_span_id_of("e")
+
+
+def test_an_execution_that_ended_may_be_forgotten(spans: Spans) -> None:
+    """While it is open, it may not."""
+    with execution("e"):
+        state = configuration.executions.get("e")
+        assert state is not None
+        assert not state.ended
+        with node("n"):
+            pass
+        assert not state.ended
+    assert state.ended
+
+
+def test_a_run_that_was_cut_short_has_a_cancelled_root(by_name: ByName) -> None:
+    """The root of an implicit execution says so, if it is told."""
+    with time_phase("e", "n", "p"):
+        recorder = scopes.source.recorder()
+    assert recorder is not None
+    recorder.emit_root("e", 1, 2, cancelled=True)
+    assert attributes_of(by_name()["e"])["phasetrace.cancelled"] is True
