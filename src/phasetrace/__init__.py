@@ -12,15 +12,10 @@ from typing import TYPE_CHECKING, Any
 from phasetrace._version import __version__
 
 if TYPE_CHECKING:
+    from phasetrace.answers import breakdown
     from phasetrace.breakdowns import ExecutionBreakdown
     from phasetrace.collector import TimingCollector
-    from phasetrace.configuration import (
-        breakdown,
-        configure,
-        force_flush,
-        shutdown,
-        timing_collector,
-    )
+    from phasetrace.configuration import configure, force_flush, shutdown, timing_collector
     from phasetrace.errors import ConfigError, PhasetraceError, StoreError, UnknownExecution
     from phasetrace.phases import atime_phase, atimed, execution, node, phase, time_phase, timed
     from phasetrace.processor import TimingSpanProcessor
@@ -61,7 +56,7 @@ _HOME = {
     "UnknownExecution": "errors",
     "atime_phase": "phases",
     "atimed": "phases",
-    "breakdown": "configuration",
+    "breakdown": "answers",
     "configure": "configuration",
     "execution": "phases",
     "force_flush": "configuration",

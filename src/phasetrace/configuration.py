@@ -18,7 +18,6 @@ from phasetrace.executions import Executions
 from phasetrace.settings import Settings, settings_from, settings_or_defaults
 
 if TYPE_CHECKING:
-    from phasetrace.breakdowns import ExecutionBreakdown
     from phasetrace.recorder import Recorder
     from phasetrace.tally import Metadata
     from phasetrace.tracing import Tracing as Tracing
@@ -112,15 +111,6 @@ def shutdown() -> None:
             tracing.close_executions()
             tracing.disconnect()
             tracing.write_out()
-
-
-def breakdown(exec_id: str) -> ExecutionBreakdown:
-    """Return where the time of an execution of this process went, so far or in the end.
-
-    Raises:
-        UnknownExecution: if the collector does not hold it.
-    """
-    return timing_collector.breakdown(exec_id)
 
 
 def _configure(settings: Settings) -> None:

@@ -41,4 +41,4 @@ class UnknownExecution(PhasetraceError, LookupError):
         self.exec_id = exec_id
         self.nearest = nearest
         hint = f"; did you mean {', '.join(nearest)}?" if nearest else ""
-        super().__init__(f"no execution {exec_id!r} in the store{hint}")
+        super().__init__(f"no execution {exec_id!r} has been recorded{hint}")

@@ -71,6 +71,7 @@ LAYERS = {
     },
     "wiring": {"configuration", "global_provider", "tracing"},
     "answers": {
+        "answers",
         "observer",
         "observer.events",
         "observer.executions",
