@@ -15,10 +15,13 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 import phasetrace
 from phasetrace import (
     ConfigError,
+    StoreError,
+    UnknownExecution,
     configuration,
     configure,
     execution,
@@ -743,3 +746,122 @@ def test_a_library_may_load_the_selected_provider_first(
     assert force_flush()
     assert trace.get_tracer_provider() is provider
     assert environment_exporter.names() == ["a"]
+
+
+# Sampling
+
+
+def sampled_executions(exported: Exporter) -> dict[str, int]:
+    """Return how many exported spans each execution has."""
+    counts: dict[str, int] = {}
+    for span in exported.get_finished_spans():
+        exec_id = str((span.attributes or {})["exec_id"])
+        counts[exec_id] = counts.get(exec_id, 0) + 1
+    return counts
+
+
+@pytest.mark.parametrize(
+    ("sampler", "ratio", "least", "most"),
+    [
+        ("always_on", "", 40, 40),
+        ("always_off", "", 0, 0),
+        ("traceidratio", "0.1", 1, 39),
+        ("parentbased_always_on", "", 40, 40),
+        ("parentbased_always_off", "", 0, 0),
+        ("parentbased_traceidratio", "0.1", 1, 39),
+    ],
+)
+def test_sampling_costs_no_local_number(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    sampler: str,
+    ratio: str,
+    least: int,
+    most: int,
+) -> None:
+    """Every phase is counted and stored; an execution is exported as a whole, or not at all."""
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", sampler)
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", ratio)
+    exported = Exporter()
+    configure(exporters=[exported])
+    for index in range(20):
+        with execution(f"explicit_{index}"):
+            for _ in range(3):
+                run_phase("p", f"explicit_{index}")
+            trace.get_tracer("a.library").start_span("GET").end()
+        for _ in range(4):
+            run_phase("p", f"implicit_{index}")
+    for kind, calls in (("explicit", 3), ("implicit", 4)):
+        for index in range(20):
+            found = phasetrace.breakdown(f"{kind}_{index}")
+            (row,) = [row for one in found.nodes for row in one.phases if row.phase == "p"]
+            assert row.count == calls
+    shutdown()
+    whole = sampled_executions(exported)
+    assert set(whole.values()) <= {5}  # the root among them
+    assert least <= len(whole) <= most
+    assert len(stored(tmp_path / "store" / "traces.db")) == 200
+
+
+def test_a_sampler_that_is_given_samples_and_records() -> None:
+    """Spans outside of executions are left to it; attributes are not lost where it drops."""
+    provider = phasetrace.TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False)
+    exported = Exporter()
+    provider.add_span_processor(SimpleSpanProcessor(exported))
+    trace.set_tracer_provider(provider)
+    with time_phase("e", "n", "p", rows=3) as span:
+        assert span.is_recording()
+        assert not span.get_span_context().trace_flags.sampled
+        inner = trace.get_tracer("a.library").start_span("GET")
+        assert inner.is_recording()
+        inner.end()
+    assert not trace.get_tracer("a.library").start_span("outside").is_recording()
+    assert timing_collector.get("e")["n"]["p_metadata"] == {"rows": 3}
+    assert exported.names() == []
+
+
+# Asking
+
+
+def test_a_breakdown_outlives_the_collector() -> None:
+    """After `pop` the store answers, with what was finished a moment before."""
+    run_phase("a", "popped")
+    timing_collector.pop("popped")
+    assert [row.phase for row in phasetrace.breakdown("popped").nodes[0].phases] == ["a"]
+
+
+def test_a_breakdown_of_another_process_is_found_without_recording() -> None:
+    """A process that has recorded nothing asks the store that the environment names."""
+    run_phase("a", "elsewhere")
+    shutdown()
+    timing_collector.clear()
+    configuration._latest = None
+    assert phasetrace.breakdown("elsewhere").execution.exec_id == "elsewhere"
+
+
+@pytest.mark.parametrize("store", [False, None])
+def test_what_nobody_knows_is_said_so(store: bool | None) -> None:
+    """The same words, whether or not there is a store; with what looks like it."""
+    configure(store=store)
+    run_phase("a", "exec_1")
+    with pytest.raises(UnknownExecution) as raised:
+        phasetrace.breakdown("exec_2")
+    assert str(raised.value) == ("no execution 'exec_2' has been recorded; did you mean exec_1?")
+
+
+def test_a_store_that_cannot_be_read_knows_nothing(tmp_path: Path) -> None:
+    """Asking raises the one error that the caller expects, which says why."""
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "traces.db").write_bytes(b"not a database" * 100)
+    configuration._latest = None
+    with pytest.raises(UnknownExecution) as raised:
+        phasetrace.breakdown("e")
+    assert isinstance(raised.value.__cause__, StoreError)
+
+
+def test_disabled_knows_no_execution(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not recorded cannot be asked for."""
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    run_phase("a")
+    with pytest.raises(UnknownExecution):
+        phasetrace.breakdown("exec_1")
