@@ -97,6 +97,29 @@ class RowWriter:
             raise
         return transaction.elsewhere
 
+    def claim(self, spans: Iterable[ReadableSpan]) -> set[str]:
+        """Make this process the owner of the executions of some spans that have none yet.
+
+        Returns:
+            The executions whose root is another process's task.
+
+        Raises:
+            Exception: whatever went wrong; nothing was written then.
+        """
+        transaction = _Transaction()
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            for span in spans:
+                record = record_of(span)
+                if record is not None:
+                    self._execution(span, record, transaction)
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+        return transaction.elsewhere
+
     def _write_open(self, opened: Iterable[ReadableSpan], transaction: _Transaction) -> None:
         for span in opened:
             record = record_of(span)

@@ -32,6 +32,9 @@ from phasetrace.tally import ExecutionTotals
 from phasetrace.wire import EncodedSpan
 
 _MAX_DAMAGE: Final = 3
+_PATIENCE_S: Final = 1.0
+_SLICE_S: Final = 0.02
+"""How long SQLite waits for other processes before we look whether a fork has come up."""
 _SET_ASIDE_TIMEOUT_S: Final = 1.0
 
 
@@ -84,14 +87,27 @@ class StoreSession:
         opened: Iterable[ReadableSpan],
         lost: Mapping[str, int],
         timeout_s: float,
+        in_a_hurry: Callable[[], bool] = lambda: False,
     ) -> Outcome:
-        """Write a batch in one transaction, or nothing of it."""
+        """Write a batch in one transaction, or nothing of it.
+
+        While another process keeps the file locked, `in_a_hurry` tells whether to give up early.
+        """
         try:
+            deadline = time.monotonic() + timeout_s
             connection = self._connected(timeout_s)
             if connection is None:
                 return Outcome.NEVER
-            connection.execute(f"PRAGMA busy_timeout = {max(0, int(timeout_s * 1000))}")
-            elsewhere = RowWriter(connection, self._process).write(spans, totals, opened, lost)
+            writer = RowWriter(connection, self._process)
+            while True:
+                left_s = deadline - time.monotonic()
+                _wait_for_lock(connection, min(left_s, _SLICE_S))
+                try:
+                    elsewhere = writer.write(spans, totals, opened, lost)
+                    break
+                except sqlite3.OperationalError as error:
+                    if not is_busy(error) or left_s <= _SLICE_S or in_a_hurry():
+                        raise
         except BusyStore:
             return Outcome.LATER
         except FullStore as error:
@@ -105,6 +121,23 @@ class StoreSession:
             self._rooted_elsewhere(exec_id)
         return Outcome.WRITTEN
 
+    def claim(self, spans: Sequence[ReadableSpan], timeout_s: float) -> bool:
+        """Make this process the owner of the spans' executions; return whether that is done.
+
+        A failure is left for the writing to tell.
+        """
+        try:
+            connection = self._connected(timeout_s)
+            if connection is None:
+                return False
+            _wait_for_lock(connection, timeout_s)
+            elsewhere = RowWriter(connection, self._process).claim(spans)
+        except (StoreError, sqlite3.Error):
+            return False
+        for exec_id in elsewhere:
+            self._rooted_elsewhere(exec_id)
+        return True
+
     def retain(self) -> None:
         """Remove the oldest executions beyond the limits, at most every few seconds."""
         now = time.monotonic()
@@ -113,6 +146,7 @@ class StoreSession:
             return
         self._retained_at = now
         try:
+            _wait_for_lock(self._connection, _PATIENCE_S)
             retention.apply(self._connection, self._limits)
         except sqlite3.Error as error:
             self._failed(error)
@@ -130,6 +164,7 @@ class StoreSession:
         """Note that this process writes no more, and let go of the file."""
         try:
             if self._connection is not None:
+                _wait_for_lock(self._connection, _PATIENCE_S)
                 self._connection.execute(
                     "UPDATE processes SET closed_ns = ? WHERE id = ?",
                     (self._now_ns(), self._process),
@@ -210,6 +245,10 @@ class StoreSession:
         self.broken = self.complained = True
         self.disconnect()
         faults.logger.warning("phasetrace: %s; this run is not stored", error)
+
+
+def _wait_for_lock(connection: sqlite3.Connection, seconds: float) -> None:
+    connection.execute(f"PRAGMA busy_timeout = {max(0, int(seconds * 1000))}")
 
 
 def _register(connection: sqlite3.Connection, now_ns: int) -> int:

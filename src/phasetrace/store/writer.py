@@ -18,11 +18,13 @@ from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from opentelemetry.sdk.trace import ReadableSpan
 
 from phasetrace import clock, faults
+from phasetrace.attributes import text
+from phasetrace.context import EXEC_ID
 from phasetrace.store import retention
 from phasetrace.store.batch import Batch
 from phasetrace.store.exact_count import ExactCount
@@ -35,10 +37,15 @@ FLUSH_INTERVAL_S: Final = 0.1
 """Half of what is promised (200 ms), so that there is time for the writing itself."""
 MAX_QUEUE: Final = 65_536
 _WAKE_AT: Final = 4_096
-_BATCH: Final = 2_048
+_BATCH: Final = 512
+"""Some 20 ms of work: a fork has to wait for the transaction that is under way."""
 _BUSY_S: Final = 1.0
 _RETRY_S: Final = 1.0
-_FORK_TIMEOUT_S: Final = 3.0
+_FORK_TIMEOUT_S: Final = 1.0
+"""The most that a fork waits for a thread that writes. It makes way after a batch; only what cannot
+be interrupted (removing old executions from a slow disk) takes longer than that."""
+_CLAIM_S: Final = 0.03
+_MAX_CLAIMED: Final = 10_000
 
 _abandoned: list[sqlite3.Connection | None] = []
 
@@ -78,7 +85,11 @@ class StoreWriter:
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self._writing = threading.Lock()  # guards the session and everything below
-        self._forking = False
+        self._fork_waits = False
+        self._fork_over = threading.Event()
+        self._starting_held_by = self._writing_held_by = 0  # the thread that is forking, if any
+        self._claimed: set[str] = set()
+        self._claimed_in = 0
         self._session = StoreSession(self.path, self._limits, self._rooted_elsewhere, self._now_ns)
         self._batch = Batch()
         self._lost: Counter[str] = Counter()
@@ -175,29 +186,38 @@ class StoreWriter:
         Python 3.12 and later warn a program that forks while it has threads, and this one is not
         the program's. The next span starts it again.
         """
-        self._starting.acquire()
+        self._fork_over.clear()
+        self._fork_waits = True
+        here = threading.get_ident()
+        deadline = time.monotonic() + _FORK_TIMEOUT_S
+        # Not for ever: a signal handler may fork where its own thread holds a lock.
+        if self._starting.acquire(timeout=_FORK_TIMEOUT_S):
+            self._starting_held_by = here
         thread, self._thread = self._thread, None
         self._wake.set()
         if thread is not None and thread is not threading.current_thread():
-            thread.join(_FORK_TIMEOUT_S)
-        self._forking = self._writing.acquire(timeout=_FORK_TIMEOUT_S)
-        if self._forking:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        if self._writing.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            self._writing_held_by = here
             try:
-                # Whoever writes an execution first is to end it. The child must not be that one: it
-                # leaves the executions that it inherits to its parent.
-                if self._queue and not self._closed:
-                    self._write_all(time.monotonic() + _FORK_TIMEOUT_S)
+                if not self._closed:
+                    self._claim_waiting()
             except Exception as error:
-                faults.report("writing the store before a fork", error)
+                faults.report("claiming executions before a fork", error)
             self._session.disconnect()
 
     def after_fork_in_parent(self) -> None:
         """Go on; the file is opened again when there is something to write."""
-        if self._forking:
-            self._forking = False
+        here = threading.get_ident()
+        self._fork_waits = False
+        if self._writing_held_by == here:
+            self._writing_held_by = 0
             self._writing.release()
-        self._starting.release()
-        if self._queue:  # other threads went on meanwhile
+        if self._starting_held_by == here:
+            self._starting_held_by = 0
+            self._starting.release()
+        self._fork_over.set()
+        if self._queue or self._batch:
             self._start()
 
     def after_fork(self) -> None:
@@ -259,15 +279,50 @@ class StoreWriter:
             if finishing:
                 self._note_totals(last)
             remaining = _BUSY_S if deadline is None else max(0.0, deadline - time.monotonic())
-            if not self._write_batch(remaining):
+            written = self._write_batch(remaining)
+            if self._fork_waits and not (written and finishing):
+                if deadline is None:
+                    return False
+                self._make_way(deadline)
+            elif not written:
                 return False
-            if finishing or not in_time:
+            elif finishing or not in_time:
                 break
-        if not last or in_time:
+        if (not last or in_time) and not self._fork_waits:
             self._session.retain()
         lost = sum(self.lost.values())
         lost_before, self._lost_at_flush = self._lost_at_flush, lost
         return not waiting and lost == lost_before
+
+    def _make_way(self, deadline: float) -> None:
+        """Let another thread fork; the caller holds ``_writing``, and does so again afterwards."""
+        self._writing.release()
+        try:
+            self._fork_over.wait(max(0.0, deadline - time.monotonic()))
+        finally:
+            self._writing.acquire()
+
+    def _claim_waiting(self) -> None:
+        """Make this process the owner of the executions of which spans wait or are open."""
+        if self._claimed_in != self._session.file_changes:
+            self._claimed.clear()
+        claimed, batch = self._claimed, self._batch
+        first: dict[str, ReadableSpan] = {}
+        for spans in (
+            [span for span, _ in batch.spans],
+            batch.waiting,
+            self._queue.copy(),  # in one step, whatever other threads do
+            self._open.spans(),
+        ):
+            for span in spans:
+                exec_id: Any = span.attributes[EXEC_ID]  # type: ignore[index]  # or not here
+                if exec_id not in claimed and exec_id not in first:
+                    first[text(exec_id)] = span
+        if first and self._session.claim(list(first.values()), _CLAIM_S):
+            if len(self._claimed) > _MAX_CLAIMED:
+                self._claimed.clear()
+            self._claimed.update(first)
+            self._claimed_in = self._session.file_changes
 
     def _take(self, number: int) -> None:
         if self._session.broken:  # then encoding is not worth its cost
@@ -303,7 +358,12 @@ class StoreWriter:
         if not (batch or news):
             return True
         outcome = self._session.write(
-            batch.spans, batch.totals.values(), batch.opened, news, timeout_s
+            batch.spans,
+            batch.totals.values(),
+            batch.opened,
+            news,
+            timeout_s,
+            lambda: self._fork_waits,
         )
         if outcome is Outcome.LATER:
             self._retry_at = time.monotonic() + (_RETRY_S if self._session.complained else 0.0)

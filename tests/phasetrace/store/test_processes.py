@@ -7,12 +7,16 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from opentelemetry.sdk.trace import ReadableSpan
 
+from phasetrace.store import writer as writer_module
 from phasetrace.store.process import birth_of, host_name, is_alive
 from phasetrace.store.reader import StoreReader
+from phasetrace.store.session import StoreSession
 from tests.phasetrace.store.conftest import (
     Recording,
     in_child,
@@ -200,6 +204,93 @@ def test_a_child_of_a_closed_recording_records(recording: Recording, path: Path)
 
     assert in_child(work) == 0
     assert query(path, "SELECT name FROM spans ORDER BY name") == ["child", "parent"]
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+@pytest.mark.usefixtures("without_thread")
+def test_a_fork_leaves_what_waits_where_it_is(recording: Recording, path: Path) -> None:
+    """It only makes sure whose the executions are, once for each, and lets go of the file."""
+    for number in range(2_000):
+        recording.phase(f"e {number % 3}")
+    recording.start("open")
+
+    def work() -> None:
+        assert not recording.writer._queue
+        assert recording.writer._session._connection is None
+        for exec_id in ("e 0", "open", "mine"):
+            recording.phase(exec_id, "child")
+        assert recording.close()
+        assert {"e 0", "open"} <= set(recording.elsewhere)
+        assert "mine" not in recording.elsewhere
+
+    assert in_child(work) == 0
+    assert len(recording.writer._queue) == 2_000
+    assert recording.writer._claimed == {"e 0", "e 1", "e 2", "open"}
+    assert query(path, "SELECT name FROM spans") == ["child"] * 3
+    assert recording.close()
+    assert query(path, "SELECT count(*) FROM spans") == [2_003]
+    owners = dict(query(path, "SELECT e.exec_id, pid FROM executions e JOIN processes p"
+                              " ON p.id = e.process"))  # fmt: skip
+    assert {exec_id for exec_id, pid in owners.items() if pid == os.getpid()} == {
+        "e 0",
+        "e 1",
+        "e 2",
+        "open",
+    }
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+@pytest.mark.usefixtures("without_thread")
+def test_an_execution_is_claimed_once(
+    recording: Recording, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second fork with the same spans waiting does not even open the file."""
+    claims: list[int] = []
+    plain = StoreSession.claim
+
+    def claim(self: StoreSession, spans: Sequence[ReadableSpan], timeout_s: float) -> bool:
+        claims.append(len(spans))
+        return plain(self, spans, timeout_s)
+
+    monkeypatch.setattr(StoreSession, "claim", claim)
+    recording.phase("e")
+    recording.phase("e")
+    for _ in range(2):
+        assert in_child(lambda: None) == 0
+    recording.phase("f")
+    assert in_child(lambda: None) == 0
+    assert claims == [1, 1]
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_fork_does_not_wait_for_the_queue(recording: Recording, path: Path) -> None:
+    """Neither for what waits, nor for a thread that is writing it; that one goes on afterwards."""
+    for _ in range(10_000):
+        recording.phase("e")
+    flushed: list[bool] = []
+    thread = threading.Thread(target=lambda: flushed.append(recording.writer.flush(60)))
+    thread.start()
+    wait_until(lambda: recording.writer._writing.locked())
+    assert in_child(lambda: None) == 0
+    waiting = len(recording.writer._queue)
+    thread.join()
+    assert waiting > 1_000
+    assert flushed == [True]
+    assert query(path, "SELECT count(*) FROM spans") == [10_000]
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+@pytest.mark.parametrize("lock", ["_starting", "_writing"])
+def test_a_fork_where_its_own_thread_holds_a_lock_goes_on(
+    recording: Recording, monkeypatch: pytest.MonkeyPatch, lock: str
+) -> None:
+    """As in a signal handler that interrupts the writer's own steps."""
+    monkeypatch.setattr(writer_module, "_FORK_TIMEOUT_S", 0.05)
+    recording.phase("e")
+    with getattr(recording.writer, lock):
+        assert in_child(lambda: None) == 0
+        assert getattr(recording.writer, lock).locked()
+    assert recording.writer.flush()
 
 
 OPEN_FOR_A_SECOND = """
