@@ -43,15 +43,20 @@ class CountingExporter(SpanExporter):
         self._lock = threading.Lock()  # guards the counts
         self.delivered = 0
         self.failed = 0
+        self.in_flight = 0
+        """Spans that the exporter has not answered for yet."""
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Export and count."""
+        with self._lock:
+            self.in_flight += len(spans)
         try:
             result = self.inner.export(spans)
         except Exception as error:
             faults.report(f"exporting to {self.name}", error)
             result = SpanExportResult.FAILURE
         with self._lock:
+            self.in_flight -= len(spans)
             if result is SpanExportResult.SUCCESS:
                 self.delivered += len(spans)
             else:

@@ -14,9 +14,13 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 
-from phasetrace.cli import epilogue, uncaught
+from opentelemetry.sdk.trace import Span as SdkSpan
+from opentelemetry.sdk.trace import SpanProcessor
+
+from phasetrace.cli import command, epilogue, uncaught
 from phasetrace.cli.endings import TIMED_OUT, Ending, TimedOut, leave
 from phasetrace.cli.program import CannotStart, prepared, said_by_runpy
+from phasetrace.context import CANCELLED, IMPLICIT
 from phasetrace.errors import PhasetraceError
 from phasetrace.store.reader import StoreReader
 
@@ -36,7 +40,12 @@ _TELLING_S: Final = 1.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``run``."""
-    parser.add_argument("--exec-id", metavar="ID", help="the id of the execution (default: new)")
+    parser.add_argument(
+        "--exec-id",
+        type=_exec_id,
+        metavar="ID",
+        help="the id of the execution (default: new)",
+    )
     parser.add_argument("--breakdown", action="store_true", help="print the breakdown at the end")
     parser.add_argument(
         "--timing", action="store_true", help="write a line a phase to .logs/phasetrace.log"
@@ -82,6 +91,7 @@ class _Run:
     def __init__(self, args: argparse.Namespace) -> None:
         self._args = args
         self._name = args.program[0] if args.module else Path(args.program[0]).stem
+        self._command = command()
         self._pid = os.getpid()
         self._started = False
         self._has_children = False
@@ -187,13 +197,20 @@ class _Run:
     def _cancel_what_is_open(self) -> None:
         from opentelemetry.trace import Span
 
-        from phasetrace import configuration, scopes
+        from phasetrace import configuration, global_provider, scopes
 
         tracing = configuration.latest_tracing()
         recorder = tracing.recorder() if tracing is not None else None
         if tracing is None or recorder is None:
             return
         scopes.source.process = object()  # the program's threads leave their spans to us
+        # Executions without `execution()` get their root when they end, which is now.
+        switches = global_provider.own_switches()
+        provider = global_provider.installed()
+        if hasattr(provider, "add_span_processor") and not global_provider.is_own(provider):
+            switches.append(global_provider.switch_of(provider))
+        for switch in switches:
+            switch.processors = (_CancelRoots(), *switch.processors)
         # A thread that is ending its span just now comes too late; the SDK would complain.
         logging.getLogger("opentelemetry.sdk.trace").disabled = True
         with self._opening:
@@ -212,7 +229,9 @@ class _Run:
             epilogue.say(f"ended after --timeout {self._args.timeout:g} s")
         tracing = configuration.latest_tracing()
         if tracing is not None:
-            epilogue.print_epilogue(tracing, self._args.breakdown)
+            args = self._args
+            run = epilogue.Run(self._command, args.exec_id, self._started_ns, args.breakdown)
+            epilogue.print_epilogue(tracing, run)
 
     def _ambient(self, recorder: Recorder) -> Context | str:
         """Open the execution of phases that are in none, when the first of them comes."""
@@ -269,6 +288,14 @@ class _Run:
         self._has_children = True
 
 
+class _CancelRoots(SpanProcessor):
+    """Marks the roots that implicit executions are given from now on as cancelled."""
+
+    def on_start(self, span: SdkSpan, parent_context: Context | None = None) -> None:
+        if (span.attributes or {}).get(IMPLICIT):
+            span.set_attribute(CANCELLED, True)
+
+
 def _depth() -> int:
     """Return how deep in the stack the caller is."""
     frame: FrameType | None = sys._getframe(1)
@@ -276,6 +303,12 @@ def _depth() -> int:
     while frame is not None:
         frame, depth = frame.f_back, depth + 1
     return depth
+
+
+def _exec_id(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("an id must not be empty")
+    return text
 
 
 def _seconds(text: str) -> float:

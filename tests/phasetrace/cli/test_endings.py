@@ -96,12 +96,36 @@ with execution("e"), node("n"), phase("p"):
     assert latest(store).status == "cancelled"
 
 
+@pytest.mark.parametrize("end", ["signal", "timeout"])
+def test_an_implicit_execution_is_cancelled_too(end: str, tmp_path: Path, store: Path) -> None:
+    """Its root is made at the end, and says how it ended."""
+    text = """
+from phasetrace import time_phase
+with time_phase("e", "n", "finished"):
+    pass
+with time_phase("e", "n", "p"):
+    print("ready", flush=True)
+    while True:
+        pass
+"""
+    if end == "timeout":
+        timed_out(text, tmp_path, store)
+    else:
+        with started(text, tmp_path, store) as (ended,):
+            assert ended.code == -signal.SIGTERM
+    assert {span.name: span.status for span in stored(store)["e"]} == {
+        "finished": "ok",
+        "p": "cancelled",
+        "e": "cancelled",
+    }
+    assert latest(store).status == "cancelled"
+
+
 def test_says_how_to_look_again_when_it_is_terminated(tmp_path: Path, store: Path) -> None:
     """The last lines are those of any run; the breakdown is there if asked for."""
     with started(RECORDED + SLEEPS, tmp_path, store, "--breakdown") as (ended,):
-        assert (
-            ended.said[-1] == f"look again: phasetrace metrics {latest(store).exec_id} --breakdown"
-        )
+        assert ended.said[-1].startswith("look again: ")
+        assert ended.said[-1].endswith(f" metrics {latest(store).exec_id} --breakdown")
         assert "finished" in ended.out
 
 

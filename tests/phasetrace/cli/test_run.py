@@ -54,8 +54,8 @@ def run_text(text: str, folder: Path, store: Path | str, *options: str, **variab
 def test_prints_the_command_to_look_again(tmp_path: Path, store: Path) -> None:
     """The command works as it is printed."""
     ended = run_text(ONE_PHASE, tmp_path, store, "--exec-id", "it's mine")
-    command = ended.said[-1].removeprefix("look again: phasetrace ")
-    again = run([sys.executable, str(COMMAND), *shlex.split(command)], tmp_path, store)
+    command = ended.said[-1].removeprefix("look again: ")
+    again = run(shlex.split(command), tmp_path, store)
     assert again.code == 0
     assert "it's mine" in again.out
 
@@ -65,7 +65,7 @@ def test_the_command_names_a_store_of_the_programs_own(tmp_path: Path, store: Pa
     other = tmp_path / "other.db"
     text = f"import phasetrace\nphasetrace.configure(store={str(other)!r})\n{ONE_PHASE}"
     ended = run_text(text, tmp_path, store)
-    assert ended.said[-1].startswith(f"look again: PHASETRACE_STORE={other} phasetrace metrics ")
+    assert ended.said[-1].startswith(f"look again: PHASETRACE_STORE={other} ")
     assert phases(other) == ["p"]
     assert not store.exists()
 
@@ -74,6 +74,53 @@ def test_says_so_when_there_was_nothing_to_record(tmp_path: Path, store: Path) -
     """A program without phases leaves no execution behind."""
     assert run_text("print(1)", tmp_path, store).said == ["no phases were recorded in this process"]
     assert not store.exists() or stored(store) == {}
+
+
+def test_what_a_program_has_taken_out_was_recorded_all_the_same(tmp_path: Path) -> None:
+    """With the store off, nobody has the numbers after `pop`."""
+    text = (
+        "from phasetrace import time_phase, timing_collector\n"
+        "with time_phase('e', 'n', 'p'):\n    pass\ntiming_collector.pop('e')\n"
+    )
+    assert run_text(text, tmp_path, "off").said == [
+        "e: recorded, but in no store and no longer held"
+    ]
+
+
+def test_says_that_opentelemetry_is_disabled(tmp_path: Path, store: Path) -> None:
+    """That is why there is nothing."""
+    ended = run_text(ONE_PHASE, tmp_path, store, OTEL_SDK_DISABLED="true")
+    assert ended.said == ["nothing was recorded: OTEL_SDK_DISABLED is set"]
+
+
+def test_what_only_a_child_process_recorded_is_told(tmp_path: Path, store: Path) -> None:
+    """The store knows of it; what others record at the same time is not of this run."""
+    run_text(ONE_PHASE, tmp_path, store)
+    write(tmp_path, {"child.py": TWO_EXECUTIONS})
+    text = "import subprocess, sys\nsubprocess.run([sys.executable, 'child.py'], check=True)\n"
+    ended = run_text(text, tmp_path, store)
+    assert ended.said[0].startswith("second and 1 more execution: 2 spans in ")
+    ended = run_text(ONE_PHASE + text, tmp_path, store, "--exec-id", "own")
+    assert ended.said[0].startswith("own and 2 more executions: 2 spans in ")
+
+
+def test_says_that_the_numbers_are_of_two_runs(tmp_path: Path, store: Path) -> None:
+    """Where the same id was there before."""
+    said = [run_text(ONE_PHASE, tmp_path, store, "--exec-id", "e").said for _ in range(2)]
+    assert len(said[0]) == 2
+    assert re.fullmatch(r"e was there before \(.*\): its numbers are of both runs", said[1][1])
+
+
+@pytest.mark.parametrize("on_path", [True, False])
+def test_the_command_is_the_one_that_was_called(on_path: bool, tmp_path: Path, store: Path) -> None:
+    """By its name if that finds it, else by the way to it."""
+    text = f"#!{sys.executable}\n{COMMAND.read_text()}"
+    write(tmp_path, {"bin/phasetrace": text, "prog.py": ONE_PHASE})
+    (tmp_path / "bin" / "phasetrace").chmod(0o700)
+    path = f"{tmp_path / 'bin'}:/usr/bin:/bin" if on_path else "/usr/bin:/bin"
+    called = "phasetrace" if on_path else "bin/phasetrace"
+    ended = run(["env", called, "run", "prog.py"], tmp_path, store, PATH=path)
+    assert ended.said[-1].startswith(f"look again: {called} metrics ")
 
 
 def test_stdout_is_the_programs(tmp_path: Path, store: Path) -> None:
@@ -99,7 +146,8 @@ def test_without_an_id_every_run_is_an_execution_of_its_own(tmp_path: Path, stor
 
 def test_a_program_with_ids_gets_no_execution_besides(tmp_path: Path, store: Path) -> None:
     """Only its own are there, with or without an id for the others."""
-    run_text(TWO_EXECUTIONS, tmp_path, store, "--exec-id", "unused")
+    ended = run_text(TWO_EXECUTIONS, tmp_path, store, "--exec-id", "unused")
+    assert ended.said[-1] == "--exec-id unused was not used: all executions have ids of their own"
     assert set(stored(store)) == {"first", "second"}
 
 
@@ -209,6 +257,7 @@ with phase("after"):
     ("arguments", "message"),
     [
         ((), "run: which program? phasetrace run script.py"),
+        (("--exec-id", "", "prog.py"), "argument --exec-id: an id must not be empty"),
         (("--timeout", "soon", "prog.py"), "argument --timeout: 'soon' is not a number of seconds"),
         (("--timeout", "-1", "prog.py"), "argument --timeout: '-1' is not a number of seconds"),
     ],
@@ -327,7 +376,20 @@ def test_prints_no_address_when_nothing_was_delivered(tmp_path: Path, store: Pat
     )
     assert ended.code == 0
     assert not [line for line in ended.said if line.startswith("trace: ")]
-    assert [line for line in ended.said if line.endswith("spans could not be delivered")]
+    assert "2 spans could not be delivered to otlp_proto_http" in ended.said
+
+
+def test_spans_that_nobody_answered_for_are_not_delivered(tmp_path: Path, store: Path) -> None:
+    """The program does not wait for ever for a destination that says nothing."""
+    text = f"from phasetrace import tracing\ntracing.EXIT_TIMEOUT_S = 0.5\n{ONE_PHASE}"
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        ended = run_text(
+            text,
+            tmp_path,
+            store,
+            OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{silent.getsockname()[1]}",
+        )
+    assert "2 spans could not be delivered to otlp_proto_http" in ended.said
 
 
 def test_the_store_is_complete_when_the_program_has_ended(tmp_path: Path, store: Path) -> None:
