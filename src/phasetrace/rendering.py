@@ -24,6 +24,8 @@ SELF: Final = "(self)"
 """What the time of a node is called that none of its phases covers."""
 RUNNING: Final = "(running)"
 """What is said in place of a duration while a span is open."""
+NOT_ENDED: Final = "(not ended)"
+"""The same where its process is gone."""
 LEAST_PART: Final = 0.001
 """Parts below 0.1 % get no ``(self)`` or ``unattributed`` row of their own."""
 ABOUT_PERCENTAGES: Final = (
@@ -171,6 +173,11 @@ def is_running(node: NodeBreakdown) -> bool:
     return not node.count and not any(phase.count for phase in node.phases)
 
 
+def open_label(breakdown: ExecutionBreakdown) -> str:
+    """Return what is said in place of the duration of what is open."""
+    return NOT_ENDED if breakdown.execution.status == "abandoned" else RUNNING
+
+
 def own_errors(node: NodeBreakdown) -> int:
     """Return in how many of its own calls a node failed, phases not counted."""
     return node.errors - sum(phase.errors for phase in node.phases)
@@ -188,7 +195,8 @@ def breakdown_text(breakdown: ExecutionBreakdown, *, colour: bool = False) -> st
     """
     style = _COLOURED if colour else _PLAIN
     lines = [header_text(breakdown, colour=colour), "", _strong("⏱️  Node Timing Breakdown:", style)]
-    blocks = [(_heading(node, style), _rows(node)) for node in breakdown.nodes]
+    label = open_label(breakdown)
+    blocks = [(_heading(node, style, label), _rows(node, label)) for node in breakdown.nodes]
     rows = [row for _, block in blocks for row in block]
     name_width = max([_NAME_WIDTH, *(cells(row.name) for row in rows)])
     number_width = max([_NUMBER_WIDTH, *(len(row.number) for row in rows)])
@@ -275,11 +283,11 @@ def _title(execution: ExecutionHeader, style: _Style) -> list[str]:
     ]
 
 
-def _heading(node: NodeBreakdown, style: _Style) -> str:
+def _heading(node: NodeBreakdown, style: _Style, label: str) -> str:
     name = safe(node.node_id)
     if is_running(node):
         part = f" {_so_far(node.share)}" if not node.phases else ""
-        return f"  {_strong(name, style)} - {RUNNING}{part}"
+        return f"  {_strong(name, style)} - {label}{part}"
     heading = f"  {_strong(name, style)} - Total: {milliseconds(node.total_ns)}"
     if node.count > 1:
         heading += f" ({node.count} iterations)"
@@ -287,7 +295,7 @@ def _heading(node: NodeBreakdown, style: _Style) -> str:
     return f"{heading}{style.alarm}{alarm}{style.reset}" if alarm else heading
 
 
-def _rows(node: NodeBreakdown) -> list[_Row]:
+def _rows(node: NodeBreakdown, label: str) -> list[_Row]:
     rows = []
     for phase in node.phases:
         name = safe(phase.phase)
@@ -297,7 +305,7 @@ def _rows(node: NodeBreakdown) -> list[_Row]:
             number = milliseconds(phase.total_ns)
             rows.append(_Row(name, number, f"({phase.of_node:.1%})", remarks, alarm))
         else:
-            rows.append(_Row(name, "", RUNNING, f" {_so_far(phase.share)}"))
+            rows.append(_Row(name, "", label, f" {_so_far(phase.share)}"))
     if has_self_row(node):
         rows.append(_Row(SELF, milliseconds(node.self_ns), f"({node.of_node:.1%})"))
     return rows

@@ -279,6 +279,16 @@ def test_a_running_execution_shows_what_is_open() -> None:
     )
 
 
+def test_what_was_open_when_its_process_died_does_not_run() -> None:
+    """The report of an abandoned execution says of nothing that it is running."""
+    header = replace(HEADER, status="abandoned")
+    text = breakdown_text(
+        breakdown_of(header, [], None, [(2, None, STARTED, PhaseKey("node_1", "wait"))])
+    )
+    assert "(not ended)" in text
+    assert "running" not in text
+
+
 def test_many_open_calls_are_counted() -> None:
     """The oldest are named."""
     calls = tuple(OpenCall("node_1", f"phase_{index}", 1_000) for index in range(25))

@@ -11,7 +11,6 @@ import sys
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from phasetrace.rendering import (
-    RUNNING,
     SELF,
     breakdown_text,
     cells,
@@ -19,6 +18,7 @@ from phasetrace.rendering import (
     header_text,
     human,
     is_running,
+    open_label,
     open_text,
     own_cancelled,
     own_errors,
@@ -165,18 +165,19 @@ def shortened(text: str, width: int) -> str:
 
 def _rows(breakdown: ExecutionBreakdown) -> list[_Row]:
     shares, unattributed = _thousandths(breakdown)
-    rows = []
+    rows, label = [], open_label(breakdown)
     for node in breakdown.nodes:
-        rows += [_node_row(node, shares), *_phase_rows(node, shares), _Row("", None, {})]
+        node_row = _node_row(node, shares, label)
+        rows += [node_row, *_phase_rows(node, shares, label), _Row("", None, {})]
     total = human(breakdown.unattributed_ns)
     return [*rows, _Row("unattributed", unattributed, {"total": total}, "dim")]
 
 
-def _node_row(node: NodeBreakdown, shares: dict[_Key, int]) -> _Row:
+def _node_row(node: NodeBreakdown, shares: dict[_Key, int], label: str) -> _Row:
     share = sum(shares[node.node_id, name] for name in (None, *(row.phase for row in node.phases)))
     texts = {
         "calls": str(node.count) if node.count else "",
-        "total": RUNNING if is_running(node) else human(node.total_ns),
+        "total": label if is_running(node) else human(node.total_ns),
         "self": human(node.self_ns) if node.count else "",
         "p95": human(node.p95_ns) if node.count else "",
         **_outcome(own_errors(node), own_cancelled(node)),
@@ -184,10 +185,10 @@ def _node_row(node: NodeBreakdown, shares: dict[_Key, int]) -> _Row:
     return _Row(safe(node.node_id), share, texts, "bold")
 
 
-def _phase_rows(node: NodeBreakdown, shares: dict[_Key, int]) -> list[_Row]:
+def _phase_rows(node: NodeBreakdown, shares: dict[_Key, int], label: str) -> list[_Row]:
     rows = []
     for phase in node.phases:
-        texts = {"total": RUNNING}
+        texts = {"total": label}
         if phase.count:
             texts = {
                 "calls": str(phase.count),
@@ -199,7 +200,7 @@ def _phase_rows(node: NodeBreakdown, shares: dict[_Key, int]) -> list[_Row]:
         rows.append(_Row(f"  {safe(phase.phase)}", shares[node.node_id, phase.phase], texts))
     own = shares[node.node_id, None]
     if rows and (own or has_self_row(node)):
-        texts = {"self": human(node.self_ns) if node.count else RUNNING}
+        texts = {"self": human(node.self_ns) if node.count else label}
         rows.append(_Row(f"  {SELF}", own, texts, "dim"))
     return rows
 

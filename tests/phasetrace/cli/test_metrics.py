@@ -20,11 +20,11 @@ import pytest
 
 import phasetrace
 from phasetrace import execution, node, phase, timing_collector
-from phasetrace.breakdowns import ExecutionBreakdown, ExecutionHeader, breakdown_of
+from phasetrace.breakdowns import ExecutionBreakdown, ExecutionHeader, OpenSpan, breakdown_of
 from phasetrace.cli import main, split_program
 from phasetrace.cli.table import breakdown_table, console, shortened
 from phasetrace.rendering import cells
-from phasetrace.spans import PHASE, SpanRecord, Status
+from phasetrace.spans import PHASE, PhaseKey, SpanRecord, Status
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 METRICS = [sys.executable, "-m", "phasetrace", "metrics"]
@@ -446,3 +446,33 @@ def test_measurements_of_this_process_are_read_back(capsys: pytest.CaptureFixtur
     phasetrace.force_flush()
     assert main(["metrics", "exec_1", "--breakdown"]) == 0
     assert "└─ measured                   4.70ms (100.0%)" in capsys.readouterr().out
+
+
+def test_a_running_execution_in_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    """An open phase has its share so far, and no total."""
+    header = ExecutionHeader("exec_1", None, "running", "0" * 32, 0, 100 * MS)
+    open_spans: list[OpenSpan] = [(1, None, 0, "execution"), (2, 1, 50 * MS, PhaseKey("n", "wait"))]
+    table = drawn(breakdown_of(header, [], 1, open_spans, 100 * MS), 100, capsys)
+    assert re.search(r"  wait +\(running\) .* 50\.0%", table)
+
+
+def test_two_runs_of_one_execution(capsys: pytest.CaptureFixture[str]) -> None:
+    """In processes some time apart: the whole from first to last, and percentages of that."""
+    source = (
+        "import sys\nfrom phasetrace import clock, phase\n"
+        "later = int(sys.argv[1])\nplain = clock.now_ns\n"
+        "clock.now_ns = lambda: plain() + later\n"
+        "from phasetrace import execution, node\n"
+        "with execution('e'), node('n'):\n    pass\n"
+    )
+    for seconds in (0, 86_400):
+        subprocess.run([sys.executable, "-c", source, str(seconds * 1000 * MS)], check=True)
+    assert main(["metrics", "e", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert 86_400_000 * MS <= found["duration_ns"] < 86_500_000 * MS
+    (row,) = found["nodes"]
+    assert row["count"] == 2
+    assert row["share_ns"] + found["unattributed_ns"] == found["duration_ns"]
+    assert found["unattributed"] > 0.99
+    assert main(["metrics", "e"]) == 0
+    assert f"Total Duration: {found['duration_ns'] / MS:.2f}ms" in capsys.readouterr().out
