@@ -734,6 +734,18 @@ def test_nothing_is_recorded_where_instrumentation_is_suppressed(spans: Spans, k
     assert timing_collector.executions() == ("e",)
 
 
+def test_what_is_suppressed_ends_nothing_around_it(spans: Spans) -> None:
+    """An execution that was not started is not taken for the one that it is in."""
+    with execution("e"):
+        token = context_api.attach(context_api.set_value(SUPPRESSED_BY_NAME, True))
+        with execution("f"):
+            pass
+        context_api.detach(token)
+        state = configuration.executions.get("e")
+        assert state is not None
+        assert not state.ended
+
+
 def test_an_ambient_execution_leaves_the_context_to_the_caller(by_name: ByName) -> None:
     """Baggage is the caller's, not that of whichever phase opened the execution."""
     contexts: list[Context] = []
