@@ -215,9 +215,9 @@ class TimingCollector:
             waiting = [execution for execution in self._executions.values() if execution.pending]
         for execution in waiting:
             with self._settling:
+                # The clock first: what ends during the sweep lies behind the horizon.
+                horizon_ns = self._now_ns() - (0 if execution.finished else _FOLD_LAG_NS)
                 open_spans = self._sweep(execution)
-                lag_ns = 0 if execution.finished else _FOLD_LAG_NS
-                horizon_ns = self._now_ns() - lag_ns
                 execution.course.fold(horizon_ns, open_spans, execution.finished)
 
     def unsaved(self, running: bool = False) -> list[ExecutionTotals]:
@@ -366,11 +366,12 @@ class TimingCollector:
 
     def _totals(self, execution: ExecutionTally) -> ExecutionTotals:
         with self._settling:
+            now_ns = self._now_ns()
             open_spans = self._sweep(execution)
             with self._locked():
                 stats = {key: stat.copy() for key, stat in execution.stats.items()}
                 spans = execution.spans
-            result = execution.course.result(self._now_ns(), open_spans)
+            result = execution.course.result(now_ns, open_spans)
         return execution.totals(stats, spans, result)
 
     def _sweep(self, execution: ExecutionTally) -> list[OpenSpan]:

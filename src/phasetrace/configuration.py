@@ -204,4 +204,4 @@ scopes.source.recorder = _first_recorder
 timing_collector.emit = _first_emit
 atexit.register(_at_exit)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    os.register_at_fork(before=timing_collector.before_fork, after_in_child=_after_fork_in_child)
