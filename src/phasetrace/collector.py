@@ -87,6 +87,8 @@ class TimingCollector:
         (`phasetrace.tally.ExecutionTally.place`). An empty `exec_id` does
         nothing; a negative or non-finite `dur_ms` counts as 0.
         """
+        if type(exec_id) is not str:
+            exec_id = _written(exec_id)
         if not exec_id:
             return
         duration_ns = _nanoseconds(dur_ms)
@@ -98,8 +100,8 @@ class TimingCollector:
             span_id=0,
             parent_id=None,
             type=PHASE,
-            name=phase,
-            node_id=node_id,
+            name=_written(phase),
+            node_id=_written(node_id),
             node_type=None,
             start_ns=end_ns - duration_ns,
             end_ns=end_ns,
@@ -396,6 +398,13 @@ class TimingCollector:
             self._leaving.pop(execution.exec_id, None)
         if self.on_removed is not None and not forgotten:
             self.on_removed(RemovedExecution(execution.exec_id, partial(self._totals, execution)))
+
+
+def _written(value: object) -> str:
+    try:
+        return "" if value is None else str(value)
+    except Exception:  # a hostile __str__ must not reach the measured program
+        return f"<unprintable {type(value).__name__}>"
 
 
 def _nanoseconds(dur_ms: float) -> int:

@@ -62,7 +62,10 @@ class PhaseStats:
 
     def merge(self, other: PhaseStats) -> None:
         """Add the calls that another process counted."""
-        if other.count == 0:
+        self.self_ns += other.self_ns
+        self.share_ns += other.share_ns
+        self.node_type = self.node_type or other.node_type
+        if other.count == 0:  # one that is open has a share already
             return
         if self.count == 0:
             self.first_ns, self.min_ns, self.max_ns = other.first_ns, other.min_ns, other.max_ns
@@ -71,11 +74,8 @@ class PhaseStats:
         self.max_ns = max(self.max_ns, other.max_ns)
         self.count += other.count
         self.total_ns += other.total_ns
-        self.self_ns += other.self_ns
-        self.share_ns += other.share_ns
         self.errors += other.errors
         self.cancelled += other.cancelled
-        self.node_type = self.node_type or other.node_type
         self.histogram.merge(other.histogram)
 
     def copy(self) -> PhaseStats:

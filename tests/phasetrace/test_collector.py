@@ -18,6 +18,7 @@ from phasetrace.breakdowns import ExecutionHeader, breakdown_of
 from phasetrace.collector import TimingCollector
 from phasetrace.errors import UnknownExecution
 from phasetrace.spans import EXECUTION, PHASE, PhaseKey, SpanRecord
+from phasetrace.stats import PhaseStats
 from phasetrace.tally import OTHER, ExecutionTally, OpenSpan
 from tests.conftest import FakeClock
 
@@ -303,6 +304,33 @@ def test_what_is_no_duration_counts_as_nothing(dur_ms: Any) -> None:
     collector = TimingCollector()
     collector.record("e", "n", "p", dur_ms)
     assert collector.breakdown("e").spans == 1
+
+
+def test_ids_of_any_type_are_written_out() -> None:
+    """Also of types that have no truth, or cannot be printed."""
+
+    class Odd:
+        def __bool__(self) -> bool:
+            raise ValueError("no truth in here")
+
+        def __str__(self) -> str:
+            raise ValueError("nor words")
+
+    collector = TimingCollector()
+    odd: Any = Odd()
+    collector.record(odd, odd, odd, 1.0)
+    collector.record(None, "n", "p", 1.0)  # type: ignore[arg-type]
+    name = "<unprintable Odd>"
+    assert collector.get(name) == {name: {name: 1.0}}
+    assert collector.executions() == (name,)
+
+
+def test_a_phase_that_is_open_keeps_its_share_when_stats_are_merged() -> None:
+    """It has no calls yet, and time already."""
+    before, opened = PhaseStats(), PhaseStats()
+    opened.share_ns = 5.0
+    before.merge(opened)
+    assert before.share_ns == 5.0
 
 
 def test_threads_are_counted_exactly() -> None:
