@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 from phasetrace import clock
 from phasetrace.breakdowns import ExecutionBreakdown, ExecutionHeader, make_breakdown
 from phasetrace.errors import UnknownExecution
+from phasetrace.measurement import nanoseconds, written
 from phasetrace.spans import PHASE, SpanRecord
 from phasetrace.tally import ExecutionTally, ExecutionTotals, Metadata, OpenSpan, SeedMapping
 
@@ -29,7 +30,6 @@ _MAX_PENDING: Final = 16_384
 """Past so many intervals that nobody has settled, a thread is started that does."""
 _SAVE_AGAIN_NS: Final = 2_000_000_000
 _FORK_TIMEOUT_S: Final = 1.0
-_NS_PER_MS: Final = 1_000_000
 
 
 class RemovedExecution(NamedTuple):
@@ -88,10 +88,10 @@ class TimingCollector:
         nothing; a negative or non-finite `dur_ms` counts as 0.
         """
         if type(exec_id) is not str:
-            exec_id = _written(exec_id)
+            exec_id = written(exec_id)
         if not exec_id:
             return
-        duration_ns = _nanoseconds(dur_ms)
+        duration_ns = nanoseconds(dur_ms)
         if self.emit is not None:
             self.emit(exec_id, node_id, phase, duration_ns, metadata)
             return
@@ -100,8 +100,8 @@ class TimingCollector:
             span_id=0,
             parent_id=None,
             type=PHASE,
-            name=_written(phase),
-            node_id=_written(node_id),
+            name=written(phase),
+            node_id=written(node_id),
             node_type=None,
             start_ns=end_ns - duration_ns,
             end_ns=end_ns,
@@ -398,17 +398,3 @@ class TimingCollector:
             self._leaving.pop(execution.exec_id, None)
         if self.on_removed is not None and not forgotten:
             self.on_removed(RemovedExecution(execution.exec_id, partial(self._totals, execution)))
-
-
-def _written(value: object) -> str:
-    try:
-        return "" if value is None else str(value)
-    except Exception:  # a hostile __str__ must not reach the measured program
-        return f"<unprintable {type(value).__name__}>"
-
-
-def _nanoseconds(dur_ms: float) -> int:
-    try:
-        return max(0, round(dur_ms * _NS_PER_MS))
-    except Exception:  # infinities, NaN, and what is no number at all
-        return 0

@@ -29,8 +29,8 @@ NOT_ENDED: Final = "(not ended)"
 LEAST_PART: Final = 0.001
 """Parts below 0.1 % get no ``(self)`` or ``unattributed`` row of their own."""
 ABOUT_PERCENTAGES: Final = (
-    "Percentages are parts of a node's self times; calls that nest or run in parallel may add up to"
-    " more than the clock."
+    "Percentages are parts of a node's self times; calls that nest or run in\n"
+    "  parallel may add up to more than the clock."
 )
 
 _NS_PER_MS: Final = 1_000_000

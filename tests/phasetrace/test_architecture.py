@@ -28,6 +28,7 @@ LAYERS = {
         "faults",
         "histogram",
         "identity",
+        "measurement",
         "rendering",
         "settings",
         "shares",
@@ -80,6 +81,7 @@ LAYERS = {
         "observer.nodes",
         "observer.spans",
         "store.reader",
+        "store.stored",
     },
     "command line": {
         "__main__",

@@ -13,7 +13,7 @@ from phasetrace.rendering import ago, cells, human, local_time, safe
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from phasetrace.store.reader import StoredExecution
+    from phasetrace.store.stored import StoredExecution
 
 EXECUTIONS_SCHEMA: Final = "phasetrace.executions/1"
 

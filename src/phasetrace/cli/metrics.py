@@ -15,7 +15,8 @@ from phasetrace.rendering import safe, summary_text
 
 if TYPE_CHECKING:
     from phasetrace.breakdowns import ExecutionSummary
-    from phasetrace.store.reader import StoredExecution, StoreReader
+    from phasetrace.store.reader import StoreReader
+    from phasetrace.store.stored import StoredExecution
 
 _COLOURS = {"auto": None, "always": True, "never": False}
 

@@ -6,12 +6,10 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 from phasetrace import clock
 from phasetrace.breakdowns import (
     ExecutionBreakdown,
-    ExecutionHeader,
     ExecutionSummary,
     OpenSpan,
     breakdown_of,
@@ -19,73 +17,25 @@ from phasetrace.breakdowns import (
     open_calls,
 )
 from phasetrace.errors import StoreError, UnknownExecution
-from phasetrace.spans import EXECUTION, NODE, SYSTEM_NODE, PhaseKey, SpanRecord
+from phasetrace.spans import EXECUTION, SYSTEM_NODE, SpanRecord
 from phasetrace.store.file import DamagedStore, is_damage, open_for_reading
 from phasetrace.store.process import host_name, is_alive
+from phasetrace.store.stored import (
+    EXECUTIONS,
+    OF_CHILDREN,
+    StoredExecution,
+    StoredOpenSpan,
+    header_of,
+    key_of_open,
+    stored_execution,
+)
 from phasetrace.store.totals import read_parts
 
-_EXECUTIONS = (
-    "SELECT e.id, e.exec_id, e.name, e.trace_id, e.root_span_id, e.parent_exec_id, e.explicit,"
-    " e.started_ns, e.last_ns, e.ended_ns, e.status, e.spans, e.errors, e.openings,"
-    " EXISTS (SELECT 1 FROM open_spans o WHERE o.execution = e.id),"
-    " p.pid, p.birth, p.host, p.closed_ns"
-    " FROM executions e JOIN processes p ON p.id = e.process"
-)
-_OF_CHILDREN = f"""
-    WITH RECURSIVE family (pid) AS (
-        VALUES (?1)
-        UNION SELECT p.pid FROM processes p JOIN family f ON p.parent = f.pid
-        WHERE p.host = ?2 AND p.started_ns >= ?3
-    )
-    {_EXECUTIONS}
-    WHERE p.parent IN (SELECT pid FROM family) AND p.host = ?2 AND p.started_ns >= ?3
-    ORDER BY e.started_ns DESC, e.id DESC
-"""  # noqa: S608 - a constant
 _NEAREST_AMONG = 2_000
 _LONGEST_NEAREST = 200
 _LOST = "lost: "
 _ENDED = ("ok", "error", "cancelled")
 _SET_ASIDE = "the next program that records sets it aside and starts a new one"
-
-
-class StoredExecution(NamedTuple):
-    """One row of the list of executions; times in Unix nanoseconds.
-
-    ``root_span_id`` is None unless the execution was opened explicitly. ``status`` is running, ok,
-    error, cancelled, or abandoned: its process is gone and never ended it. ``openings`` is how many
-    spans of the execution itself have ended; ``errors`` counts all others.
-
-    ``duration_ns`` is that of the root, and the extent of all spans where there are several or
-    none. What runs lasts up to now, unless it is an implicit execution with nothing open.
-    """
-
-    row: int
-    exec_id: str
-    name: str | None
-    trace_id: str
-    root_span_id: int | None
-    parent_exec_id: str | None
-    status: str
-    started_ns: int
-    duration_ns: int
-    spans: int
-    errors: int
-    openings: int
-
-
-class StoredOpenSpan(NamedTuple):
-    """A span that has a row though it has not ended; ``start_ns`` in Unix nanoseconds.
-
-    ``running`` tells whether its process is still there.
-    """
-
-    span_id: int
-    parent_id: int | None
-    type: str
-    name: str
-    node_id: str | None
-    start_ns: int
-    running: bool
 
 
 class StoreReader:
@@ -113,11 +63,11 @@ class StoreReader:
         """Return executions, the one that started last first."""
         with self._queries():
             cursor = self._connection.execute(
-                f"{_EXECUTIONS} ORDER BY e.started_ns DESC, e.id DESC LIMIT ?",
+                f"{EXECUTIONS} ORDER BY e.started_ns DESC, e.id DESC LIMIT ?",
                 (-1 if limit is None else limit,),
             )
             now_ns = self._now_ns()
-            return [_execution(now_ns, *row) for row in cursor]
+            return [stored_execution(now_ns, *row) for row in cursor]
 
     def latest(self) -> StoredExecution:
         """Return the execution that started last.
@@ -138,10 +88,10 @@ class StoreReader:
         """
         with self._queries():
             row = self._connection.execute(
-                f"{_EXECUTIONS} WHERE e.exec_id = ?", (_stored(exec_id),)
+                f"{EXECUTIONS} WHERE e.exec_id = ?", (_stored(exec_id),)
             ).fetchone()
             if row is not None:
-                return _execution(self._now_ns(), *row)
+                return stored_execution(self._now_ns(), *row)
             # Comparing two takes the square of their length, so that huge ones are left out.
             ids = [
                 known
@@ -172,7 +122,7 @@ class StoreReader:
             execution = self._again(execution)
             open_spans, now_ns = self._open_now(execution)
             return ExecutionSummary(
-                execution=_header(execution),
+                execution=header_of(execution),
                 nodes=self._count_nodes(execution),
                 spans=execution.spans,
                 errors=execution.errors,
@@ -200,13 +150,13 @@ class StoreReader:
         """
         with self._queries():
             now_ns, host = self._now_ns(), host_name()
-            cursor = self._connection.execute(_OF_CHILDREN, (pid, host, started_ns))
-            return [_execution(now_ns, *row) for row in cursor]
+            cursor = self._connection.execute(OF_CHILDREN, (pid, host, started_ns))
+            return [stored_execution(now_ns, *row) for row in cursor]
 
     def _again(self, execution: StoredExecution) -> StoredExecution:
         """Return an execution as it is by now."""
-        row = self._connection.execute(f"{_EXECUTIONS} WHERE e.id = ?", (execution.row,)).fetchone()
-        return _execution(self._now_ns(), *row) if row is not None else execution
+        row = self._connection.execute(f"{EXECUTIONS} WHERE e.id = ?", (execution.row,)).fetchone()
+        return stored_execution(self._now_ns(), *row) if row is not None else execution
 
     def _breakdown(self, execution: StoredExecution) -> ExecutionBreakdown:
         parts = self._connection.execute(
@@ -223,14 +173,14 @@ class StoreReader:
             if not is_whole:  # each part knows but its own wall time
                 shares_ns = round(sum(stat.share_ns for stat in stats.values()))
                 unattributed_ns = max(0, execution.duration_ns - shares_ns)
-            return make_breakdown(_header(execution), stats, counted, unattributed_ns)
+            return make_breakdown(header_of(execution), stats, counted, unattributed_ns)
         spans = list(self.spans(execution))
         roots = execution.openings + sum(key == EXECUTION for *_, key in open_spans)
         root_id = None
         if roots == 1:
             root_id = execution.root_span_id or _root_around(spans)
         until_ns = now_ns if execution.status == "running" else None
-        return breakdown_of(_header(execution), spans, root_id, open_spans, until_ns)
+        return breakdown_of(header_of(execution), spans, root_id, open_spans, until_ns)
 
     def _open_now(self, execution: StoredExecution) -> tuple[list[OpenSpan], int]:
         """Return the open spans that belong to an execution's numbers, and when now is for it."""
@@ -239,7 +189,7 @@ class StoreReader:
             return [], now_ns
         is_running = execution.status == "running"
         spans: list[OpenSpan] = [
-            (span.span_id, span.parent_id, span.start_ns, _key(span))
+            (span.span_id, span.parent_id, span.start_ns, key_of_open(span))
             for span in self.open_spans(execution)
             if span.running or not is_running
         ]
@@ -360,72 +310,6 @@ def _root_around(spans: list[SpanRecord]) -> int | None:
     return None
 
 
-def _header(execution: StoredExecution) -> ExecutionHeader:
-    return ExecutionHeader(
-        exec_id=execution.exec_id,
-        name=execution.name,
-        status=execution.status,
-        trace_id=execution.trace_id,
-        started_ns=execution.started_ns,
-        duration_ns=execution.duration_ns,
-    )
-
-
-def _key(span: StoredOpenSpan) -> PhaseKey | str:
-    """Return what an open span will be counted under."""
-    if span.type == EXECUTION:
-        return EXECUTION
-    return PhaseKey(span.node_id or SYSTEM_NODE, None if span.type == NODE else span.name)
-
-
 def _stored(exec_id: str) -> str:
     """Return an id in the form in which it is stored (`phasetrace.attributes.text`)."""
     return exec_id.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def _execution(
-    now_ns: int,
-    row: int,
-    exec_id: str,
-    name: str | None,
-    trace_id: bytes,
-    root_span_id: bytes | None,
-    parent_exec_id: str | None,
-    explicit: int,
-    started_ns: int,
-    last_ns: int,
-    ended_ns: int | None,
-    status: str,
-    spans: int,
-    errors: int,
-    openings: int,
-    has_open: int,
-    pid: int,
-    birth: str,
-    host: str,
-    closed_ns: int | None,
-) -> StoredExecution:
-    if ended_ns is None:
-        alive = closed_ns is None and is_alive(pid, birth, host)
-        status = "running" if alive else "abandoned"
-    elif not explicit and status == "ok" and errors:
-        status = "error"
-    until_ns = last_ns
-    if status == "running" and (explicit or has_open):
-        until_ns = max(now_ns, last_ns)
-    elif ended_ns is not None and explicit and openings <= 1:
-        until_ns = ended_ns
-    return StoredExecution(
-        row=row,
-        exec_id=exec_id,
-        name=name,
-        trace_id=trace_id.hex(),
-        root_span_id=int.from_bytes(root_span_id, "big") if explicit and root_span_id else None,
-        parent_exec_id=parent_exec_id,
-        status=status,
-        started_ns=started_ns,
-        duration_ns=max(0, until_ns - started_ns),
-        spans=spans,
-        errors=errors,
-        openings=openings,
-    )

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from phasetrace.spans import SpanRecord
-from phasetrace.store.reader import StoredExecution, StoreReader
+from phasetrace.store.reader import StoreReader
+from phasetrace.store.stored import StoredExecution
 
 COMMAND = Path(__file__).with_name("command.py")
 """Stands for the installed command; ``python -m phasetrace`` would have the folder on its path."""

@@ -17,8 +17,8 @@ from opentelemetry.trace import Span
 
 from phasetrace.errors import StoreError, UnknownExecution
 from phasetrace.spans import SpanRecord
-from phasetrace.store import reader as reader_module
 from phasetrace.store.reader import StoreReader
+from phasetrace.store.stored import EXECUTIONS
 from tests.conftest import FakeClock
 from tests.phasetrace.store.conftest import Recording, in_child, query, read
 
@@ -228,8 +228,7 @@ def test_the_list_is_read_from_the_index(recording: Recording, path: Path) -> No
     assert recording.close()
     plan = query(
         path,
-        f"EXPLAIN QUERY PLAN {reader_module._EXECUTIONS}"
-        " ORDER BY e.started_ns DESC, e.id DESC LIMIT ?",
+        f"EXPLAIN QUERY PLAN {EXECUTIONS} ORDER BY e.started_ns DESC, e.id DESC LIMIT ?",
         10,
     )
     steps = [row[-1] for row in plan]
