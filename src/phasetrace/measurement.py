@@ -18,6 +18,7 @@ def written(value: object) -> str:
 def nanoseconds(dur_ms: Any) -> int:
     """Return a duration in milliseconds as nanoseconds; 0 for what is no length of time."""
     try:
-        return max(0, int(round(dur_ms * _NS_PER_MS)))
+        duration_ns: int = round(dur_ms * _NS_PER_MS)
+        return max(0, duration_ns)
     except Exception:  # infinities, NaN, and what is no number at all
         return 0
