@@ -214,13 +214,13 @@ class Recorder:
         """Note that phases named by id alone no longer belong below a node's span.
 
         Of an execution's span, note that it has ended. `context` is the one that the span was
-        started with. A node's span's attributes do not tell the
-        node: one that was sampled out has none, and limits may have cut them.
+        started with. A span's attributes do not tell: one that was sampled out has none, and
+        limits may have cut them.
         """
         ids = given_ids(context)
         state = self.executions.get(ids.exec_id) if ids is not None else None
         span_context = trace.get_current_span(context).get_span_context()
-        if ids is None or state is None or not span_context.is_valid:
+        if ids is None or state is None:
             return
         if ids.node_id is None:
             self.executions.root_ended(ids.exec_id)

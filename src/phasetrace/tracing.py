@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from phasetrace.timing_log import TimingLog
 
 EXIT_TIMEOUT_S = 5.0
+"""What exporters get at the end; what they have not delivered then is given up."""
+_STORE_TIMEOUT_S = 30.0
+"""What the store gets: it is on this machine, and a full queue takes some seconds to write."""
 
 
 class Hooks(NamedTuple):
@@ -106,7 +109,7 @@ class Tracing:
         if self.executions.end_ambient is not None:
             self.executions.end_ambient()
         if self.writer is not None and self.collector.executions():
-            self.writer.flush(EXIT_TIMEOUT_S)  # tells whose roots are another process's to end
+            self.writer.flush(_STORE_TIMEOUT_S)  # tells whose roots are another process's to end
         for exec_id in self.collector.executions():
             self.close_execution(exec_id)
 
@@ -140,10 +143,9 @@ class Tracing:
         if self._shut_down:
             return
         self._shut_down = True
-        timeout_s = EXIT_TIMEOUT_S
         if self.writer is not None:
-            self.writer.close(timeout_s)
-        exporting.shut_down(self._feeds, timeout_s)
+            self.writer.close(_STORE_TIMEOUT_S)
+        exporting.shut_down(self._feeds, EXIT_TIMEOUT_S)
         if self._timing_log is not None:
             self._timing_log.shutdown()
 
