@@ -44,6 +44,11 @@ def with_ids(ids: Ids, context: context_api.Context) -> context_api.Context:
     return context_api.set_value(_KEY, ids, context)
 
 
+def without_ids(context: context_api.Context) -> context_api.Context:
+    """Return `context` as that of code outside any execution."""
+    return context_api.set_value(_KEY, None, context)
+
+
 def ids_in(context: context_api.Context | None = None) -> Ids | None:
     """Return the ids of the code running in `context` (default: the current one).
 

@@ -36,6 +36,7 @@ from phasetrace.context import (
     ids_in,
     is_suppressed,
     with_ids,
+    without_ids,
 )
 from phasetrace.executions import Executions
 from phasetrace.identity import root_span_id_of, trace_id_of
@@ -349,7 +350,8 @@ class Recorder:
 
 
 def _nothing_started() -> Started:
-    return Started(trace.INVALID_SPAN, trace.set_span_in_context(trace.INVALID_SPAN))
+    # Without ids, so that its end is not taken for that of what is around it.
+    return Started(trace.INVALID_SPAN, without_ids(trace.set_span_in_context(trace.INVALID_SPAN)))
 
 
 def _mark(span: Span, error: BaseException | str, at_ns: int, max_length: int | None) -> None:
