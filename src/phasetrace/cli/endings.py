@@ -151,8 +151,11 @@ class Ending:
         self._written = True
         self._writing.release()
         # Only the main thread can put the signal's default back. It waits for that in the handler,
-        # or is brought there once more.
-        os.kill(os.getpid(), number)
+        # or is brought there once more: by a signal of its own, since one that another thread gets
+        # does not interrupt what it is stuck in.
+        main = threading.main_thread().ident
+        if main is not None:
+            signal.pthread_kill(main, number)
         time.sleep(_LAST_S)
         os._exit(_SHELL_SIGNAL + number)
 
