@@ -35,7 +35,7 @@ GRACE_S = 5.0
 
 _SIGNALS: Final = ("SIGTERM", "SIGHUP")
 _SHELL_SIGNAL: Final = 128
-_LAST_S: Final = 1.0
+_LAST_S: Final = 5.0
 _SWITCH_S: Final = 0.0001
 
 
