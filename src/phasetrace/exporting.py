@@ -149,11 +149,21 @@ def shut_down(processors: Sequence[BatchSpanProcessor], timeout_s: float) -> Non
         try:
             thread.start()
         except RuntimeError:  # the interpreter is shutting down
-            end()
+            _shut_down_here(processor, deadline - time.monotonic())
             continue
         threads.append(thread)
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
+
+
+def _shut_down_here(processor: BatchSpanProcessor, timeout_s: float) -> None:
+    # The public shutdown takes no limit; what it calls does.
+    inner: Any = getattr(processor, "_batch_processor", None)
+    try:
+        inner.shutdown(timeout_millis=max(0, int(timeout_s * 1000)))
+    except (AttributeError, TypeError):
+        end: Any = processor.shutdown
+        end()
 
 
 def _arguments(entry: str, settings: Settings) -> dict[str, Any]:

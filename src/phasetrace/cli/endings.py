@@ -124,7 +124,12 @@ class Ending:
             self._ended_by = number
             try:
                 _thread.start_new_thread(self._end, ())
-            except RuntimeError:  # there is no thread to be had
+            except RuntimeError:  # the interpreter is shutting down: there is no thread to be had
+                if self.timed_out:
+                    self._ending.release()  # the watching thread will end it
+                    return
+                with contextlib.suppress(Exception):
+                    self._write_out()
                 self._written = True
         elif self._at_exit:
             self._ended_by = number

@@ -150,7 +150,9 @@ class StoreReader:
         """
         with self._queries():
             now_ns, host = self._now_ns(), host_name()
-            cursor = self._connection.execute(OF_CHILDREN, (pid, host, started_ns))
+            cursor = self._connection.execute(
+                OF_CHILDREN, {"pid": pid, "host": host, "started_ns": started_ns}
+            )
             return [stored_execution(now_ns, *row) for row in cursor]
 
     def _again(self, execution: StoredExecution) -> StoredExecution:
@@ -203,18 +205,18 @@ class StoreReader:
         if counted >= execution.spans:
             finished = (
                 "SELECT a.node_id FROM aggregates a JOIN aggregate_parts p ON p.id = a.part"
-                " WHERE p.execution = ?1"
+                " WHERE p.execution = :row"
             )
         else:
             finished = (
-                "SELECT coalesce(nullif(node_id, ''), ?2) FROM spans WHERE execution = ?1"
+                "SELECT coalesce(nullif(node_id, ''), :system) FROM spans WHERE execution = :row"
                 " AND type <> 'execution'"
             )
         (nodes,) = self._connection.execute(
             f"SELECT count(*) FROM ({finished}"  # noqa: S608 - one of two literals
-            " UNION SELECT coalesce(nullif(node_id, ''), ?2) FROM open_spans"
-            " WHERE execution = ?1 AND type <> 'execution' AND ?3)",
-            (row, SYSTEM_NODE, execution.status not in _ENDED),
+            " UNION SELECT coalesce(nullif(node_id, ''), :system) FROM open_spans"
+            " WHERE execution = :row AND type <> 'execution' AND :unfinished)",
+            {"row": row, "system": SYSTEM_NODE, "unfinished": execution.status not in _ENDED},
         ).fetchone()
         return int(nodes)
 

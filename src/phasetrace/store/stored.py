@@ -17,12 +17,12 @@ EXECUTIONS = (
 )
 OF_CHILDREN = f"""
     WITH RECURSIVE family (pid) AS (
-        VALUES (?1)
+        VALUES (:pid)
         UNION SELECT p.pid FROM processes p JOIN family f ON p.parent = f.pid
-        WHERE p.host = ?2 AND p.started_ns >= ?3
+        WHERE p.host = :host AND p.started_ns >= :started_ns
     )
     {EXECUTIONS}
-    WHERE p.parent IN (SELECT pid FROM family) AND p.host = ?2 AND p.started_ns >= ?3
+    WHERE p.parent IN (SELECT pid FROM family) AND p.host = :host AND p.started_ns >= :started_ns
     ORDER BY e.started_ns DESC, e.id DESC
 """  # noqa: S608 - a constant
 

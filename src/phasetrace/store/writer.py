@@ -235,10 +235,8 @@ class StoreWriter:
                 return
             thread = threading.Thread(target=self._run, name="phasetrace-store", daemon=True)
             self._thread = thread
-            try:
+            with suppress(RuntimeError):  # the interpreter is shutting down: close() will write
                 thread.start()
-            except RuntimeError as error:  # the interpreter is shutting down: close() will write
-                faults.report("starting the store's thread", error)
         finally:
             self._starting.release()
 

@@ -265,7 +265,7 @@ def test_an_execution_is_claimed_once(
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_fork_does_not_wait_for_the_queue(recording: Recording, path: Path) -> None:
     """Neither for what waits, nor for a thread that is writing it; that one goes on afterwards."""
-    for _ in range(10_000):
+    for _ in range(30_000):
         recording.phase("e")
     flushed: list[bool] = []
     thread = threading.Thread(target=lambda: flushed.append(recording.writer.flush(60)))
@@ -274,9 +274,9 @@ def test_a_fork_does_not_wait_for_the_queue(recording: Recording, path: Path) ->
     assert in_child(lambda: None) == 0
     waiting = len(recording.writer._queue)
     thread.join()
-    assert waiting > 1_000
+    assert waiting > 0
     assert flushed == [True]
-    assert query(path, "SELECT count(*) FROM spans") == [10_000]
+    assert query(path, "SELECT count(*) FROM spans") == [30_000]
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
