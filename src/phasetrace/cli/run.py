@@ -191,8 +191,12 @@ class _Run:
         if os.getpid() == self._pid:
             # Whoever reads our output may have stopped; that must not keep the process alive.
             telling = threading.Thread(target=self._tell, daemon=True)
-            telling.start()
-            telling.join(_TELLING_S)
+            try:
+                telling.start()
+            except RuntimeError:  # the interpreter is shutting down
+                self._tell()
+            else:
+                telling.join(_TELLING_S)
 
     def _cancel_what_is_open(self) -> None:
         from opentelemetry.trace import Span
