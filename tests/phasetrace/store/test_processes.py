@@ -274,7 +274,7 @@ def test_a_fork_does_not_wait_for_the_queue(recording: Recording, path: Path) ->
     assert in_child(lambda: None) == 0
     waiting = len(recording.writer._queue)
     thread.join()
-    assert waiting > 0
+    assert waiting > 1_000
     assert flushed == [True]
     assert query(path, "SELECT count(*) FROM spans") == [30_000]
 
