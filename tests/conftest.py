@@ -14,6 +14,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 import phasetrace
 from phasetrace import configuration, faults, global_provider, scopes
+from phasetrace.pipeline import pipeline
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +35,7 @@ def forget_everything() -> None:
     configuration.executions.__init__()  # type: ignore[misc]
     configuration._defaults.clear()
     global_provider.forget()
+    pipeline.open.clear()
     faults._counts.clear()
     trace._TRACER_PROVIDER = None
     trace._TRACER_PROVIDER_SET_ONCE = type(trace._TRACER_PROVIDER_SET_ONCE)()

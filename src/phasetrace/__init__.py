@@ -20,14 +20,18 @@ if TYPE_CHECKING:
     from phasetrace.phases import atime_phase, atimed, execution, node, phase, time_phase, timed
     from phasetrace.processor import TimingSpanProcessor
     from phasetrace.provider import TracerProvider
+    from phasetrace.span import Span
+    from phasetrace.tracer import Tracer
 
 __all__ = [
     "ConfigError",
     "ExecutionBreakdown",
     "PhasetraceError",
+    "Span",
     "StoreError",
     "TimingCollector",
     "TimingSpanProcessor",
+    "Tracer",
     "TracerProvider",
     "UnknownExecution",
     "__version__",
@@ -49,9 +53,11 @@ _HOME = {
     "ConfigError": "errors",
     "ExecutionBreakdown": "breakdowns",
     "PhasetraceError": "errors",
+    "Span": "span",
     "StoreError": "errors",
     "TimingCollector": "collector",
     "TimingSpanProcessor": "processor",
+    "Tracer": "tracer",
     "TracerProvider": "provider",
     "UnknownExecution": "errors",
     "atime_phase": "phases",

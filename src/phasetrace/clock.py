@@ -9,9 +9,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Final
 
 NowNs = Callable[[], int]
 """Returns the present in Unix nanoseconds; never goes backwards within a process."""
+
+
+def offset(wall_ns: NowNs = time.time_ns, monotonic_ns: NowNs = time.monotonic_ns) -> int:
+    """Return what has to be added to ``monotonic_ns()`` to get Unix time, in nanoseconds."""
+    # The wall clock is read between two monotonic readings, so that a preempted thread does not
+    # anchor late: their middle is the moment nearest to the wall reading.
+    before = monotonic_ns()
+    wall = wall_ns()
+    return wall - (before + monotonic_ns()) // 2
 
 
 def anchored(
@@ -23,17 +33,18 @@ def anchored(
     Safe to call from any thread. The monotonic clock of Linux and macOS is shared by all processes
     of a machine, so the returned clock stays right in a forked child.
     """
-    # The wall clock is read between two monotonic readings, so that a preempted thread does not
-    # anchor late: their middle is the moment nearest to the wall reading.
-    before = monotonic_ns()
-    wall = wall_ns()
-    offset = wall - (before + monotonic_ns()) // 2
+    offset_ns = offset(wall_ns, monotonic_ns)
 
     def now_ns() -> int:
-        return monotonic_ns() + offset
+        return monotonic_ns() + offset_ns
 
     return now_ns
 
 
-now_ns: NowNs = anchored()
-"""The clock of this process."""
+OFFSET_NS: Final = offset()
+"""What the clock of this process adds to ``time.monotonic_ns()``."""
+
+
+def now_ns() -> int:
+    """Return the present by the clock of this process (Unix ns)."""
+    return time.monotonic_ns() + OFFSET_NS

@@ -11,23 +11,40 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from phasetrace import clock
 from phasetrace.breakdowns import ExecutionBreakdown, ExecutionHeader, make_breakdown
 from phasetrace.errors import UnknownExecution
 from phasetrace.measurement import nanoseconds, written
-from phasetrace.spans import PHASE, SpanRecord
-from phasetrace.tally import ExecutionTally, ExecutionTotals, Metadata, OpenSpan, SeedMapping
+from phasetrace.spans import EXECUTION, PHASE, SpanRecord
+from phasetrace.tally import (
+    ExecutionTally,
+    ExecutionTotals,
+    Interval,
+    Metadata,
+    OpenSpan,
+    SeedMapping,
+)
+from phasetrace.threads import join_for_good
+
+if TYPE_CHECKING:
+    from phasetrace.pipeline import Pipeline
+    from phasetrace.span import Span
 
 MAX_EXECUTIONS: Final = 1_000
 MAX_KEYS: Final = 2_000
 _FOLD_LAG_NS: Final = 1_000_000_000
 _MAX_PENDING: Final = 16_384
 """Past so many intervals that nobody has settled, a thread is started that does."""
+_MAX_PENDING_ELSEWHERE: Final = 131_072
+"""The same where somebody else settles, who may be kept from it (by a store that is locked)."""
+_BEHIND: Final = 65_536
+"""Past so many of an execution the program is to be slowed down until the thread gets on."""
+_AT_A_TIME: Final = 64
 _SAVE_AGAIN_NS: Final = 2_000_000_000
 _FORK_TIMEOUT_S: Final = 1.0
 
@@ -62,16 +79,23 @@ class TimingCollector:
         self._inbox: deque[Callable[[], bool | None]] = deque()
         self._lock = threading.RLock()  # guards everything below, and the executions but courses
         self._holder = 0  # the thread that is changing something under _lock
-        self._settling = threading.Lock()  # guards the courses; taken before _lock, never after
+        self._settling = threading.RLock()  # guards the courses; taken before _lock, never after
+        self._in_courses = 0  # the thread that is changing something under _settling
         self._executions: dict[str, ExecutionTally] = {}  # least recently touched first
         self._leaving: dict[str, ExecutionTally] = {}
         self._evicted: deque[ExecutionTally] = deque()
+        self._removing: set[int] = set()  # the threads that let executions go
         self._settler: threading.Thread | None = None
+        self._has_much = False
         self._parts = itertools.count()
         self.evicted_executions = 0
         self.merged_spans = 0
         self.emit: Callable[[str, str, str, int, Metadata], None] | None = None
         """Where `record` sends measurements to become spans; without it they are only added up."""
+        self.settled_elsewhere = False
+        """Somebody calls `settle` a few times a second."""
+        self.source: Pipeline | None = None
+        """Where phasetrace's own spans wait until somebody wants to know."""
         self.on_leaving: Callable[[str], None] | None = None
         """Called before an execution leaves by `pop` or eviction; may still add spans to it."""
         self.on_removed: Callable[[RemovedExecution], None] | None = None
@@ -116,7 +140,7 @@ class TimingCollector:
             if not mine:
                 return now_ns
             end_ns = self._execution(exec_id).place(node_id, duration_ns, now_ns)
-        self._remove_evicted()
+        self.remove_evicted()
         return end_ns
 
     def opened(
@@ -137,6 +161,54 @@ class TimingCollector:
         """Count a finished span; `metadata` replaces the phase's earlier metadata if not empty."""
         self._inbox.append(partial(self._ended, exec_id, span, metadata))
         self._take_in()
+
+    def execution_opened(self, exec_id: str, span_id: int, name: str, trace_id: int) -> None:
+        """Note that a span of phasetrace's own was started that is an execution's."""
+        with self._locked(drained=True) as mine:
+            if mine:
+                self._execution(exec_id).execution_opened(span_id, name, trace_id)
+            else:
+                self._inbox.append(
+                    partial(self._execution_opened, exec_id, span_id, name, trace_id)
+                )
+
+    def take(self, spans: Sequence[Span]) -> None:
+        """Count finished spans of phasetrace's own, in the order in which they ended.
+
+        An execution that has to go for them goes when `remove_evicted` is called.
+        """
+        with self._locked(drained=True) as mine:
+            if mine:
+                crowded = self._take(spans)
+            else:
+                self._inbox.append(partial(self._take, spans))
+                return
+        if crowded and self._settler is None:
+            self._start_settler()
+
+    def remove_evicted(self) -> None:
+        """Let the executions go that had to make room for others.
+
+        In the midst of a drain nothing is done: the roots that they get could not be counted. It
+        ends with a call of this.
+        """
+        source = self.source
+        if not self._evicted or (source is not None and source.drains_here()):
+            return
+        here = threading.get_ident()
+        removing = source.unhurried if source is not None else self._removing
+        if here in removing:
+            return  # further up it goes on until none is left
+        removing.add(here)  # the thread that writes must not wait for itself
+        try:
+            while self._evicted:
+                try:
+                    evicted = self._evicted.popleft()
+                except IndexError:
+                    return
+                self._remove(evicted)
+        finally:
+            removing.discard(here)
 
     def get(self, exec_id: str) -> SeedMapping:
         """Return ``{node_id: {phase: dur_ms, phase + "_metadata": {...}}}``; a deep copy.
@@ -207,6 +279,11 @@ class TimingCollector:
         )
         return make_breakdown(header, totals.stats, totals.spans, totals.unattributed_ns)
 
+    @property
+    def behind(self) -> bool:
+        """Whether spans come in faster than the thread that settles gets on."""
+        return self._has_much and self._settler is not None
+
     def settle(self) -> None:
         """Fold what is settled of every course, so that memory stays bounded.
 
@@ -215,12 +292,19 @@ class TimingCollector:
         """
         with self._locked():
             waiting = [execution for execution in self._executions.values() if execution.pending]
+        # The clock first: what ends during the sweep lies behind the horizon.
+        now_ns = self._now_ns()
+        open_now = self._open_now() if waiting else {}
         for execution in waiting:
-            with self._settling:
-                # The clock first: what ends during the sweep lies behind the horizon.
-                horizon_ns = self._now_ns() - (0 if execution.finished else _FOLD_LAG_NS)
-                open_spans = self._sweep(execution)
+            with self._courses() as mine:
+                if not mine:
+                    return
+                horizon_ns = now_ns - (0 if execution.finished else _FOLD_LAG_NS)
+                with self._locked():
+                    pending, open_spans = self._take_pending(execution, open_now)
+                execution.sweep(pending)
                 execution.course.fold(horizon_ns, open_spans, execution.finished)
+        self._has_much = any(len(execution.pending) >= _BEHIND for execution in waiting)
 
     def unsaved(self, running: bool = False) -> list[ExecutionTotals]:
         """Return the totals of finished executions that have new spans since the last call.
@@ -236,40 +320,52 @@ class TimingCollector:
                 if execution.saved_spans != execution.spans
                 and (running or (execution.finished and now_ns >= execution.saved_at_ns))
             ]
-        totals = []
-        for execution in due:
-            current = self._totals(execution)
-            execution.saved_spans = current.spans
-            execution.saved_at_ns = now_ns + _SAVE_AGAIN_NS
-            totals.append(current)
+        totals: list[ExecutionTotals] = []
+        for start in range(0, len(due), _AT_A_TIME):
+            with self._courses() as mine:
+                if not mine:
+                    return totals
+                # PERF: to look through all open spans for each execution would take seconds.
+                open_now_ns, open_now = self._now_ns(), self._open_now()
+                for execution in due[start : start + _AT_A_TIME]:
+                    current = self._numbers(execution, open_now_ns, open_now)
+                    execution.saved_spans = current.spans
+                    execution.saved_at_ns = now_ns + _SAVE_AGAIN_NS
+                    totals.append(current)
         return totals
 
     def before_fork(self) -> None:
         """End the thread that settles, if one was needed; the next span may start it again."""
         settler, self._settler = self._settler, None
         if settler is not None:
-            settler.join(_FORK_TIMEOUT_S)
+            join_for_good(settler, _FORK_TIMEOUT_S)
 
     def after_fork(self) -> None:
         """Start empty in a forked child: what was counted so far is the parent's."""
         self._inbox = deque()
         self._lock = threading.RLock()
         self._holder = 0
-        self._settling = threading.Lock()
+        self._settling = threading.RLock()
+        self._in_courses = 0
         self._settler = None
+        self._has_much = False
         self._executions = {}
         self._leaving = {}
         self._evicted = deque()
+        self._removing = set()
 
     @contextmanager
-    def _locked(self) -> Iterator[bool]:
-        """Hold the lock, with the inbox worked off.
+    def _locked(self, drained: bool = False) -> Iterator[bool]:
+        """Hold the lock, with everything counted that has ended.
 
-        Gives False, and no lock, to code that has interrupted this very thread while it had it.
+        `drained` says that it is so. Gives False, and no lock, to code that has interrupted this
+        very thread while it had it.
         """
         if self._holder == threading.get_ident():
             yield False
             return
+        if not drained and self.source is not None:
+            self.source.drain()
         with self._lock:
             self._holder = threading.get_ident()
             try:
@@ -278,6 +374,22 @@ class TimingCollector:
             finally:
                 self._holder = 0
         self._take_in()
+
+    @contextmanager
+    def _courses(self) -> Iterator[bool]:
+        """Hold the lock of the courses.
+
+        Gives False, and no lock, to code that has interrupted this very thread while it had it.
+        """
+        if self._in_courses == threading.get_ident():
+            yield False
+            return
+        with self._settling:
+            self._in_courses = threading.get_ident()
+            try:
+                yield True
+            finally:
+                self._in_courses = 0
 
     def _take_in(self) -> None:
         """Work the inbox off, unless another thread, or this one further up, is at it.
@@ -295,7 +407,7 @@ class TimingCollector:
             finally:
                 self._holder = 0
                 self._lock.release()
-        self._remove_evicted()
+        self.remove_evicted()
         if crowded and self._settler is None:
             self._start_settler()
 
@@ -310,13 +422,36 @@ class TimingCollector:
             crowded |= event() is True
         return crowded
 
+    def _execution_opened(self, exec_id: str, span_id: int, name: str, trace_id: int) -> None:
+        self._execution(exec_id).execution_opened(span_id, name, trace_id)
+
     def _opened(self, exec_id: str, span: OpenSpan, name: str | None, trace_id: int | None) -> None:
         self._execution(exec_id).opened(span, name, trace_id)
+
+    def _take(self, spans: Sequence[Span]) -> bool:
+        crowded = False
+        exec_id, execution = None, None
+        for span in spans:
+            if span._exec_id is None:
+                continue
+            if span._exec_id != exec_id or execution is None:
+                exec_id = span._exec_id
+                execution = self._execution(exec_id)
+            self.merged_spans += execution.take(span, self._max_keys)
+            if len(execution.pending) >= _MAX_PENDING:
+                crowded = crowded or self._is_crowded(execution)
+        return crowded
 
     def _ended(self, exec_id: str, span: SpanRecord, metadata: Metadata | None) -> bool:
         execution = self._execution(exec_id)
         self.merged_spans += execution.add(span, metadata, self._max_keys)
-        return len(execution.pending) >= _MAX_PENDING
+        return self._is_crowded(execution)
+
+    def _is_crowded(self, execution: ExecutionTally) -> bool:
+        limit = _MAX_PENDING_ELSEWHERE if self.settled_elsewhere else _MAX_PENDING
+        if len(execution.pending) >= _BEHIND:
+            self._has_much = True
+        return len(execution.pending) >= limit
 
     def _execution(self, exec_id: str) -> ExecutionTally:
         if exec_id in self._leaving:
@@ -336,14 +471,6 @@ class TimingCollector:
         if evicted is not None:
             self._evicted.append(evicted)
             self.evicted_executions += 1
-
-    def _remove_evicted(self) -> None:
-        while self._evicted:
-            try:
-                evicted = self._evicted.popleft()
-            except IndexError:
-                return
-            self._remove(evicted)
 
     def _start_settler(self) -> None:
         """Settle in a thread, until nothing is crowded any more."""
@@ -367,22 +494,57 @@ class TimingCollector:
             self._settler = None
 
     def _totals(self, execution: ExecutionTally) -> ExecutionTotals:
-        with self._settling:
-            now_ns = self._now_ns()
-            open_spans = self._sweep(execution)
-            with self._locked():
-                stats = {key: stat.copy() for key, stat in execution.stats.items()}
-                spans = execution.spans
-            result = execution.course.result(now_ns, open_spans)
-        return execution.totals(stats, spans, result)
-
-    def _sweep(self, execution: ExecutionTally) -> list[OpenSpan]:
-        """Bring what was added into the course; the caller holds ``_settling``."""
+        with self._courses() as mine:
+            if mine:
+                now_ns = self._now_ns()
+                return self._numbers(execution, now_ns, self._open_now(execution.exec_id))
+        # A signal handler that asks while its own thread is being answered: self times and shares
+        # are in the midst of a change.
         with self._locked():
-            pending, execution.pending = execution.pending, []
-            open_spans = list(execution.open.values())
+            stats = {key: stat.copy() for key, stat in execution.stats.items()}
+            return execution.totals(stats, execution.spans, execution.undivided())
+
+    def _numbers(
+        self, execution: ExecutionTally, now_ns: int, open_now: dict[str, list[OpenSpan]]
+    ) -> ExecutionTotals:
+        """Return a snapshot; the caller holds ``_settling``.
+
+        `open_now` are the open spans at `now_ns` or later.
+        """
+        with self._locked():
+            # In one step: what is counted here and not in the course would not be made up for.
+            pending, open_spans = self._take_pending(execution, open_now)
+            stats = {key: stat.copy() for key, stat in execution.stats.items()}
+            spans = execution.spans
         execution.sweep(pending)
-        return open_spans
+        return execution.totals(stats, spans, execution.course.result(now_ns, open_spans))
+
+    def _open_now(self, only: str | None = None) -> dict[str, list[OpenSpan]]:
+        """Return the open spans of our own by execution, of all of them or of one."""
+        by_execution: dict[str, list[OpenSpan]] = {}
+        if self.source is None:
+            return by_execution
+        spans: Iterable[Span] = self.source.open.copy().values()
+        if only is not None:
+            spans = [span for span in spans if span._exec_id == only]
+        for span in spans:
+            started_ns, exec_id = span._start_time, span._exec_id
+            if started_ns is not None and exec_id is not None:
+                by_execution.setdefault(exec_id, []).append(
+                    OpenSpan(span._span_id, span._parent_id, started_ns, span.key() or EXECUTION)
+                )
+        return by_execution
+
+    @staticmethod
+    def _take_pending(
+        execution: ExecutionTally, open_now: dict[str, list[OpenSpan]]
+    ) -> tuple[list[Interval | int], list[OpenSpan]]:
+        """Return what is to be swept, and what is open; the caller holds both locks.
+
+        Those of `open_now` that have ended since are then known to the course.
+        """
+        pending, execution.pending = execution.pending, []
+        return pending, [*execution.open.values(), *open_now.get(execution.exec_id, ())]
 
     def _leave(self, exec_id: str) -> ExecutionTally | None:
         """Take an execution out of the collector, yet let spans find it until `_remove` is done."""
@@ -394,7 +556,7 @@ class TimingCollector:
     def _remove(self, execution: ExecutionTally, forgotten: bool = False) -> None:
         if self.on_leaving is not None:
             self.on_leaving(execution.exec_id)
-        with self._locked():
+        with self._locked():  # which counts the root that the execution may just have got
             self._leaving.pop(execution.exec_id, None)
         if self.on_removed is not None and not forgotten:
             self.on_removed(RemovedExecution(execution.exec_id, partial(self._totals, execution)))

@@ -18,6 +18,7 @@ from phasetrace.executions import Executions
 from phasetrace.settings import Settings, settings_from, settings_or_defaults
 
 if TYPE_CHECKING:
+    from phasetrace.provider import TracerProvider
     from phasetrace.recorder import Recorder
     from phasetrace.tally import Metadata
     from phasetrace.tracing import Tracing as Tracing
@@ -79,6 +80,24 @@ def current_tracing() -> Tracing:
                 _configure(settings._replace(exporters=()))
         assert _tracing is not None  # noqa: S101 - _configure has set it
         return _tracing
+
+
+def selected_provider() -> TracerProvider:
+    """Return the provider for ``OTEL_PYTHON_TRACER_PROVIDER=phasetrace``.
+
+    It is set up from the environment as soon as somebody wants a tracer of it.
+    """
+    from phasetrace.provider import TracerProvider
+
+    def set_up() -> None:
+        try:
+            current_tracing()
+        except Exception as error:
+            faults.report("setting the selected provider up", error)
+
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.first_tracer = set_up
+    return provider
 
 
 def latest_tracing() -> Tracing | None:
@@ -188,6 +207,12 @@ def _at_exit() -> None:
             _tracing.write_out()
 
 
+def _before_fork() -> None:
+    timing_collector.before_fork()
+    if _tracing is not None:
+        _tracing.before_fork()
+
+
 def _after_fork_in_child() -> None:
     global _lock, _writing_out
     _lock = threading.RLock()
@@ -204,4 +229,4 @@ scopes.source.recorder = _first_recorder
 timing_collector.emit = _first_emit
 atexit.register(_at_exit)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=timing_collector.before_fork, after_in_child=_after_fork_in_child)
+    os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)

@@ -55,7 +55,11 @@ def ids_in(context: context_api.Context | None = None) -> Ids | None:
     The current span's own attributes come first: they know of spans that were given their ids by
     hand. The context knows where the span was not recorded or is remote.
     """
-    attributes = getattr(trace.get_current_span(context), "attributes", None)
+    span = trace.get_current_span(context)
+    exec_id = getattr(span, "_exec_id", None)
+    if exec_id is not None:  # a span of our own, which has them as fields
+        return Ids(exec_id, span._node_id, *(span._node_details or (None, None)))  # type: ignore[attr-defined]
+    attributes = getattr(span, "attributes", None)
     if attributes:
         exec_id = attributes.get(EXEC_ID)
         if exec_id:
@@ -80,5 +84,9 @@ _SUPPRESSED_BY_NAME: Final = "suppress_instrumentation"  # as older instrumentat
 
 def is_suppressed() -> bool:
     """Tell whether the running code asks not to be traced, as exporters do while they export."""
-    context = context_api.get_current()
+    return suppresses(context_api.get_current())
+
+
+def suppresses(context: context_api.Context) -> bool:
+    """Tell whether code that runs in `context` asks not to be traced."""
     return bool(context.get(_SUPPRESSED) or context.get(_SUPPRESSED_BY_NAME))

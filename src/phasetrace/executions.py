@@ -21,7 +21,19 @@ _MAX_NODES: Final = 2_000
 class ExecutionState:
     """What is known of one execution; each change is a single atomic operation."""
 
-    __slots__ = ("ended", "exec_id", "explicit", "nodes", "open_nodes", "root", "rooted")
+    __slots__ = (
+        "_root",
+        "ended",
+        "exec_id",
+        "explicit",
+        "flags",
+        "nodes",
+        "open_nodes",
+        "root_id",
+        "rooted",
+        "trace_id",
+        "trace_state",
+    )
 
     def __init__(self, exec_id: str, root: SpanContext, explicit: bool) -> None:
         self.exec_id = exec_id
@@ -35,6 +47,18 @@ class ExecutionState:
         """The latest span of each node, open or ended (for links); of the latest 2,000 nodes."""
         self.open_nodes: dict[str, dict[int, SpanContext]] = {}
         """The open spans of each node by span id, the latest last."""
+
+    @property
+    def root(self) -> SpanContext:
+        """The root span, which may be yet to come."""
+        return self._root
+
+    @root.setter
+    def root(self, root: SpanContext) -> None:
+        # Once more in plain, for phases that are named by their ids alone.
+        self.trace_id, self.root_id, self.flags = root.trace_id, root.span_id, int(root.trace_flags)
+        self.trace_state = root.trace_state or None
+        self._root = root
 
     def node_opened(self, node_id: str, span: SpanContext) -> None:
         """Note that a span of a node was started."""
@@ -67,29 +91,32 @@ class Executions:
 
     def __init__(self) -> None:
         # Reentrant: a signal handler may time a phase while its own thread is in here.
-        self._lock = threading.RLock()  # guards _states
-        self._states: dict[str, ExecutionState] = {}
+        self._lock = threading.RLock()  # guards states
+        self.states: dict[str, ExecutionState] = {}
+        """What is known, by id; to be read only."""
         self._forget_from = _MAX_REMEMBERED
         self.ambient: Callable[[Any], Context | str] | None = None
         """Gives the execution for phases that are in none (``phasetrace run``): the context of its
         span, or its id to take part in it; is given the recorder."""
         self.end_ambient: Callable[[], None] | None = None
         """Ends the span that `ambient` opened."""
+        self.cancelled = False
+        """What is still to end was ended from outside, by a signal or a time limit."""
         self.ambient_id: str | None = None
         """The id of an execution that is opened without one (``phasetrace run --exec-id``)."""
 
     def get(self, exec_id: str) -> ExecutionState | None:
         """Return what is known of an execution."""
-        return self._states.get(exec_id)
+        return self.states.get(exec_id)
 
     def ids(self) -> list[str]:
         """Return the ids of the executions that this process has taken part in, oldest first."""
         with self._lock:
-            return list(self._states)
+            return list(self.states)
 
     def find(self, exec_id: str, make_root: Callable[[], SpanContext]) -> ExecutionState:
         """Return an execution's state; on first sight make it an implicit execution."""
-        state = self._states.get(exec_id)
+        state = self.states.get(exec_id)
         if state is None:
             state = self._add(ExecutionState(exec_id, make_root(), explicit=False))
         return state
@@ -106,7 +133,7 @@ class Executions:
     def take_root(self, exec_id: str) -> ExecutionState | None:
         """Return an implicit execution that still needs its root, and note that it gets it."""
         with self._lock:
-            state = self._states.get(exec_id)
+            state = self.states.get(exec_id)
             if state is None or state.rooted:
                 return None
             state.rooted = state.ended = True
@@ -114,14 +141,14 @@ class Executions:
 
     def root_ended(self, exec_id: str) -> None:
         """Note that the root span of an execution has ended."""
-        state = self._states.get(exec_id)
+        state = self.states.get(exec_id)
         if state is not None:
             state.ended = True
 
     def rooted_elsewhere(self, exec_id: str) -> None:
         """Note that another process ends the root of an execution, unless it is explicit here."""
         with self._lock:
-            state = self._states.get(exec_id)
+            state = self.states.get(exec_id)
             if state is not None:
                 state.rooted = True
                 state.ended = not state.explicit
@@ -129,16 +156,16 @@ class Executions:
     def after_fork(self) -> None:
         """In a forked child: the executions known so far are the parent's to end."""
         self._lock = threading.RLock()
-        for state in self._states.values():
+        for state in self.states.values():
             state.rooted = True
 
     def _add(self, state: ExecutionState) -> ExecutionState:
         with self._lock:
-            kept = self._states.setdefault(state.exec_id, state)
-            if len(self._states) > self._forget_from:
-                ended = [one for one, known in self._states.items() if known.ended]
-                for one in ended[: len(self._states) - _MAX_REMEMBERED]:
-                    del self._states[one]
+            kept = self.states.setdefault(state.exec_id, state)
+            if len(self.states) > self._forget_from:
+                ended = [one for one, known in self.states.items() if known.ended]
+                for one in ended[: len(self.states) - _MAX_REMEMBERED]:
+                    del self.states[one]
                 # Where all are still open, looking for ended ones again soon would be in vain.
-                self._forget_from = max(_MAX_REMEMBERED, len(self._states) * 5 // 4)
+                self._forget_from = max(_MAX_REMEMBERED, len(self.states) * 5 // 4)
         return kept

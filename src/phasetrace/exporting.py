@@ -6,79 +6,24 @@ a particular one, beyond the two names the OpenTelemetry specification gives to 
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Sequence
 from importlib.metadata import entry_points
 from typing import Any, Final
 
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-
-from phasetrace import faults
 from phasetrace.errors import ConfigError
-from phasetrace.settings import Settings, batch_limits_given, compression_is_off
+from phasetrace.feed import Feed
+from phasetrace.settings import BatchLimits, Settings, batch_limits, compression_is_off
 from phasetrace.variables import redacted
 
 GROUP: Final = "opentelemetry_traces_exporter"
 _OTLP: Final = {"http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"}
-_QUEUE: Final = 65_536
 _CONSOLE_DELAY_MS: Final = 200
-# OpenTelemetry specification, "Batch Span Processor".
-_BATCH_DEFAULTS: Final[dict[str, Any]] = {
-    "schedule_delay_millis": 5_000,
-    "max_export_batch_size": 512,
-    "export_timeout_millis": 30_000,
-}
+_UNDO_TIMEOUT_S: Final = 1.0
 
 
-class CountingExporter(SpanExporter):
-    """Passes spans on to `inner` and counts what became of them. Thread-safe; never raises."""
-
-    def __init__(self, name: str, inner: Any) -> None:
-        self.name = name
-        self.inner = inner
-        self.kept = False
-        """The exporter is somebody else's to shut down, or goes on in another configuration."""
-        self._lock = threading.Lock()  # guards the counts
-        self.delivered = 0
-        self.failed = 0
-        self.in_flight = 0
-        """Spans that the exporter has not answered for yet."""
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Export and count."""
-        with self._lock:
-            self.in_flight += len(spans)
-        try:
-            result = self.inner.export(spans)
-        except Exception as error:
-            faults.report(f"exporting to {self.name}", error)
-            result = SpanExportResult.FAILURE
-        with self._lock:
-            self.in_flight -= len(spans)
-            if result is SpanExportResult.SUCCESS:
-                self.delivered += len(spans)
-            else:
-                self.failed += len(spans)
-        return SpanExportResult(result) if result is not None else SpanExportResult.FAILURE
-
-    def shutdown(self) -> None:
-        """Shut the exporter down, unless it is kept."""
-        if self.kept:
-            return
-        try:
-            self.inner.shutdown()
-        except Exception as error:
-            faults.report(f"shutting the exporter {self.name} down", error)
-
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Flush the exporter."""
-        return self.inner.force_flush(timeout_millis) is not False
-
-
-def make_exporters(settings: Settings) -> list[CountingExporter]:
-    """Make the exporters that the settings name; exporters given as such are taken as they are.
+def make_feeds(settings: Settings) -> list[Feed]:
+    """Make the exporters that the settings name, each with a feed; those given are taken as such.
 
     Raises:
         ConfigError: if one is not installed, or cannot be made.
@@ -86,22 +31,23 @@ def make_exporters(settings: Settings) -> list[CountingExporter]:
     names = [name for name in settings.exporters if isinstance(name, str)]
     installed = {point.name: point for point in entry_points(group=GROUP)} if names else {}
     entries = {name: _entry(name, installed, settings) for name in names}  # all, before any is made
-    exporters = []
+    limits = batch_limits()
+    feeds: list[Feed] = []
+    made: list[Feed] = []
     for exporter in settings.exporters:
         if not isinstance(exporter, str):
-            exporters.append(CountingExporter(type(exporter).__name__, exporter))
+            feeds.append(Feed(type(exporter).__name__, exporter, limits))
             continue
         entry = entries[exporter]
         try:
-            made = installed[entry].load()(**_arguments(entry, settings))
+            ours = installed[entry].load()(**_arguments(entry, settings))
         except Exception as error:
-            for earlier in exporters:
-                if isinstance(earlier.name, str) and earlier.name in entries.values():
-                    earlier.shutdown()
+            shut_down(made, _UNDO_TIMEOUT_S)
             reason = redacted(f"{type(error).__name__}: {error}")
             raise ConfigError(f"cannot make the exporter {exporter!r}: {reason}") from None
-        exporters.append(CountingExporter(entry, made))
-    return exporters
+        made.append(Feed(entry, ours, _limits(entry, limits)))
+        feeds.append(made[-1])
+    return feeds
 
 
 def _entry(name: str, installed: dict[str, Any], settings: Settings) -> str:
@@ -117,53 +63,26 @@ def _entry(name: str, installed: dict[str, Any], settings: Settings) -> str:
     return entry
 
 
-def batch_processor(exporter: CountingExporter) -> BatchSpanProcessor:
-    """Return a processor that feeds an exporter in batches, from a thread.
-
-    The queue is larger than the SDK's 2,048, which a burst overruns within one export; a limit that
-    is set by ``OTEL_BSP_*`` is left alone.
-    """
-    arguments: dict[str, Any] = {}
-    given = batch_limits_given()
-    if "OTEL_BSP_MAX_QUEUE_SIZE" not in given:
-        arguments["max_queue_size"] = _QUEUE
-    if exporter.name == "phasetrace_console" and "OTEL_BSP_SCHEDULE_DELAY" not in given:
-        arguments["schedule_delay_millis"] = _CONSOLE_DELAY_MS
-    try:
-        return BatchSpanProcessor(exporter, **arguments)
-    except ValueError as error:  # a variable holds a number that makes no sense
-        faults.logger.warning("phasetrace: OTEL_BSP_*: %s; the defaults are used", error)
-        return BatchSpanProcessor(exporter, _QUEUE, **_BATCH_DEFAULTS)
+def _limits(entry: str, limits: BatchLimits) -> BatchLimits:
+    if entry == "phasetrace_console" and limits.schedule_delay_ms is None:
+        return limits._replace(schedule_delay_ms=_CONSOLE_DELAY_MS)
+    return limits
 
 
-def shut_down(processors: Sequence[BatchSpanProcessor], timeout_s: float) -> None:
-    """Let processors export what they have, side by side, for at most this long.
+def force_flush(feeds: Sequence[Feed], timeout_s: float) -> bool:
+    """Flush feeds side by side, for at most this long; return whether each of them managed to."""
+    flushes = [(feed, feed.begin_flush(timeout_s)) for feed in feeds]
+    answers = [feed.end_flush(flush) for feed, flush in flushes]
+    return all(answers)
 
-    Their own shutdown waits for 30 s, one after the other, if a destination does not answer.
-    """
+
+def shut_down(feeds: Sequence[Feed], timeout_s: float) -> None:
+    """Let feeds export what they have, side by side, for at most this long."""
     deadline = time.monotonic() + timeout_s
-    threads = []
-    for processor in processors:
-        end: Any = processor.shutdown
-        thread = threading.Thread(target=end, daemon=True)
-        try:
-            thread.start()
-        except RuntimeError:  # the interpreter is shutting down
-            _shut_down_here(processor, deadline - time.monotonic())
-            continue
-        threads.append(thread)
-    for thread in threads:
-        thread.join(max(0.0, deadline - time.monotonic()))
-
-
-def _shut_down_here(processor: BatchSpanProcessor, timeout_s: float) -> None:
-    # The public shutdown takes no limit; what it calls does.
-    inner: Any = getattr(processor, "_batch_processor", None)
-    try:
-        inner.shutdown(timeout_millis=max(0, int(timeout_s * 1000)))
-    except (AttributeError, TypeError):
-        end: Any = processor.shutdown
-        end()
+    for feed in feeds:
+        feed.begin_shutdown()
+    for feed in feeds:
+        feed.shutdown(max(0.0, deadline - time.monotonic()))
 
 
 def _arguments(entry: str, settings: Settings) -> dict[str, Any]:

@@ -89,9 +89,14 @@ def switch_of(provider: Any) -> ProcessorSwitch:
     return switch
 
 
-def own_switches() -> list[ProcessorSwitch]:
-    """Return the switches of all of phasetrace's providers, whose tracers may be in use."""
-    return [switch for provider, switch in _switches if is_own(provider)]
+def has_switch(provider: Any) -> bool:
+    """Tell whether a provider has been given a switch."""
+    return any(known is provider for known, _ in _switches)
+
+
+def own_providers() -> list[TracerProvider]:
+    """Return all of phasetrace's providers, whose tracers may be in use."""
+    return list(_own)
 
 
 def offer(provider: TracerProvider) -> None:

@@ -87,7 +87,7 @@ class Histogram:
         A negative `value_ns` counts as 0 and there is no upper limit. A `count` of 0 changes
         nothing; a negative one raises ValueError.
         """
-        if count <= 0:
+        if count != 1 and count <= 0:
             if count < 0:
                 raise ValueError(f"count must not be negative, got {count}")
             return

@@ -12,8 +12,14 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class CallScope(Protocol):
-    """What is put around a call: opened and closed once, attached while the work runs."""
+    """What is put around a call.
 
+    A generator's is opened and closed once, and attached while the work runs; any other call's is
+    entered and left.
+    """
+
+    def __enter__(self) -> Any: ...
+    def __exit__(self, kind: Any, error: Any, traceback: Any, /) -> None: ...
     def open(self) -> Any: ...  # noqa: D102
     def attach(self) -> None: ...  # noqa: D102
     def detach(self) -> None: ...  # noqa: D102
@@ -68,18 +74,6 @@ def instrumented(function: Function, scope_for: ScopeFor) -> Function:
 
 
 @contextmanager
-def _around(scope: CallScope) -> Generator[None, None, None]:
-    scope.open()
-    try:
-        with _current(scope):
-            yield
-    except BaseException as error:
-        scope.close(error)
-        raise
-    scope.close()
-
-
-@contextmanager
 def _current(scope: CallScope) -> Generator[None, None, None]:
     scope.attach()
     try:
@@ -90,7 +84,7 @@ def _current(scope: CallScope) -> Generator[None, None, None]:
 
 def _plain(function: Callable[..., Any], scope_for: ScopeFor) -> Callable[..., Any]:
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        with _around(scope_for(args, kwargs)):
+        with scope_for(args, kwargs):
             return function(*args, **kwargs)
 
     return wrapper
@@ -98,7 +92,7 @@ def _plain(function: Callable[..., Any], scope_for: ScopeFor) -> Callable[..., A
 
 def _coroutine(function: Callable[..., Any], scope_for: ScopeFor) -> Callable[..., Any]:
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
-        with _around(scope_for(args, kwargs)):
+        with scope_for(args, kwargs):
             return await function(*args, **kwargs)
 
     return wrapper

@@ -25,6 +25,7 @@ from phasetrace.context import (
     ids_in,
 )
 from phasetrace.identity import root_span_id_of
+from phasetrace.span import Span as LeanSpan
 from phasetrace.spans import (
     EXECUTION,
     NODE,
@@ -147,6 +148,8 @@ def record_of(span: ReadableSpan) -> SpanRecord | None:
 
     An open span's end is its start.
     """
+    if isinstance(span, LeanSpan):
+        return _record_of_lean(span)
     attributes = span.attributes
     context = span.get_span_context()
     if not attributes or context is None or not attributes.get(EXEC_ID):
@@ -167,16 +170,30 @@ def record_of(span: ReadableSpan) -> SpanRecord | None:
     )
 
 
+def _record_of_lean(span: LeanSpan) -> SpanRecord | None:
+    if span._exec_id is None:
+        return None
+    start_ns = span._start_time or 0
+    end_ns = span._end_time or start_ns
+    details = span._node_details
+    return SpanRecord(
+        span._span_id,
+        span._parent_id,
+        span._span_type,
+        span._name,
+        span._node_id,
+        details[0] if details is not None else None,
+        start_ns,
+        end_ns if end_ns > start_ns else start_ns,
+        span.outcome(),
+    )
+
+
 def metadata_of(attributes: Any) -> dict[str, Any]:
     """Return the attributes of a span that are its metadata."""
     if len(attributes) <= 2:  # exec_id and node_id, as on most spans
         return {}
     return {key: value for key, value in attributes.items() if key not in RESERVED}
-
-
-def is_implicit(span: ReadableSpan) -> bool:
-    """Tell whether a span is the root that an execution without `execution()` was given."""
-    return bool((span.attributes or {}).get(IMPLICIT))
 
 
 def status_of(span: ReadableSpan) -> Status:

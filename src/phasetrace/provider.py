@@ -2,66 +2,111 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import os
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+from weakref import WeakSet
 
-from opentelemetry.context import Context
+from opentelemetry import trace as trace_api
 from opentelemetry.sdk import trace as sdk
-from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
-from opentelemetry.trace import Link, SpanKind
-from opentelemetry.trace.span import TraceState
-from opentelemetry.util.types import Attributes
+from opentelemetry.sdk.trace import SpanProcessor
 
-from phasetrace.context import EXEC_ID, ids_in
-from phasetrace.planned_ids import PlannedIds
+from phasetrace.pipeline import Pipeline
+from phasetrace.tracer import Tracer
+
+_SDK_TRACER: Final[Any] = (
+    Tracer.__base__
+)  # what ours derives from, whatever stands in its place now
+_SHUTDOWN_S: Final = 30.0
+
+_lock = threading.RLock()  # guards the lean tracers of all providers, and what they send where
 
 
-class RecordsExecutions(Sampler):
-    """Samples as `inner` does, and records the spans of executions also where that drops them.
+def _new_lock() -> None:
+    global _lock
+    _lock = threading.RLock()  # a thread may have held it when it forked
 
-    A sampler then decides what is exported, and costs the local numbers nothing: exporters take
-    only spans with the sampled flag, which stays off.
-    """
 
-    def __init__(self, inner: Sampler) -> None:
-        self._inner = inner
-
-    def should_sample(
-        self,
-        parent_context: Context | None,
-        trace_id: int,
-        name: str,
-        kind: SpanKind | None = None,
-        attributes: Attributes = None,
-        links: Sequence[Link] | None = None,
-        trace_state: TraceState | None = None,
-    ) -> SamplingResult:
-        """Return what the inner sampler says, except that no span of an execution is dropped."""
-        result = self._inner.should_sample(
-            parent_context, trace_id, name, kind, attributes, links, trace_state
-        )
-        if result.decision is not Decision.DROP:
-            return result
-        if not (attributes and attributes.get(EXEC_ID)) and ids_in(parent_context) is None:
-            return result
-        # A sampler that drops a span gives none of its attributes back.
-        kept = {**(attributes or {}), **(result.attributes or {})}
-        return SamplingResult(Decision.RECORD_ONLY, kept, result.trace_state)
-
-    def get_description(self) -> str:
-        """Return the inner sampler's description, and ours around it."""
-        return f"RecordsExecutions{{{self._inner.get_description()}}}"
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_lock)
 
 
 class TracerProvider(sdk.TracerProvider):
-    """An SDK tracer provider on which the root of an execution gets the ids of its ``exec_id``.
+    """An SDK tracer provider whose spans cost a tenth, and are recorded whatever is sampled.
 
-    Its sampler decides what is exported; spans of executions are recorded in any case.
-    Takes the arguments of `opentelemetry.sdk.trace.TracerProvider`.
+    Its sampler decides what is exported; the spans of executions are recorded in any case, for the
+    local numbers. Takes the arguments of `opentelemetry.sdk.trace.TracerProvider`, and does what
+    that does. Thread-safe.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.pipeline: Pipeline | None = None
+        """Where finished spans go, beside the processors that were added."""
+        self.first_tracer: Callable[[], None] | None = None
+        """To be called before the first tracer is made."""
+        self._feeds_exporters = False
+        self._on_change: Callable[[], None] | None = None
+        self._lean_tracers: WeakSet[Tracer] = WeakSet()
         super().__init__(*args, **kwargs)
-        generator: Any = PlannedIds(self.id_generator)
-        self.id_generator = generator
-        self.sampler = RecordsExecutions(self.sampler)
+
+    def get_tracer(
+        self,
+        instrumenting_module_name: str,
+        instrumenting_library_version: str | None = None,
+        schema_url: str | None = None,
+        attributes: Any = None,
+    ) -> trace_api.Tracer:
+        """Return a tracer; one that does nothing where the SDK is disabled."""
+        first_tracer, self.first_tracer = self.first_tracer, None
+        if first_tracer is not None:
+            first_tracer()
+        made = super().get_tracer(
+            instrumenting_module_name, instrumenting_library_version, schema_url, attributes
+        )
+        if not isinstance(made, _SDK_TRACER):
+            return made
+        tracer: Any = made
+        with _lock:
+            if tracer not in self._lean_tracers:
+                # The SDK has made it, with whatever this release gives to a tracer; only its class
+                # is ours.
+                tracer.__class__ = Tracer
+                tracer.set_up(self.pipeline, self._feeds_exporters)
+                tracer.on_change = self._on_change
+                self._lean_tracers.add(tracer)
+        return made  # type: ignore[no-any-return]  # mypy takes it for what it is not
+
+    def connect(
+        self, pipeline: Pipeline, feeds_exporters: bool, on_change: Callable[[], None]
+    ) -> None:
+        """Send the finished spans of all tracers to `pipeline`, too.
+
+        `feeds_exporters` says whether they go to phasetrace's exporters from there. `on_change` is
+        called whenever spans have to do more, or other things, than they had before.
+        """
+        with _lock:
+            self.pipeline, self._feeds_exporters = pipeline, feeds_exporters
+            self._on_change = on_change
+            for tracer in self._lean_tracers:
+                tracer.set_up(pipeline, feeds_exporters)
+                tracer.on_change = on_change
+
+    def add_span_processor(self, span_processor: SpanProcessor) -> None:
+        """Register a processor, which is then told of every span, phases included."""
+        super().add_span_processor(span_processor)
+        if self._on_change is not None:
+            self._on_change()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Bring everything finished to where it goes; return whether it is there."""
+        flushed = super().force_flush(timeout_millis) is not False
+        if self.pipeline is not None:
+            flushed = self.pipeline.flush(timeout_millis / 1000) and flushed
+        return flushed
+
+    def shutdown(self) -> None:
+        """Shut the processors down, and write out; what comes later is still recorded."""
+        super().shutdown()
+        if self.pipeline is not None:
+            self.pipeline.flush(_SHUTDOWN_S)

@@ -7,8 +7,7 @@ is an ordinary OpenTelemetry tracer, whoever's provider it came from.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from opentelemetry import context as context_api
@@ -38,10 +37,13 @@ from phasetrace.context import (
     with_ids,
     without_ids,
 )
+from phasetrace.current import context_with
 from phasetrace.executions import Executions
 from phasetrace.identity import root_span_id_of, trace_id_of
 from phasetrace.planned_ids import PlannedIds
+from phasetrace.span import Span as LeanSpan
 from phasetrace.spans import EXECUTION, NODE, SYSTEM_NODE
+from phasetrace.tracer import Tracer
 
 _ROOM_FOR_IDS: Final = 8
 _NO_CONTEXT: Final = Context()
@@ -74,13 +76,13 @@ class Recorder:
     ) -> None:
         self.executions = executions
         self.now_ns = now_ns
-        self._tracer = tracer
+        self.tracer = tracer
         self._planned_ids = planned_ids
         self._sampler = sampler
-        self._max_attributes = (
+        self.max_attributes = (
             max(0, max_attributes - _ROOM_FOR_IDS) if max_attributes is not None else None
         )
-        self._max_length = max_length
+        self.max_length = max_length
 
     def start_phase(
         self,
@@ -97,7 +99,7 @@ class Recorder:
         if is_suppressed():
             return _nothing_started()
         ids, context = self._place(exec_id, node_id)
-        attributes = self._attributes(metadata)
+        attributes = self.attributes(metadata)
         if ids is not None:
             attributes[EXEC_ID] = ids.exec_id
             attributes[NODE_ID] = ids.node_id or SYSTEM_NODE
@@ -119,7 +121,7 @@ class Recorder:
             return _nothing_started()
         node_id = text(node_id)
         ids, context = self._place(exec_id, None)
-        attributes = self._attributes(metadata)
+        attributes = self.attributes(metadata)
         if ids is not None:
             node_type = text(node_type) if node_type is not None else None
             iteration = faithful(iteration) if iteration is not None else None
@@ -155,7 +157,7 @@ class Recorder:
             return _nothing_started()
         exec_id = text(exec_id)
         around = ids_in()
-        attributes = self._attributes(metadata)
+        attributes = self.attributes(metadata)
         attributes[EXEC_ID] = exec_id
         attributes[TYPE] = EXECUTION
         span_name = name if name is not None else exec_id
@@ -176,8 +178,8 @@ class Recorder:
             return self._start(span_name, context, attributes, ids, start_ns=start_ns)
         outside = trace.get_current_span().get_span_context()
         links = [Link(outside)] if outside.is_valid else []
-        with self._as_root(exec_id, context_api.get_current()) as context:
-            return self._start(span_name, context, attributes, ids, links, start_ns)
+        context = context_api.get_current()
+        return self._start_root(exec_id, span_name, context, attributes, links, start_ns)
 
     def end(
         self,
@@ -190,7 +192,7 @@ class Recorder:
             end_ns = self.now_ns()
         if error is not None:
             try:
-                _mark(span, error, end_ns, self._max_length)
+                mark(span, error, end_ns, self.max_length)
             except Exception as fault:  # a hostile exception; the span ends all the same
                 faults.report("recording an exception", fault)
         span.end(end_ns)
@@ -218,9 +220,10 @@ class Recorder:
         started with. A span's attributes do not tell: one that was sampled out has none, and
         limits may have cut them.
         """
-        ids = given_ids(context)
+        span = trace.get_current_span(context)
+        ids = ids_in(context) if isinstance(span, LeanSpan) else given_ids(context)
         state = self.executions.get(ids.exec_id) if ids is not None else None
-        span_context = trace.get_current_span(context).get_span_context()
+        span_context = span.get_span_context()
         if ids is None or state is None:
             return
         if ids.node_id is None:
@@ -228,30 +231,43 @@ class Recorder:
             return
         state.node_closed(ids.node_id, span_context.span_id)
 
-    def emit_root(self, exec_id: str, start_ns: int, end_ns: int, cancelled: bool = False) -> None:
-        """Give an implicit execution its root span, unless it has one.
-
-        `cancelled` marks a run that was ended from outside, by a signal or a time limit.
-        """
+    def emit_root(self, exec_id: str, start_ns: int, end_ns: int) -> None:
+        """Give an implicit execution its root span, unless it has one."""
         if self.executions.take_root(exec_id) is None:
             return
         attributes: dict[str, Any] = {EXEC_ID: exec_id, TYPE: EXECUTION, IMPLICIT: True}
-        if cancelled:
+        if self.executions.cancelled:
             attributes[CANCELLED] = True
-        with self._as_root(exec_id, _NO_CONTEXT) as context:
-            root = self._tracer.start_span(
-                exec_id, context, attributes=attributes, start_time=start_ns
-            )
-        root.end(end_ns)
+        root = self._start_root(exec_id, exec_id, _NO_CONTEXT, attributes, [], start_ns)
+        root.span.end(end_ns)
 
-    @contextmanager
-    def _as_root(self, exec_id: str, context: Context) -> Iterator[Context]:
-        """Give the context in which the next span becomes the root of the execution's trace."""
+    def _start_root(
+        self,
+        exec_id: str,
+        name: str,
+        context: Context,
+        attributes: dict[str, Any],
+        links: list[Link],
+        start_ns: int | None,
+    ) -> Started:
+        """Start the root of an execution's trace, with the ids that derive from `exec_id`."""
+        trace_id, span_id = trace_id_of(exec_id), root_span_id_of(exec_id)
+        outside = trace.set_span_in_context(trace.INVALID_SPAN, context)
+        if isinstance(self.tracer, Tracer):
+            span = self.tracer.start_span(
+                text(name),
+                outside,
+                attributes=attributes,
+                links=links,
+                start_time=start_ns if start_ns is not None else self.now_ns(),
+                root_ids=(trace_id, span_id),
+            )
+            return self._started(span, context, Ids(exec_id))
         if self._planned_ids is None:  # a tracer without an id generator: the trace at least is one
-            yield self._below(self._root_context(exec_id))
-            return
-        with self._planned_ids.plan(trace_id_of(exec_id), root_span_id_of(exec_id)):
-            yield trace.set_span_in_context(trace.INVALID_SPAN, context)
+            below = self._below(self._root_context(exec_id))
+            return self._start(name, below, attributes, Ids(exec_id), links, start_ns)
+        with self._planned_ids.plan(trace_id, span_id):
+            return self._start(name, outside, attributes, Ids(exec_id), links, start_ns)
 
     def _place(self, exec_id: str | None, node_id: str | None) -> tuple[Ids | None, Context]:
         """Find the ids of a new span and the context that holds its parent."""
@@ -313,11 +329,12 @@ class Recorder:
         known = (state.nodes.get(dependency) for dependency in dependencies)
         return [Link(span_context) for span_context in known if span_context is not None]
 
-    def _attributes(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    def attributes(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
+        """Return metadata of any type as attributes, within the limits."""
         if not metadata:
             return {}
-        length = self._max_length
-        limited = list(metadata.items())[: self._max_attributes]
+        length = self.max_length
+        limited = list(metadata.items())[: self.max_attributes]
         if length is None:
             return {key(name): faithful(value, 2**62) for name, value in limited}
         return {key(name): faithful(value, length) for name, value in limited}
@@ -338,15 +355,20 @@ class Recorder:
         links: list[Link] | None = None,
         start_ns: int | None = None,
     ) -> Started:
-        span = self._tracer.start_span(
+        span = self.tracer.start_span(
             text(name),
             context,
             attributes=attributes,
             links=links,
             start_time=start_ns if start_ns is not None else self.now_ns(),
         )
-        context = trace.set_span_in_context(span, context)
-        return Started(span, with_ids(ids, context) if ids is not None else context)
+        return self._started(span, context, ids)
+
+    def _started(self, span: Span, context: Context, ids: Ids | None) -> Started:
+        context = context_with(span, context)
+        if ids is None or isinstance(span, LeanSpan):  # such a span has them as fields
+            return Started(span, context)
+        return Started(span, with_ids(ids, context))
 
 
 def _nothing_started() -> Started:
@@ -354,7 +376,7 @@ def _nothing_started() -> Started:
     return Started(trace.INVALID_SPAN, without_ids(trace.set_span_in_context(trace.INVALID_SPAN)))
 
 
-def _mark(span: Span, error: BaseException | str, at_ns: int, max_length: int | None) -> None:
+def mark(span: Span, error: BaseException | str, at_ns: int, max_length: int | None) -> None:
     """Say on the span how its work was cut short, in texts of `max_length` characters at most.
 
     A failure is an error with its ``exception`` event (semantic conventions, "Exceptions"). Other

@@ -86,6 +86,10 @@ class Scope:
         """Decorate a function, coroutine function, generator function or async one."""
         return instrumented(function, lambda args, kwargs: self._again())
 
+    def is_open(self) -> bool:
+        """Tell whether an entry has not been left yet."""
+        return self._span is not None or bool(self._inner)
+
     def open(self) -> Span:
         """Start the span without making it current."""
         try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from phasetrace.errors import ConfigError
 from phasetrace.variables import CALL_ONLY, DEFAULT_RETENTION, PROTOCOLS, read_exporters, read_value
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _Refuse = Callable[[ConfigError], None]
+_BATCH_SIZE: Final = "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"
 
 
 class Settings(NamedTuple):
@@ -49,6 +50,14 @@ class Settings(NamedTuple):
     """The endpoint, where a call named it and not the environment."""
     exporters_given: bool
     """A call named the exporters or the endpoint: they are wanted beside an application's own."""
+
+
+class BatchLimits(NamedTuple):
+    """What is said of batches; None where nothing, or nothing that makes sense, is."""
+
+    max_queue_size: int | None = None
+    max_export_batch_size: int | None = None
+    schedule_delay_ms: int | None = None
 
 
 def settings_from(environ: Mapping[str, str] | None = None, **given: Any) -> Settings:
@@ -155,9 +164,19 @@ def selected_provider() -> str | None:
     return os.environ.get("OTEL_PYTHON_TRACER_PROVIDER") or None
 
 
-def batch_limits_given() -> frozenset[str]:
-    """Return which of the SDK's ``OTEL_BSP_*`` variables are set."""
-    return frozenset(name for name in os.environ if name.startswith("OTEL_BSP_"))
+def batch_limits(environ: Mapping[str, str] | None = None) -> BatchLimits:
+    """Return what the ``OTEL_BSP_*`` variables say (OpenTelemetry, "Batch Span Processor")."""
+    environ = os.environ if environ is None else environ
+    limits = BatchLimits(
+        _above_zero(environ, "OTEL_BSP_MAX_QUEUE_SIZE"),
+        _above_zero(environ, _BATCH_SIZE),
+        _above_zero(environ, "OTEL_BSP_SCHEDULE_DELAY"),
+    )
+    queue, batch, _ = limits
+    if queue is not None and batch is not None and batch > queue:
+        _warn(_BATCH_SIZE, str(batch), f"at most OTEL_BSP_MAX_QUEUE_SIZE, {queue}")
+        return limits._replace(max_export_batch_size=None)
+    return limits
 
 
 def compression_is_off() -> bool:
@@ -194,6 +213,15 @@ def _standard(environ: Mapping[str, str]) -> dict[str, Any]:
         "disabled": disabled == "true",
         "max_value_length": _length_limit(environ),
     }
+
+
+def _above_zero(environ: Mapping[str, str], name: str) -> int | None:
+    value = environ.get(name, "").strip()
+    if value.isdecimal() and int(value) > 0:
+        return int(value)
+    if value:
+        _warn(name, value, "a whole number above 0")
+    return None
 
 
 def _length_limit(environ: Mapping[str, str]) -> int | None:

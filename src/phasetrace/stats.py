@@ -55,10 +55,11 @@ class PhaseStats:
         self.count += 1
         self.total_ns += duration_ns
         self.histogram.add(duration_ns)
-        if status == "error":
-            self.errors += 1
-        elif status == "cancelled":
-            self.cancelled += 1
+        if status != "ok":
+            if status == "error":
+                self.errors += 1
+            else:
+                self.cancelled += 1
 
     def merge(self, other: PhaseStats) -> None:
         """Add the calls that another process counted."""

@@ -7,12 +7,16 @@ into the course. No lock in here: `phasetrace.collector` says what guards what.
 from __future__ import annotations
 
 import copy
-from typing import Any, Final, NamedTuple
+import sys
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from phasetrace.course import Course, CourseResult
 from phasetrace.identity import trace_id_of
-from phasetrace.spans import EXECUTION, PhaseKey, SpanRecord, Status, key_of
+from phasetrace.spans import EXECUTION, PHASE, PhaseKey, SpanRecord, Status, key_of
 from phasetrace.stats import PhaseStats
+
+if TYPE_CHECKING:
+    from phasetrace.span import Span
 
 OTHER: Final = "(other)"
 """Where the phases go that an execution has past its limit of keys."""
@@ -21,8 +25,11 @@ _MAX_OPEN: Final = 10_000
 _MAX_LAID: Final = 2_000
 _TOGETHER_WITHIN_NS: Final = 50_000_000
 _NS_PER_MS: Final = 1_000_000
+_NEVER: Final = sys.maxsize
 
 TimelineKey = PhaseKey | str
+Interval = tuple[int, int | None, int, int, TimelineKey]
+"""Id, parent's id, start and end (Unix ns) and key of a finished span."""
 Metadata = dict[str, Any]
 SeedMapping = dict[str, dict[str, Any]]
 
@@ -68,11 +75,11 @@ class ExecutionTally:
         self.open: dict[int, OpenSpan] = {}
         self.stats: dict[PhaseKey, PhaseStats] = {}
         self.metadata: dict[PhaseKey, Metadata] = {}
-        self.pending: list[tuple[int, int | None, int, int, TimelineKey] | int] = []
+        self.pending: list[Interval | int] = []
         """Intervals, and between them the id of a root where a stretch of the course begins."""
         self.course = Course()
         self.saved_at_ns = 0
-        self._first_ns: int | None = None
+        self._first_ns = _NEVER
         self._last_ns = 0
         self._doubled: dict[int, int] = {}
         self._recorded_ns = 0
@@ -93,18 +100,23 @@ class ExecutionTally:
         self.open[span.span_id] = span
         if len(self.open) > _MAX_OPEN:  # some are never ended
             del self.open[next(iter(self.open))]
-        # While the root is open, another span of the execution itself is only a part of it.
-        if span.key == EXECUTION and (self.root is None or self.finished):
+        if span.key == EXECUTION:
+            self.execution_opened(span.span_id, name, trace_id)
+
+    def execution_opened(self, span_id: int, name: str | None, trace_id: int | None) -> None:
+        """Note that a span of the execution itself was started."""
+        # While the root is open, another one is only a part of it.
+        if self.root is None or self.finished:
             if self.root is None:
                 self.name = name
                 self.trace_id = trace_id or self.trace_id
-            self.root = span.span_id
+            self.root = span_id
             self.finished = False
-            self.pending.append(span.span_id)
+            self.pending.append(span_id)
 
     def extent(self) -> tuple[int, int]:
         """Return the start of the first span and the end of the last (Unix ns)."""
-        return self._first_ns or 0, self._last_ns
+        return (self._first_ns if self.spans else 0), self._last_ns
 
     def place(self, node_id: str, duration_ns: int, now_ns: int) -> int:
         """Return the end of a measurement that has a length but no place (Unix ns).
@@ -135,35 +147,90 @@ class ExecutionTally:
             self._doubled[span_id] -= 1
             return 0
         self._doubled.pop(span_id, None)
-        self.spans += 1
-        merged = 0
         if span_id:
             self.open.pop(span_id, None)
         else:  # a measurement without a span: any id that no span can have
             self._anonymous -= 1
             span_id = self._anonymous
         key = key_of(span)
+        node_type, status = span.node_type, span.status
+        start_ns, end_ns = span.start_ns, span.end_ns
+        return self._count(
+            span_id, span.parent_id, key, node_type, start_ns, end_ns, status, metadata, max_keys
+        )
+
+    def take(self, span: Span, max_keys: int) -> int:
+        """Count a span of phasetrace's own, as `add` does."""
+        start_ns: int = span._start_time  # type: ignore[assignment]  # it has ended
+        end_ns: int = span._end_time  # type: ignore[assignment]
+        if end_ns < start_ns:
+            end_ns = start_ns
+        details = span._node_details
+        if span._span_type == PHASE and details is None:
+            # PERF: an ordinary phase of a known key, written out: half of what the calls take.
+            key: Any = (span._node_id, span._name)  # equal to its PhaseKey, and cheaper
+            stat = self.stats.get(key)
+            if stat is not None:
+                stat.add(start_ns, end_ns - start_ns, span.outcome())
+                if span._bounded is not None or span._plain is not None:
+                    metadata = span.metadata()
+                    if metadata:
+                        self.metadata[key] = metadata
+                if start_ns < self._first_ns:
+                    self._first_ns = start_ns
+                if end_ns > self._last_ns:
+                    self._last_ns = end_ns
+                self.spans += 1
+                self.pending.append((span._span_id, span._parent_id, start_ns, end_ns, key))
+                return 0
+        return self._count(
+            span._span_id,
+            span._parent_id,
+            span.key(),
+            details[0] if details is not None else None,
+            start_ns,
+            end_ns,
+            span.outcome(),
+            span.metadata(),
+            max_keys,
+        )
+
+    def _count(
+        self,
+        span_id: int,
+        parent_id: int | None,
+        key: PhaseKey | None,
+        node_type: str | None,
+        start_ns: int,
+        end_ns: int,
+        status: Status,
+        metadata: Metadata | None,
+        max_keys: int,
+    ) -> int:
+        self.spans += 1
+        merged = 0
         if key is not None:
             stat = self.stats.get(key)
             if stat is None:
                 if len(self.stats) >= max_keys:
                     key, merged = PhaseKey(OTHER, OTHER), 1
                 stat = self.stats.setdefault(key, PhaseStats())
-            stat.add(span.start_ns, span.end_ns - span.start_ns, span.status)
-            if span.node_type is not None:
-                stat.node_type = span.node_type
+            stat.add(start_ns, end_ns - start_ns, status)
+            if node_type is not None:
+                stat.node_type = node_type
             if metadata:
                 self.metadata[key] = metadata
         elif span_id == self.root:
             self.finished = True
-            self.root_status = span.status
-        if self._first_ns is None or span.start_ns < self._first_ns:
-            self._first_ns = span.start_ns
-        self._last_ns = max(self._last_ns, span.end_ns)
-        self.pending.append((span_id, span.parent_id, span.start_ns, span.end_ns, key or EXECUTION))
+            self.root_status = status
+        if start_ns < self._first_ns:
+            self._first_ns = start_ns
+        if end_ns > self._last_ns:
+            self._last_ns = end_ns
+        self.pending.append((span_id, parent_id, start_ns, end_ns, key or EXECUTION))
         return merged
 
-    def sweep(self, pending: list[tuple[int, int | None, int, int, TimelineKey] | int]) -> None:
+    def sweep(self, pending: list[Interval | int]) -> None:
         """Bring what was pending into the course."""
         for entry in pending:
             if isinstance(entry, int):
@@ -171,16 +238,24 @@ class ExecutionTally:
             else:
                 self.course.add(*entry)
 
+    def undivided(self) -> CourseResult:
+        """Return a course of which nothing is known but how long it took."""
+        result = CourseResult()
+        result.first_ns, last_ns = self.extent()
+        result.wall_ns = result.unattributed_ns = last_ns - result.first_ns
+        return result
+
     def totals(
         self, stats: dict[PhaseKey, PhaseStats], spans: int, result: CourseResult
     ) -> ExecutionTotals:
         """Fill self times and shares into `stats`, a copy of the tally's."""
+        key: Any  # a PhaseKey, or the tuple that is equal to it
         for key, self_ns in result.self_ns.items():
-            if isinstance(key, PhaseKey):
-                stats.setdefault(key, PhaseStats()).self_ns = self_ns
+            if key != EXECUTION:
+                stats.setdefault(PhaseKey(*key), PhaseStats()).self_ns = self_ns
         for key, share_ns in result.share_ns.items():
-            if isinstance(key, PhaseKey):
-                stats.setdefault(key, PhaseStats()).share_ns = share_ns
+            if key != EXECUTION:
+                stats.setdefault(PhaseKey(*key), PhaseStats()).share_ns = share_ns
         return ExecutionTotals(
             self.exec_id,
             self.part,

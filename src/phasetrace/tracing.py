@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from opentelemetry.sdk.trace import SpanLimits, SpanProcessor
 from opentelemetry.trace import NoOpTracer
 
-from phasetrace import clock, exporting, faults, global_provider
+from phasetrace import clock, exporting, faults, global_provider, phase_span
 from phasetrace._version import __version__
 from phasetrace.attributes import MAX_VALUE_LENGTH
 from phasetrace.collector import RemovedExecution, TimingCollector
 from phasetrace.context import is_suppressed
 from phasetrace.executions import Executions
+from phasetrace.pace import Drainer, Draining, Pace
+from phasetrace.pipeline import Sink, pipeline
 from phasetrace.planned_ids import PlannedIds
 from phasetrace.processor import TimingSpanProcessor
+from phasetrace.provider import TracerProvider
 from phasetrace.recorder import Recorder
 from phasetrace.settings import Settings
+from phasetrace.sinks import CollectorSink, FeedSink, StoreSink
 from phasetrace.store.processor import StoreSpanProcessor
 from phasetrace.store.retention import Retention
 from phasetrace.store.writer import StoreWriter
 from phasetrace.switch import ProcessorSwitch
 from phasetrace.tally import ExecutionTotals, Metadata
+from phasetrace.tracer import Tracer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,16 +71,16 @@ class Tracing:
         self.writer: StoreWriter | None = None
         self._hooks = hooks
         self._binding = threading.Lock()  # guards the provider and the recorder
-        self._switches: list[ProcessorSwitch] = []
+        self._switches: dict[ProcessorSwitch, Callable[[], list[SpanProcessor]]] = {}
         self._shut_down = False
         self._forked = False
+        self._used = False
         self._timing_log: TimingLog | None = None
+        self._drainer: Drainer | None = None
         self._provider: Any = None
         self._recorder: Recorder | None = None
         global_provider.load_selected()
-        self.exporters: list[exporting.CountingExporter] = (
-            exporting.make_exporters(settings) if self._feeds_exporters() else []
-        )
+        self.exporters = exporting.make_feeds(settings) if self._feeds_exporters() else []
 
     def start(self, previous: Tracing | None) -> None:
         """Record from now on, in place of `previous`, which goes on until then."""
@@ -89,12 +95,15 @@ class Tracing:
                     Retention(*settings.retention),
                     self._totals_to_store,
                     self.executions.rooted_elsewhere,
+                    pipeline=pipeline,
                 )
         if previous is not None:
             previous.leave(self)
         if settings.timing is not None:
             self._timing_log = self._make_timing_log(settings.timing, previous)
-        self._feeds = [exporting.batch_processor(exporter) for exporter in self.exporters]
+        self._feeds = self.exporters
+        phase_span.disarm()
+        phase_span.is_off = settings.disabled
         self._global = global_provider.installed()
         self._bind(self._global)
 
@@ -115,7 +124,9 @@ class Tracing:
 
     def force_flush(self, timeout_s: float = 30.0) -> bool:
         """Bring everything finished into the store and to the exporters; return whether it is."""
-        flushed = self.writer is None or self.writer.flush(timeout_s)
+        flushed = True
+        if not isinstance(self._provider, TracerProvider):  # ours comes to `flush` by itself
+            flushed = self.flush(timeout_s)
         force_flush = getattr(self._provider, "force_flush", None)
         if force_flush is not None:
             try:
@@ -125,6 +136,14 @@ class Tracing:
                 return False
         return flushed
 
+    def flush(self, timeout_s: float) -> bool:
+        """Bring what has come here into the store and to the exporters; return whether it is."""
+        deadline = time.monotonic() + timeout_s
+        pipeline.drain()
+        flushed = self.writer is None or self.writer.flush(timeout_s)
+        left_s = max(0.0, deadline - time.monotonic())
+        return exporting.force_flush(self._feeds, left_s) and flushed
+
     def shares_store_with(self, other: Tracing) -> bool:
         """Tell whether another configuration writes the same store in the same way."""
         mine, theirs = self.settings, other.settings
@@ -132,9 +151,9 @@ class Tracing:
 
     def leave(self, successor: Tracing) -> None:
         """Prepare for a successor, while spans still come here."""
-        kept = [exporter.inner for exporter in successor.exporters]
-        for exporter in self.exporters:
-            exporter.kept = any(exporter.inner is inner for inner in kept)
+        kept = [feed.exporter for feed in successor.exporters]
+        for feed in self.exporters:
+            feed.kept = any(feed.exporter is exporter for exporter in kept)
         if self.writer is not None:  # the successor writes elsewhere
             self.close_executions()
 
@@ -143,14 +162,21 @@ class Tracing:
         if self._shut_down:
             return
         self._shut_down = True
+        pipeline.drain()
         if self.writer is not None:
             self.writer.close(_STORE_TIMEOUT_S)
+        if self._drainer is not None:
+            self._drainer.stop()
         exporting.shut_down(self._feeds, EXIT_TIMEOUT_S)
         if self._timing_log is not None:
             self._timing_log.shutdown()
 
     def disconnect(self) -> None:
         """Take no spans any more."""
+        phase_span.disarm()
+        if pipeline.owner is self:
+            phase_span.is_off = False
+        pipeline.disconnect(self)
         for switch in self._switches:
             switch.disconnect(self)
         ProcessorSwitch.wait_for_calls()
@@ -159,6 +185,13 @@ class Tracing:
         """Start afresh in a forked child."""
         self._binding = threading.Lock()
         self._forked = True
+        self._used = False
+        phase_span.disarm()
+        pipeline.after_fork()
+        if pipeline.owner is self:
+            # The parent's exporters hold connections that the parent goes on using.
+            self._connect_pipeline(exporting_too=False)
+            pipeline.first_use = self._first_use
         if self._timing_log is not None:
             self._timing_log.after_fork()
         for switch in self._switches:
@@ -211,23 +244,42 @@ class Tracing:
         return not theirs or self.settings.exporters_given
 
     def _first_use(self) -> None:
-        """Do what a process has to do that records; called before its first span."""
+        """Do what a process has to do that records; called before its first span.
+
+        And before the first one after a fork, in the parent as well.
+        """
         if self._forked:
             self._forked = False
             try:
                 self._remake_exporters()
             except Exception as error:
                 faults.report("making the exporters of a forked process", error)
-        self._hooks.first_use()
+        if not self._used:
+            self._used = True
+            self._hooks.first_use()
+        for feed in self._feeds:
+            feed.start()  # at the end, when the pipeline is drained, it is too late
+        if pipeline.owner is self:
+            if pipeline.worker is not None:
+                pipeline.worker.wake()  # from now on it looks by itself
+            if self._recorder is not None:
+                phase_span.arm(self._recorder, self._global, pipeline)
+
+    def before_fork(self) -> None:
+        """Have the next span start again what ends before a fork."""
+        phase_span.disarm()
+        pipeline.first_use = self._first_use
 
     def _remake_exporters(self) -> None:
         if not self.exporters:
             return
-        self.exporters = exporting.make_exporters(self.settings)
-        self._feeds = [exporting.batch_processor(exporter) for exporter in self.exporters]
-        for switch in self._switches:
+        self.exporters = exporting.make_feeds(self.settings)
+        self._feeds = self.exporters
+        for switch, processors in self._switches.items():
             if switch.owner is self:
-                switch.processors = tuple(self._processors(switch))
+                switch.processors = tuple(processors())
+        if pipeline.owner is self:
+            self._connect_pipeline()
 
     def _make_timing_log(self, path: Path, previous: Tracing | None) -> TimingLog:
         if previous is not None and previous.settings.timing == path:
@@ -247,7 +299,8 @@ class Tracing:
         provider = installed if hasattr(installed, "add_span_processor") else None
         if provider is not None and not global_provider.is_own(provider):
             try:
-                global_provider.switch_of(provider)
+                if not isinstance(provider, TracerProvider):
+                    global_provider.switch_of(provider)
                 self._hooks.foreign_provider()
             except Exception as error:
                 faults.report("adding a span processor; phasetrace's own provider is used", error)
@@ -256,27 +309,67 @@ class Tracing:
             provider = None
         if provider is None:
             provider = global_provider.own_provider(self.settings)
-            global_provider.switch_of(provider)
             if installed is None or global_provider.is_own(installed):
                 global_provider.offer(provider)
                 self._global = provider
         self._provider = provider
+        self._connect_pipeline()
+        pipeline.first_use = self._first_use
+        for own in global_provider.own_providers():
+            self._connect(own, exporting_too=True)
+        if not global_provider.is_own(provider):
+            self._connect(provider, exporting_too=self.settings.exporters_given)
         self._recorder = self._make_recorder()
-        for switch in {*global_provider.own_switches(), global_provider.switch_of(provider)}:
-            if switch not in self._switches:
-                self._switches.append(switch)
-            if switch.owner is not self:
-                switch.connect(self, self._processors(switch), self._first_use)
 
-    def _processors(self, switch: ProcessorSwitch) -> list[SpanProcessor]:
+    def _connect_pipeline(self, exporting_too: bool = True) -> None:
+        """Have the pipeline hand what ends to the store, the collector and the exporters."""
+        sinks: list[Sink] = []
+        if self.writer is not None:
+            # Before the collector: whatever is counted is then on its way to the store.
+            sinks.append(StoreSink(self.writer))
+        sinks.append(CollectorSink(self.collector))
+        feeds = self._feeds if exporting_too else []
+        sinks += [FeedSink(feed) for feed in feeds]
+        if self._drainer is not None:
+            self._drainer.stop()
+            self._drainer = None
+        draining: Draining | None = self.writer
+        if draining is None and feeds:
+            draining = self._drainer = Drainer(pipeline)
+        pipeline.connect(
+            self, sinks, Pace(draining, feeds) if draining is not None else None, self.flush
+        )
+        self.collector.source = pipeline
+        self.collector.settled_elsewhere = self.writer is not None
+
+    def _connect(self, provider: Any, exporting_too: bool) -> None:
+        """Have a provider's spans come here: by the pipeline, or else by a processor."""
+        if isinstance(provider, TracerProvider):
+            provider.connect(pipeline, exporting_too, phase_span.disarm)
+            if self._timing_log is None and not global_provider.has_switch(provider):
+                return
+            processors = self._passed_by
+        elif exporting_too:
+            processors = self._all_processors
+        else:
+            processors = self._local_processors
+        switch = global_provider.switch_of(provider)
+        if switch.owner is not self:
+            self._switches[switch] = processors
+            switch.connect(self, processors(), self._first_use)
+
+    def _passed_by(self) -> list[SpanProcessor]:
+        """Return the processors for spans that come by the pipeline as well."""
+        return [self._timing_log] if self._timing_log is not None else []
+
+    def _local_processors(self) -> list[SpanProcessor]:
         processors: list[SpanProcessor] = [TimingSpanProcessor(self.collector)]
         if self.writer is not None:
             processors.append(StoreSpanProcessor(self.writer))
-        if self._timing_log is not None:
-            processors.append(self._timing_log)
-        if self.settings.exporters_given or switch in global_provider.own_switches():
-            processors += self._feeds
-        return processors
+        return processors + self._passed_by()
+
+    def _all_processors(self) -> list[SpanProcessor]:
+        return [*self._local_processors(), *self._feeds]
 
     def _rebind(self) -> None:
         """Move over to a provider that the application has installed meanwhile."""
@@ -292,7 +385,7 @@ class Tracing:
         tracer = self._provider.get_tracer("phasetrace", __version__)
         if self.settings.disabled or isinstance(tracer, NoOpTracer):
             return None
-        planned_ids = getattr(tracer, "id_generator", None)
+        planned_ids = None if isinstance(tracer, Tracer) else getattr(tracer, "id_generator", None)
         if planned_ids is not None and not isinstance(planned_ids, PlannedIds):
             # The tracer is ours alone (it has our scope), so its generator is ours to wrap.
             planned_ids = tracer.id_generator = PlannedIds(planned_ids)

@@ -827,5 +827,6 @@ def test_a_run_that_was_cut_short_has_a_cancelled_root(by_name: ByName) -> None:
     with time_phase("e", "n", "p"):
         recorder = scopes.source.recorder()
     assert recorder is not None
-    recorder.emit_root("e", 1, 2, cancelled=True)
+    recorder.executions.cancelled = True
+    recorder.emit_root("e", 1, 2)
     assert attributes_of(by_name()["e"])["phasetrace.cancelled"] is True

@@ -72,7 +72,7 @@ def fill_store(path: Path) -> None:
     phasetrace.shutdown()
     connection = sqlite3.connect(path, isolation_level=None)
     columns = [row[1] for row in connection.execute("PRAGMA table_info(spans)")]
-    kept = ", ".join(column for column in columns if column not in ("seq", "execution"))
+    kept = ", ".join(column for column in columns if column not in ("seq", "stream"))
     for number in range(SPANS // 2_000 - 1):
         cursor = connection.execute(
             "INSERT INTO executions (exec_id, trace_id, process, started_ns, last_ns, ended_ns,"
@@ -80,10 +80,14 @@ def fill_store(path: Path) -> None:
             " FROM executions WHERE exec_id = 'latest'",
             (f"earlier_{number}",),
         )
-        connection.execute(
-            f"INSERT INTO spans (execution, {kept}) SELECT ?, {kept} FROM spans"  # noqa: S608
-            " WHERE execution = (SELECT id FROM executions WHERE exec_id = 'latest')",
+        stream = connection.execute(
+            "INSERT INTO streams (execution, process, resource, scope, trace_id, sampled)"
+            " SELECT ?, process, resource, scope, trace_id, sampled FROM streams WHERE id = 1",
             (cursor.lastrowid,),
+        )
+        connection.execute(
+            f"INSERT INTO spans (stream, {kept}) SELECT ?, {kept} FROM spans WHERE stream = 1",  # noqa: S608
+            (stream.lastrowid,),
         )
     assert connection.execute("SELECT count(*) FROM spans").fetchone() == (SPANS,)
     connection.close()

@@ -8,18 +8,25 @@ import threading
 import time
 import tracemalloc
 from collections.abc import Callable, Iterable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import phasetrace
+from phasetrace import collector as collector_module
+from phasetrace import pipeline
 from phasetrace.breakdowns import ExecutionHeader, breakdown_of
 from phasetrace.collector import TimingCollector
 from phasetrace.errors import UnknownExecution
-from phasetrace.spans import EXECUTION, PHASE, PhaseKey, SpanRecord
+from phasetrace.pipeline import Pipeline
+from phasetrace.sinks import CollectorSink
+from phasetrace.span import Span
+from phasetrace.spans import EXECUTION, PHASE, PhaseKey, SpanRecord, SpanType
 from phasetrace.stats import PhaseStats
-from phasetrace.tally import OTHER, ExecutionTally, OpenSpan
+from phasetrace.tally import OTHER, ExecutionTally, ExecutionTotals, OpenSpan
 from tests.conftest import FakeClock
 
 
@@ -33,6 +40,17 @@ def a_phase(
 ) -> SpanRecord:
     """Return a finished phase."""
     return SpanRecord(span_id, parent_id, PHASE, name, node_id, None, start_ns, end_ns, "ok")
+
+
+def ended(exec_id: str, type_: SpanType = PHASE) -> Span:
+    """Return a finished span of phasetrace's own."""
+    span: Span = object.__new__(Span)
+    span._exec_id, span._name, span._span_type = exec_id, "p", type_
+    span._span_id, span._start_time, span._end_time = next(_ids), 0, 10
+    return span
+
+
+_ids = itertools.count(1)
 
 
 def test_record_gives_the_seed_s_mapping() -> None:
@@ -410,3 +428,202 @@ def test_a_breakdown_s_shares_add_up_exactly() -> None:
     shares = [row.share_ns for row in breakdown.nodes[0].phases]
     assert sum(shares) + breakdown.unattributed_ns == 100
     assert breakdown.unattributed_ns == 100 - (24 - 10)
+
+
+def test_executions_that_must_go_leave_once_and_with_their_roots() -> None:
+    """A drain that brings many new ones lets others go only when their roots can be counted."""
+    collector = TimingCollector(max_executions=3)
+    line = Pipeline()
+    removed: list[ExecutionTotals] = []
+
+    def end_root(exec_id: str) -> None:
+        line.end(ended(exec_id, EXECUTION))
+
+    collector.source = line
+    collector.on_leaving = end_root
+    collector.on_removed = lambda execution: removed.append(execution.totals())
+    line.connect("owner", [CollectorSink(collector)], None, lambda timeout_s: True)
+    for number in range(100):
+        line.queue.append(ended(f"e{number}"))
+    line.drain()
+    assert [(totals.exec_id, totals.spans) for totals in removed] == [
+        (f"e{number}", 2) for number in range(97)
+    ]
+    assert collector.executions() == ("e97", "e98", "e99")
+    assert not line.unhurried
+
+
+def test_the_thread_that_lets_executions_go_is_not_held_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be the one that everybody else waits for."""
+    collector = TimingCollector(max_executions=1)
+    line = Pipeline()
+    worker = SimpleNamespace(keeps_up=True, backlog=1_000_000, wake=lambda: True)
+    monkeypatch.setattr(pipeline, "time", SimpleNamespace(sleep=lambda s: pytest.fail("a pause")))
+    collector.source = line
+    collector.on_leaving = lambda exec_id: line.end(ended(exec_id, EXECUTION))
+    line.connect("owner", [CollectorSink(collector)], worker, lambda timeout_s: True)
+    line.limit = 0
+    line.queue.extend([ended("a"), ended("b")])
+    line.drain()
+    assert collector.executions() == ("b",)
+
+
+def test_a_signal_handler_may_ask_while_its_own_thread_is_answered() -> None:
+    """Counts and totals are exact; how time is divided cannot be told in the midst of a change."""
+    collector = TimingCollector()
+    collector.add("e", a_phase(1))
+    inner: list[ExecutionTotals | None] = []
+
+    def now_ns() -> int:
+        if not inner:
+            inner.append(None)
+            inner[0] = collector.totals("e")
+            collector.settle()
+            assert collector.unsaved(running=True) == []
+        return 10
+
+    collector._now_ns = now_ns
+    outer = collector.totals("e")
+    asked = inner[0]
+    assert asked is not None
+    assert outer is not None
+    (key,) = outer.stats
+    assert (asked.stats[key].count, asked.stats[key].total_ns) == (1, 10)
+    assert (asked.wall_ns, asked.unattributed_ns) == (10, 10)
+    assert (outer.stats[key].self_ns, outer.unattributed_ns) == (10, 0)
+
+
+def test_what_is_counted_and_what_is_divided_are_of_one_moment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A span that another thread ends during the answer is in both or in neither."""
+    collector = TimingCollector()
+    collector.add("e", a_phase(1))
+    real = ExecutionTally.sweep
+
+    def sweep(tally: ExecutionTally, pending: Any) -> None:
+        thread = threading.Thread(target=collector.add, args=("e", a_phase(2)))
+        thread.start()
+        thread.join()
+        real(tally, pending)
+
+    monkeypatch.setattr(ExecutionTally, "sweep", sweep)
+    (row,) = collector.breakdown("e").nodes[0].phases
+    assert (row.count, row.total_ns, row.self_ns) == (1, 10, 10)
+
+
+def test_totals_of_many_executions_do_not_look_at_all_open_spans_each() -> None:
+    """It would take the writing thread seconds."""
+    collector = TimingCollector()
+    line = Pipeline()
+    looks = []
+
+    class Register(dict[int, Any]):
+        def copy(self) -> dict[int, Any]:
+            looks.append(1)
+            return super().copy()
+
+    line.open = Register()  # type: ignore[misc]
+    collector.source = line
+    for number in range(200):
+        collector.add(f"e{number}", a_phase(number))
+    assert len(collector.unsaved(running=True)) == 200
+    assert len(looks) == 4
+
+
+def test_memory_is_bounded_though_who_settles_is_kept_from_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The store's thread may wait for a lock for long."""
+    monkeypatch.setattr(collector_module, "_MAX_PENDING_ELSEWHERE", 2_000)
+    monkeypatch.setattr(collector_module, "_MAX_PENDING", 1_000)
+    collector = TimingCollector()
+    collector.settled_elsewhere = True
+    for span_id in range(1_999):
+        collector.add("e", a_phase(span_id))
+    assert "phasetrace-settle" not in thread_names()
+    collector.add("e", a_phase(1_999))
+    wait_until(lambda: not collector._executions["e"].pending)
+
+
+def test_a_collector_is_behind_while_its_thread_has_too_much_to_settle(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without a thread that settles nobody is to wait for one."""
+    monkeypatch.setattr(collector_module, "_MAX_PENDING", 10)
+    monkeypatch.setattr(collector_module, "_BEHIND", 20)
+    monkeypatch.setattr(TimingCollector, "_start_settler", lambda self: None)
+    collector = TimingCollector()
+    for span_id in range(20):
+        assert not collector.behind
+        collector.add("e", a_phase(span_id))
+    assert not collector.behind
+    collector._settler = threading.current_thread()
+    assert collector.behind
+    collector.settle()
+    assert not collector.behind
+    collector._settler = None
+
+
+def self_times(spans: Iterable[Any]) -> dict[tuple[str, str], tuple[int, int, int]]:
+    """Return count, total and self time by node and phase, by brute force.
+
+    The children of a phase do not overlap here: they are its thread's.
+    """
+    covered: dict[int, int] = {}
+    numbers: dict[tuple[str, str], tuple[int, int, int]] = {}
+    ended = list(spans)
+    for span in ended:
+        covered[span._parent_id] = covered.get(span._parent_id, 0) + span.end_time - span.start_time
+    for span in ended:
+        key, duration = (span._node_id, span.name), span.end_time - span.start_time
+        count, total, self_ns = numbers.get(key, (0, 0, 0))
+        numbers[key] = (
+            count + 1,
+            total + duration,
+            self_ns + duration - covered.get(span._span_id, 0),
+        )
+    return numbers
+
+
+@pytest.mark.parametrize("store", [True, False])
+def test_numbers_are_exact_while_threads_record_and_are_asked_for(store: bool) -> None:
+    """At every moment what is counted is divided, and in the end nothing is missing."""
+    phasetrace.configure(store=None if store else False)
+    threads, rounds = 6, 1_200
+    kept: list[Any] = []
+
+    def work(node_id: str) -> None:
+        for _ in range(rounds):
+            with phasetrace.time_phase("e", node_id, "outer") as outer:
+                with phasetrace.time_phase("e", node_id, "inner") as inner:
+                    with phasetrace.time_phase("e", node_id, "leaf") as leaf:
+                        pass
+                    kept.append(leaf)
+                kept.append(inner)
+            kept.append(outer)
+
+    with phasetrace.execution("e"):
+        with phasetrace.time_phase("e", "first", "leaf") as first:
+            pass
+        kept.append(first)
+        workers = [threading.Thread(target=work, args=(f"n{i}",)) for i in range(threads)]
+        for worker in workers:
+            worker.start()
+        seen = 0
+        while any(worker.is_alive() for worker in workers):
+            breakdown = phasetrace.breakdown("e")
+            rows = [row for node in breakdown.nodes for row in node.phases]
+            assert breakdown.spans == sum(row.count for row in rows) >= seen
+            seen = breakdown.spans
+            assert all(row.self_ns == row.total_ns for row in rows if row.phase == "leaf")
+            shares = sum(row.share_ns for row in rows)
+            assert shares + breakdown.unattributed_ns == breakdown.execution.duration_ns
+        for worker in workers:
+            worker.join()
+    assert self_times(kept) == {
+        (node.node_id, row.phase): (row.count, row.total_ns, row.self_ns)
+        for node in phasetrace.breakdown("e").nodes
+        for row in node.phases
+    }
+    assert len(kept) == 3 * threads * rounds + 1

@@ -65,7 +65,9 @@ def run_phase(name: str, exec_id: str = "exec_1") -> None:
 
 
 def stored(path: Path) -> list[str]:
-    """Return the names of the spans in a store, sorted."""
+    """Return the names of the spans in a store, sorted; none if there is no store."""
+    if not path.exists():
+        return []
     with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
         return sorted(name for (name,) in connection.execute("SELECT name FROM spans"))
 
@@ -746,6 +748,18 @@ def test_a_library_may_load_the_selected_provider_first(
     assert force_flush()
     assert trace.get_tracer_provider() is provider
     assert environment_exporter.names() == ["a"]
+
+
+def test_the_selected_provider_exports_for_programs_without_phases(
+    monkeypatch: pytest.MonkeyPatch, environment_exporter: Exporter
+) -> None:
+    """By its entry point, and set up as soon as a library asks it for a tracer."""
+    monkeypatch.setenv("OTEL_PYTHON_TRACER_PROVIDER", "phasetrace")
+    with trace.get_tracer("library").start_as_current_span("work"):
+        pass
+    assert type(trace.get_tracer_provider()) is phasetrace.TracerProvider
+    assert force_flush()
+    assert environment_exporter.names() == ["work"]
 
 
 # Sampling

@@ -1,23 +1,24 @@
-"""Exporters: found by name whoever installed them, fed in batches, their faults our own."""
+"""Exporters: found by name whoever installed them, each with its feed."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
 from typing import Any
 
 import pytest
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExportResult
 
-from phasetrace import faults
 from phasetrace.errors import ConfigError
-from phasetrace.exporting import GROUP, CountingExporter, batch_processor, make_exporters
+from phasetrace.exporting import GROUP, force_flush, make_feeds, shut_down
+from phasetrace.feed import Feed
 from phasetrace.settings import settings_from
 
 HIDDEN = "hunter2"
+LONG_S = 60.0
 
 
 class Recorded:
@@ -53,9 +54,9 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 def made(*exporters: Any, **given: Any) -> list[Any]:
-    """Return the exporters that settings make, without their counters."""
+    """Return the exporters that settings make, without their feeds."""
     settings = settings_from({}, store=False, exporters=exporters, **given)
-    return [exporter.inner for exporter in make_exporters(settings)]
+    return [feed.exporter for feed in make_feeds(settings)]
 
 
 @pytest.mark.parametrize("name", ["otlp", "otlp_proto_http", "otlp_proto_grpc", "console"])
@@ -102,8 +103,8 @@ def test_the_environments_endpoint_is_the_exporters_to_read(install: Callable[..
     """Endpoint, headers and TLS of the environment are not touched by us."""
     install(otlp_proto_http=Recorded)
     environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://h:4318"}
-    (exporter,) = make_exporters(settings_from(environ))
-    assert exporter.inner.arguments == {}
+    (feed,) = make_feeds(settings_from(environ))
+    assert feed.exporter.arguments == {}
 
 
 def test_console_is_the_tree_if_that_is_installed(install: Callable[..., None]) -> None:
@@ -162,6 +163,7 @@ def test_an_exporter_that_cannot_be_made_is_told_without_secrets(
     given = Recorded()
     with pytest.raises(ConfigError) as refused:
         made(given, "mine", "broken")
+    assert (fine.ended, given.ended) == (True, False)
     assert str(refused.value) == (
         "cannot make the exporter 'broken': ValueError: cannot connect to http://…@host:4318"
     )
@@ -174,95 +176,82 @@ def test_an_exporter_given_as_such_is_used_as_it_is() -> None:
     assert made(exporter) == [exporter]
 
 
-def spans(number: int) -> tuple[Any, ...]:
-    """Return that many finished spans."""
-    tracer = TracerProvider(shutdown_on_exit=False).get_tracer("t")
-    made_spans = [tracer.start_span(f"s{index}") for index in range(number)]
-    for span in made_spans:
-        span.end()
-    return tuple(made_spans)
-
-
 @pytest.mark.parametrize(
-    ("answer", "delivered", "failed"),
-    [(SpanExportResult.SUCCESS, 3, 0), (SpanExportResult.FAILURE, 0, 3), (None, 0, 3)],
-)
-def test_what_became_of_spans_is_counted(answer: Any, delivered: int, failed: int) -> None:
-    """Only what the exporter calls a success counts as delivered."""
-
-    class Answering(Recorded):
-        def export(self, spans: object) -> Any:
-            return answer
-
-    exporter = CountingExporter("mine", Answering())
-    exporter.export(spans(3))
-    assert (exporter.delivered, exporter.failed) == (delivered, failed)
-
-
-def test_a_raising_exporter_is_a_fault_of_its_own(caplog: pytest.LogCaptureFixture) -> None:
-    """What an exporter raises is counted and said once, and goes no further."""
-
-    class Raising(Recorded):
-        def export(self, spans: object) -> Any:
-            raise OSError("no")
-
-        def shutdown(self) -> None:
-            raise OSError("no")
-
-    exporter = CountingExporter("mine", Raising())
-    assert exporter.export(spans(2)) is SpanExportResult.FAILURE
-    assert exporter.export(spans(2)) is SpanExportResult.FAILURE
-    exporter.shutdown()
-    assert (exporter.failed, len(caplog.records)) == (4, 2)
-    assert faults.counts()["exporting to mine"] == 2
-
-
-def test_the_queue_takes_a_burst(caplog: pytest.LogCaptureFixture) -> None:
-    """A burst larger than the SDK's queue of 2,048 is exported whole."""
-    exporter = InMemorySpanExporter()
-    processor = batch_processor(CountingExporter("mine", exporter))
-    for span in spans(10_000):
-        processor.on_end(span)
-    assert processor.force_flush()
-    assert len(exporter.get_finished_spans()) == 10_000
-    processor.shutdown()  # type: ignore[no-untyped-call]
-    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
-
-
-@pytest.mark.parametrize(
-    ("environ", "name", "wanted"),
+    ("environ", "name", "delay_s"),
     [
-        ({}, "mine", {"max_queue_size": 65_536}),
-        ({"OTEL_BSP_MAX_QUEUE_SIZE": "600"}, "mine", {}),
-        ({}, "phasetrace_console", {"max_queue_size": 65_536, "schedule_delay_millis": 200}),
-        (
-            {"OTEL_BSP_SCHEDULE_DELAY": "1000"},
-            "phasetrace_console",
-            {"max_queue_size": 65_536},
-        ),
+        ({}, "mine", 5.0),
+        ({}, "phasetrace_console", 0.2),
+        ({"OTEL_BSP_SCHEDULE_DELAY": "1000"}, "phasetrace_console", 1.0),
     ],
 )
-def test_limits_that_are_set_are_left_to_the_sdk(
-    environ: dict[str, str], name: str, wanted: dict[str, int], monkeypatch: pytest.MonkeyPatch
+def test_the_terminal_is_written_to_without_delay(
+    install: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    environ: dict[str, str],
+    name: str,
+    delay_s: float,
 ) -> None:
-    """Ours replace the SDK's defaults only."""
+    """Unless the variable says how long, somebody is looking at it."""
     for variable, value in environ.items():
         monkeypatch.setenv(variable, value)
-    given: dict[str, Any] = {}
-    monkeypatch.setattr(
-        "phasetrace.exporting.BatchSpanProcessor",
-        lambda exporter, **arguments: given.update(arguments),
-    )
-    batch_processor(CountingExporter(name, Recorded()))
-    assert given == wanted
+    install(**{name: Recorded})
+    (feed,) = make_feeds(settings_from({}, store=False, exporters=[name]))
+    assert (feed.name, feed._delay_s) == (name, delay_s)
 
 
-def test_limits_that_make_no_sense_are_told(
+def test_bad_limits_are_told_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A bad standard variable is a warning and the default."""
-    monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "-1")
-    processor = batch_processor(CountingExporter("mine", Recorded()))
-    assert isinstance(processor, BatchSpanProcessor)
-    processor.shutdown()  # type: ignore[no-untyped-call]
-    assert "OTEL_BSP_*" in caplog.text
+    """However many exporters there are."""
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "-1")
+    feeds = make_feeds(settings_from({}, store=False, exporters=[Recorded(), Recorded()]))
+    assert [feed.limit for feed in feeds] == [65_536] * 2
+    assert len(caplog.records) == 1
+
+
+class Hanging(Recorded):
+    """An exporter that does not answer before all others hang, too, or it is let go on."""
+
+    def __init__(self, together: threading.Barrier, go_on: threading.Event) -> None:
+        super().__init__()
+        self._together = together
+        self._go_on = go_on
+
+    def export(self, spans: object) -> SpanExportResult:
+        """Hang."""
+        self._together.wait(LONG_S)
+        assert self._go_on.wait(LONG_S)
+        return SpanExportResult.SUCCESS
+
+
+@pytest.fixture
+def hanging() -> Iterator[list[Feed]]:
+    """Return three feeds that have something for an exporter that will hang."""
+    together, go_on = threading.Barrier(3), threading.Event()
+    feeds = [Feed("mine", Hanging(together, go_on)) for _ in range(3)]
+    for feed in feeds:
+        feed.take([ReadableSpan("s")])
+    yield feeds
+    go_on.set()
+    shut_down(feeds, LONG_S)
+
+
+@pytest.mark.parametrize("end", [force_flush, shut_down])
+def test_feeds_are_waited_for_side_by_side(
+    hanging: list[Feed], end: Callable[[list[Feed], float], bool | None]
+) -> None:
+    """Each has all the time there is, and together they take no longer."""
+    started = time.monotonic()
+    assert not end(hanging, 1.0)
+    assert 1.0 <= time.monotonic() - started < 2.0  # one after the other it would be 3
+    assert [feed.in_flight for feed in hanging] == [1, 1, 1]
+
+
+def test_feeds_that_answer_are_flushed() -> None:
+    """Nothing to wait for is an answer, too."""
+    feeds = [Feed("mine", Recorded()) for _ in range(3)]
+    feeds[1].take([ReadableSpan("s")])
+    assert force_flush(feeds, LONG_S)
+    shut_down(feeds, LONG_S)
+    assert [feed.exporter.ended for feed in feeds] == [True] * 3
+    assert [feed.delivered for feed in feeds] == [0, 1, 0]

@@ -18,6 +18,14 @@ class Log:
     def __init__(self) -> None:
         self.calls: list[str] = []
 
+    def __enter__(self) -> None:
+        self.open()
+        self.attach()
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        self.detach()
+        self.close(error)
+
     def open(self) -> None:
         """Note it."""
         self.calls.append("open")

@@ -15,8 +15,9 @@ import phasetrace
 from phasetrace.errors import ConfigError
 from phasetrace.settings import (
     VARIABLES,
+    BatchLimits,
     Settings,
-    batch_limits_given,
+    batch_limits,
     colour_wanted,
     default_store,
     selected_provider,
@@ -439,10 +440,34 @@ def test_a_provider_may_be_selected(monkeypatch: pytest.MonkeyPatch) -> None:
     assert selected_provider() == "phasetrace"
 
 
-def test_the_batch_limits_that_are_set_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only the SDK's variables for batches count."""
-    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "5")
-    assert batch_limits_given() == {"OTEL_BSP_SCHEDULE_DELAY"}
+def test_batch_limits_come_from_the_standard_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not set is nobody's word."""
+    assert batch_limits() == (None, None, None)
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", " 5 ")
+    assert batch_limits() == BatchLimits(schedule_delay_ms=5)
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "100")
+    monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "100")
+    assert batch_limits() == (100, 100, 5)
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "1.5", "many", "1e3"])
+def test_batch_limits_that_make_no_sense_are_told(
+    value: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A bad standard variable is a warning and the default; the others hold."""
+    environ = {"OTEL_BSP_MAX_QUEUE_SIZE": value, "OTEL_BSP_SCHEDULE_DELAY": "7"}
+    assert batch_limits(environ) == (None, None, 7)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"phasetrace: OTEL_BSP_MAX_QUEUE_SIZE={value!r}: expected a whole number above 0; "
+        "the default is used"
+    ]
+
+
+def test_a_batch_has_to_fit_into_the_queue(caplog: pytest.LogCaptureFixture) -> None:
+    """Otherwise it could never be full."""
+    environ = {"OTEL_BSP_MAX_QUEUE_SIZE": "10", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "11"}
+    assert batch_limits(environ) == BatchLimits(max_queue_size=10)
+    assert "OTEL_BSP_MAX_EXPORT_BATCH_SIZE='11': expected at most" in caplog.text
 
 
 def test_the_environment_is_read_in_one_module() -> None:

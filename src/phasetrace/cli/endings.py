@@ -35,7 +35,8 @@ GRACE_S = 5.0
 
 _SIGNALS: Final = ("SIGTERM", "SIGHUP")
 _SHELL_SIGNAL: Final = 128
-_LAST_S: Final = 5.0
+_LAST_SIGNALS: Final = 20
+_BETWEEN_SIGNALS_S: Final = 0.05
 _SWITCH_S: Final = 0.0001
 
 
@@ -157,11 +158,14 @@ class Ending:
         self._writing.release()
         # Only the main thread can put the signal's default back. It waits for that in the handler,
         # or is brought there once more: by a signal of its own, since one that another thread gets
-        # does not interrupt what it is stuck in.
+        # does not interrupt what it is stuck in. One that comes just before a call that blocks does
+        # not either, hence more than one.
         main = threading.main_thread().ident
-        if main is not None:
-            signal.pthread_kill(main, number)
-        time.sleep(_LAST_S)
+        for _ in range(_LAST_SIGNALS):
+            if main is not None:
+                signal.pthread_kill(main, number)
+            time.sleep(_BETWEEN_SIGNALS_S)
+        _die_of(number)
         os._exit(_SHELL_SIGNAL + number)
 
     def _watch(self, seconds: float) -> None:
@@ -184,6 +188,21 @@ def leave(code: int) -> NoReturn:
         with contextlib.suppress(Exception):
             stream.flush()
     os._exit(code)
+
+
+def _die_of(number: int) -> None:
+    """End the process by a signal, from any thread; return if that cannot be done.
+
+    For a main thread that waits where no handler of Python's can run: for the lock of stdout, which
+    a thread holds that writes to a full pipe.
+    """
+    with contextlib.suppress(Exception):
+        import ctypes
+
+        # Python lets only the main thread change what a signal does, the C library any thread.
+        ctypes.CDLL(None).signal(number, int(signal.SIG_DFL))
+        os.kill(os.getpid(), number)
+        time.sleep(_BETWEEN_SIGNALS_S)  # the kernel may deliver it to another thread
 
 
 def _numbers() -> list[signal.Signals]:

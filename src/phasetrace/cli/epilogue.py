@@ -58,7 +58,7 @@ def print_epilogue(tracing: Tracing, run: Run) -> None:
     if run.exec_id is not None and _as_recorded(run.exec_id) not in executions:
         say(f"--exec-id {_quoted(run.exec_id)} was not used: all executions have ids of their own")
     for exporter in tracing.exporters:
-        missing = exporter.failed + exporter.in_flight
+        missing = exporter.failed + exporter.dropped + exporter.in_flight
         if missing:
             say(f"{missing} spans could not be delivered to {exporter.name}")
         url = tracing.settings.trace_url

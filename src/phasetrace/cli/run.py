@@ -14,13 +14,9 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 
-from opentelemetry.sdk.trace import Span as SdkSpan
-from opentelemetry.sdk.trace import SpanProcessor
-
 from phasetrace.cli import command, epilogue, uncaught
 from phasetrace.cli.endings import TIMED_OUT, Ending, TimedOut, leave
 from phasetrace.cli.program import CannotStart, prepared, said_by_runpy
-from phasetrace.context import CANCELLED, IMPLICIT
 from phasetrace.errors import PhasetraceError
 from phasetrace.store.reader import StoreReader
 
@@ -201,7 +197,7 @@ class _Run:
     def _cancel_what_is_open(self) -> None:
         from opentelemetry.trace import Span
 
-        from phasetrace import configuration, global_provider, scopes
+        from phasetrace import configuration, scopes
 
         tracing = configuration.latest_tracing()
         recorder = tracing.recorder() if tracing is not None else None
@@ -209,12 +205,7 @@ class _Run:
             return
         scopes.source.process = object()  # the program's threads leave their spans to us
         # Executions without `execution()` get their root when they end, which is now.
-        switches = global_provider.own_switches()
-        provider = global_provider.installed()
-        if hasattr(provider, "add_span_processor") and not global_provider.is_own(provider):
-            switches.append(global_provider.switch_of(provider))
-        for switch in switches:
-            switch.processors = (_CancelRoots(), *switch.processors)
+        recorder.executions.cancelled = True
         # A thread that is ending its span just now comes too late; the SDK would complain.
         logging.getLogger("opentelemetry.sdk.trace").disabled = True
         with self._opening:
@@ -290,14 +281,6 @@ class _Run:
 
     def _after_fork_in_parent(self) -> None:
         self._has_children = True
-
-
-class _CancelRoots(SpanProcessor):
-    """Marks the roots that implicit executions are given from now on as cancelled."""
-
-    def on_start(self, span: SdkSpan, parent_context: Context | None = None) -> None:
-        if (span.attributes or {}).get(IMPLICIT):
-            span.set_attribute(CANCELLED, True)
 
 
 def _depth() -> int:

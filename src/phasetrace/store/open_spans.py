@@ -1,9 +1,10 @@
-"""The spans that have started and not ended, and which of them are to get a row."""
+"""The spans that have started and not ended, and which of them have a row as such."""
 
 from __future__ import annotations
 
 from collections import deque
-from typing import Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 from opentelemetry.sdk.trace import ReadableSpan
 
@@ -15,52 +16,76 @@ _ROW_AFTER_NS: Final = 1_000_000_000
 
 
 class OpenSpans:
-    """Open spans by their id; past `MAX_OPEN` further ones are not noted.
+    """Open spans by their id: those of `ours`, which is kept elsewhere, and those reported here.
 
-    `start` and `end` may be called from any thread and take no lock; `due` and `forget_rows` from
-    one at a time.
+    `start` and `end` may be called from any thread and take no lock; everything else from one at a
+    time. Past `MAX_OPEN` reported ones, further ones are not noted.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ours: Mapping[int, ReadableSpan]) -> None:
+        self._ours: Any = ours
         self._by_id: dict[int, ReadableSpan] = {}
         self._roots: deque[ReadableSpan] = deque()
         self._with_row: set[int] = set()
 
     def start(self, span: ReadableSpan) -> None:
-        """Note a started span."""
+        """Note a started span that is not among `ours`."""
         context = span.get_span_context()
         if context is not None and len(self._by_id) < MAX_OPEN:
             self._by_id[context.span_id] = span
             if (span.attributes or {}).get(TYPE) == EXECUTION:
                 self._roots.append(span)
 
+    def start_execution(self, span: ReadableSpan) -> None:
+        """Note the span of an execution: it gets a row at once."""
+        self._roots.append(span)
+
     def end(self, span: ReadableSpan) -> None:
-        """Note that a span has ended."""
+        """Note that a span has ended that is not among `ours`."""
         context = span.get_span_context()
         if context is not None:
             self._by_id.pop(context.span_id, None)
 
     def spans(self) -> list[ReadableSpan]:
         """Return the open spans, those that started last first."""
-        still_open = [self._by_id.get(span_id) for span_id in reversed(list(self._by_id))]
-        return [span for span in still_open if span is not None]
+        started = [span for span in self._now().values() if span.start_time is not None]
+        return sorted(started, key=lambda span: span.start_time or 0, reverse=True)
 
     def due(self, now_ns: int) -> list[ReadableSpan]:
         """Return, each once, new executions and the spans that have been open for a second."""
-        due = [self._roots.popleft() for _ in range(len(self._roots))]
-        still_open = set(self._by_id)  # a copy made in one step, whatever other threads do
-        self._with_row &= still_open
-        for span_id in still_open - self._with_row:
-            span = self._by_id.get(span_id)
-            if span is not None and (span.start_time or 0) <= now_ns - _ROW_AFTER_NS:
+        roots = [self._roots.popleft() for _ in range(len(self._roots))]
+        # One that is still on its way into `start` has no time yet.
+        self._roots.extend(span for span in roots if span.start_time is None)
+        due = [span for span in roots if span.start_time is not None]
+        self._with_row.update(context.span_id for context in map(_context, due) if context)
+        started_by_ns = now_ns - _ROW_AFTER_NS
+        for span_id, span in self._now().items():
+            if (span.start_time or now_ns) <= started_by_ns and span_id not in self._with_row:
                 self._with_row.add(span_id)
                 due.append(span)
         return due
 
+    def closed(self, ended: Iterable[int]) -> list[int]:
+        """Return, once, those of these ended spans that have a row as open ones."""
+        if not self._with_row:
+            return []
+        closed = [span_id for span_id in ended if span_id in self._with_row]
+        self._with_row.difference_update(closed)
+        return closed
+
     def forget_rows(self) -> None:
         """Make every open span due again: the rows were in another file."""
         self._with_row.clear()
-        for span_id in set(self._by_id):
-            span = self._by_id.get(span_id)
-            if span is not None and (span.attributes or {}).get(TYPE) == EXECUTION:
-                self._roots.append(span)
+        self._roots += [
+            span
+            for span in self._now().values()
+            if (span.attributes or {}).get(TYPE) == EXECUTION and span not in self._roots
+        ]
+
+    def _now(self) -> dict[int, ReadableSpan]:
+        # Copies made in one step each, whatever other threads do.
+        return {**self._by_id.copy(), **self._ours.copy()}
+
+
+def _context(span: ReadableSpan) -> Any:
+    return span.get_span_context()

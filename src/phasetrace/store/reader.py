@@ -136,8 +136,9 @@ class StoreReader:
         with self._queries():
             (before,) = self._connection.execute(
                 "SELECT coalesce(min(p.started_ns < ?), 0) FROM spans s"
-                " JOIN processes p ON p.id = s.process"
-                " WHERE s.seq = (SELECT min(seq) FROM spans WHERE execution = ?)",
+                " JOIN streams t ON t.id = s.stream JOIN processes p ON p.id = t.process"
+                " WHERE s.seq = (SELECT min(seq) FROM spans"
+                " WHERE stream IN (SELECT id FROM streams WHERE execution = ?))",
                 (started_ns, execution.row),
             ).fetchone()
         return bool(before)
@@ -209,7 +210,8 @@ class StoreReader:
             )
         else:
             finished = (
-                "SELECT coalesce(nullif(node_id, ''), :system) FROM spans WHERE execution = :row"
+                "SELECT coalesce(nullif(node_id, ''), :system) FROM spans"
+                " WHERE stream IN (SELECT id FROM streams WHERE execution = :row)"
                 " AND type <> 'execution'"
             )
         (nodes,) = self._connection.execute(
@@ -225,7 +227,8 @@ class StoreReader:
         with self._queries():
             for span_id, parent_id, *rest in self._connection.execute(
                 "SELECT span_id, parent_span_id, type, name, node_id, node_type, start_ns, end_ns,"
-                " status FROM spans WHERE execution = ? ORDER BY seq",
+                " status FROM spans WHERE stream IN (SELECT id FROM streams WHERE execution = ?)"
+                " ORDER BY seq",
                 (execution.row,),
             ):
                 yield SpanRecord(

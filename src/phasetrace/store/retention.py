@@ -78,7 +78,8 @@ def _remove_oldest(connection: sqlite3.Connection, number: int) -> int:
             if len(ids) >= number:
                 break
         for statement in (
-            "DELETE FROM spans WHERE execution = ?",
+            "DELETE FROM spans WHERE stream IN (SELECT id FROM streams WHERE execution = ?)",
+            "DELETE FROM streams WHERE execution = ?",
             "DELETE FROM open_spans WHERE execution = ?",
             "DELETE FROM aggregates WHERE part IN"
             " (SELECT id FROM aggregate_parts WHERE execution = ?)",
@@ -92,8 +93,7 @@ def _remove_oldest(connection: sqlite3.Connection, number: int) -> int:
 def _remove_orphans(connection: sqlite3.Connection) -> None:
     """Remove what only removed executions referred to, once that has become much.
 
-    Every process has a row, and a resource of its own (``service.instance.id``); finding those
-    that are not used any more reads the whole index of the spans.
+    Every process has a row, and a resource of its own (``service.instance.id``).
     """
     (resources,) = connection.execute("SELECT count(*) FROM resources").fetchone()
     (processes,) = connection.execute("SELECT count(*) FROM processes").fetchone()
@@ -103,7 +103,7 @@ def _remove_orphans(connection: sqlite3.Connection) -> None:
         for table in ("resources", "scopes"):
             column = table.removesuffix("s")
             connection.execute(
-                f"DELETE FROM {table} WHERE id NOT IN (SELECT {column} FROM spans)"  # noqa: S608 - one of two literals
+                f"DELETE FROM {table} WHERE id NOT IN (SELECT {column} FROM streams)"  # noqa: S608 - one of two literals
             )
         gone = [
             (process,)

@@ -2,8 +2,9 @@
 
 The store is a log. ``spans`` holds every finished span in the order in which it was written: the
 few columns that questions are asked of, and the whole span once more as its OTLP protobuf message
-(``opentelemetry.proto.trace.v1.Span``), ready to be framed and shipped. ``resources`` and
-``scopes`` hold, once each, the messages a span belongs under.
+(``opentelemetry.proto.trace.v1.Span``), ready to be framed and shipped. What the spans of one
+tracer, in one process and execution, have in common is said once, in ``streams``; ``resources`` and
+``scopes`` hold the messages that a span belongs under.
 
 ``executions`` is what `list` and `metrics` start from; ``openings`` is how many spans of the
 execution itself have ended, ``errors`` how many others failed. ``aggregates`` are the exact totals
@@ -128,6 +129,45 @@ MIGRATIONS: tuple[str, ...] = (
             WHERE execution = executions.id AND type = 'execution'),
         errors = (SELECT count(*) FROM spans
             WHERE execution = executions.id AND type <> 'execution' AND status = 'error');
+    """,
+    # What many spans have in common, once: a row takes a quarter less time to write. Spans that a
+    # sampler dropped are here for the local numbers, and not to be exported.
+    """
+    CREATE TABLE streams (
+        id INTEGER PRIMARY KEY,
+        execution INTEGER NOT NULL REFERENCES executions,
+        process INTEGER NOT NULL,
+        resource INTEGER NOT NULL REFERENCES resources,
+        scope INTEGER NOT NULL REFERENCES scopes,
+        trace_id BLOB NOT NULL,
+        sampled INTEGER NOT NULL,
+        UNIQUE (execution, process, resource, scope, trace_id, sampled)
+    );
+    INSERT INTO streams (execution, process, resource, scope, trace_id, sampled)
+        SELECT DISTINCT execution, process, resource, scope, trace_id, 1 FROM spans;
+    CREATE TABLE spans_of_streams (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        stream INTEGER NOT NULL REFERENCES streams,
+        span_id BLOB NOT NULL,
+        parent_span_id BLOB,
+        type TEXT NOT NULL,
+        name TEXT NOT NULL,
+        node_id TEXT,
+        node_type TEXT,
+        iteration,
+        start_ns INTEGER NOT NULL,
+        end_ns INTEGER NOT NULL,
+        status TEXT NOT NULL,
+        payload BLOB NOT NULL
+    );
+    INSERT INTO spans_of_streams SELECT s.seq, t.id, s.span_id, s.parent_span_id, s.type, s.name,
+        s.node_id, s.node_type, s.iteration, s.start_ns, s.end_ns, s.status, s.payload
+        FROM spans s JOIN streams t ON t.execution = s.execution AND t.process = s.process
+        AND t.resource = s.resource AND t.scope = s.scope AND t.trace_id = s.trace_id
+        ORDER BY s.seq;
+    DROP TABLE spans;
+    ALTER TABLE spans_of_streams RENAME TO spans;
+    CREATE INDEX spans_by_stream ON spans (stream);
     """,
 )
 

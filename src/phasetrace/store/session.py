@@ -10,12 +10,11 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
-from opentelemetry.sdk.trace import ReadableSpan
-
 from phasetrace import faults
 from phasetrace.clock import NowNs
 from phasetrace.errors import StoreError
 from phasetrace.store import retention
+from phasetrace.store.entry import Entry
 from phasetrace.store.file import (
     BusyStore,
     DamagedStore,
@@ -82,9 +81,10 @@ class StoreSession:
 
     def write(
         self,
-        spans: Sequence[tuple[ReadableSpan, EncodedSpan]],
+        spans: Sequence[tuple[Entry, EncodedSpan]],
         totals: Iterable[ExecutionTotals],
-        opened: Iterable[ReadableSpan],
+        opened: Iterable[Entry],
+        closed: Iterable[int],
         lost: Mapping[str, int],
         timeout_s: float,
         in_a_hurry: Callable[[], bool] = lambda: False,
@@ -103,7 +103,7 @@ class StoreSession:
                 left_s = deadline - time.monotonic()
                 _wait_for_lock(connection, min(left_s, _SLICE_S))
                 try:
-                    elsewhere = writer.write(spans, totals, opened, lost)
+                    elsewhere = writer.write(spans, totals, opened, closed, lost)
                     break
                 except sqlite3.OperationalError as error:
                     if not is_busy(error) or left_s <= _SLICE_S or in_a_hurry():
@@ -121,7 +121,7 @@ class StoreSession:
             self._rooted_elsewhere(exec_id)
         return Outcome.WRITTEN
 
-    def claim(self, spans: Sequence[ReadableSpan], timeout_s: float) -> bool:
+    def claim(self, spans: Sequence[Entry], timeout_s: float) -> bool:
         """Make this process the owner of the spans' executions; return whether that is done.
 
         A failure is left for the writing to tell.

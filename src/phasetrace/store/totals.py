@@ -10,7 +10,7 @@ from phasetrace.histogram import Histogram
 from phasetrace.spans import NODE, PHASE, PhaseKey
 from phasetrace.stats import PhaseStats
 
-_MAX_INTEGER: Final = 2**63 - 1
+MAX_INTEGER: Final = 2**63 - 1
 
 
 def write_part(
@@ -93,4 +93,4 @@ def read_parts(connection: sqlite3.Connection, parts: Iterable[int]) -> dict[Pha
 
 def as_integer(value: int | None) -> int:
     """Return the nearest integer that SQLite can hold (64 bits)."""
-    return min(max(value or 0, -_MAX_INTEGER), _MAX_INTEGER)
+    return min(max(value or 0, -MAX_INTEGER), MAX_INTEGER)

@@ -15,29 +15,32 @@ import sqlite3
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from opentelemetry.sdk.trace import ReadableSpan
 
 from phasetrace import clock, faults
-from phasetrace.attributes import text
-from phasetrace.context import EXEC_ID
+from phasetrace.pipeline import Pipeline
 from phasetrace.store import retention
 from phasetrace.store.batch import Batch
+from phasetrace.store.entry import Entry, entry_of
 from phasetrace.store.exact_count import ExactCount
 from phasetrace.store.forks import watch
 from phasetrace.store.open_spans import OpenSpans
 from phasetrace.store.session import Outcome, StoreSession
 from phasetrace.tally import ExecutionTotals
+from phasetrace.threads import join_for_good
 
 FLUSH_INTERVAL_S: Final = 0.1
 """Half of what is promised (200 ms), so that there is time for the writing itself."""
 MAX_QUEUE: Final = 65_536
 _WAKE_AT: Final = 4_096
-_BATCH: Final = 512
+_AT_FORK: Final = 512
+"""So many spans are written before a fork; more would keep the program waiting."""
+_BATCH: Final = 2_048
 """Some 20 ms of work: a fork has to wait for the transaction that is under way."""
 _BUSY_S: Final = 1.0
 _RETRY_S: Final = 1.0
@@ -55,6 +58,7 @@ class StoreWriter:
 
     `totals` is asked for the executions whose totals are to be written (its argument says whether
     this is the last time); `rooted_elsewhere` is told of executions that another process owns.
+    Besides what it is handed, it drains `pipeline`, which then hands spans to it.
     """
 
     def __init__(
@@ -64,7 +68,9 @@ class StoreWriter:
         totals: Callable[[bool], list[ExecutionTotals]],
         rooted_elsewhere: Callable[[str], None],
         now_ns: clock.NowNs = clock.now_ns,
+        pipeline: Pipeline | None = None,
     ) -> None:
+        self._pipeline = pipeline if pipeline is not None else Pipeline()
         self.path = path.absolute()  # the program may change its folder
         self._limits = limits
         self._totals = totals
@@ -77,7 +83,7 @@ class StoreWriter:
         self._closed = False
         # deque.append and popleft are atomic (documented), so a hand-over takes no lock.
         self._queue: deque[ReadableSpan] = deque()
-        self._open = OpenSpans()
+        self._open = OpenSpans(self._pipeline.open)
         self._removed: deque[Callable[[], ExecutionTotals]] = deque()
         self._queue_full = ExactCount()
         self._too_late = ExactCount()
@@ -85,18 +91,22 @@ class StoreWriter:
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self._writing = threading.Lock()  # guards the session and everything below
-        self._fork_waits = False
+        self._awaited: list[None] = []  # one for each caller that waits for _writing
+        self._forking = self._fork_waits = False
         self._fork_over = threading.Event()
         self._starting_held_by = self._writing_held_by = 0  # the thread that is forking, if any
         self._claimed: set[str] = set()
         self._claimed_in = 0
         self._session = StoreSession(self.path, self._limits, self._rooted_elsewhere, self._now_ns)
         self._batch = Batch()
+        self._due = Batch()  # totals that are to be written after the spans that they count
         self._lost: Counter[str] = Counter()
         self._lost_in_store: Counter[str] = Counter()
         self._lost_at_flush = 0
         self._file_changes = 0
         self._retry_at = 0.0
+        self._trying_since = 0.0
+        self._written_at = 0.0
 
     @property
     def lost(self) -> dict[str, int]:
@@ -113,20 +123,59 @@ class StoreWriter:
             if self._thread is None:
                 self._start()
 
+    def started_execution(self, span: ReadableSpan) -> None:
+        """Note the span of an execution, which is in the pipeline's register."""
+        if not self._closed:
+            self._open.start_execution(span)
+            if self._thread is None:
+                self._start()
+
     def ended(self, span: ReadableSpan) -> None:
         """Hand a finished span over. Never blocks; past the queue's limit the span is counted."""
         self._open.end(span)
-        waiting = len(self._queue)
-        if waiting >= MAX_QUEUE:
-            self._queue_full.add()
-            return
-        self._queue.append(span)
-        if waiting >= _WAKE_AT and not self._wake.is_set():
-            self._wake.set()
+        self.take((span,))
+
+    def take(self, spans: Sequence[ReadableSpan]) -> None:
+        """Hand finished spans over. Never blocks; those past the queue's limit are counted."""
         if self._closed:
-            self._take_back(span)
+            for _ in spans:
+                self._too_late.add()
+            return
+        waiting = len(self._queue)
+        room = max(0, MAX_QUEUE - waiting)
+        if len(spans) > room:
+            for _ in spans[room:]:
+                self._queue_full.add()
+            spans = spans[:room]
+        self._queue.extend(spans)
+        if waiting >= _WAKE_AT:
+            self.wake()
+        if self._closed:
+            for span in spans:
+                self._take_back(span)
         elif self._thread is None:
             self._start()
+
+    @property
+    def backlog(self) -> int:
+        """How many finished spans wait to be written."""
+        return len(self._queue)
+
+    @property
+    def keeps_up(self) -> bool:
+        """Whether what is handed over is being written, and not waiting for better times."""
+        since = self._trying_since
+        stuck = since and time.monotonic() - since > _BUSY_S
+        return not (self._retry_at or self._session.broken or self._closed or stuck)
+
+    def wake(self) -> bool:
+        """Have the thread look now; return False if there is none, and none to be had."""
+        if self._thread is None and not self._closed:
+            self._start()
+        if not self._wake.is_set():
+            self._wake.set()
+        # After a fork there is one again: until then there is nothing to be done but to wait.
+        return (self._thread is not None or self._forking) and not self._closed
 
     def removed(self, totals: Callable[[], ExecutionTotals]) -> None:
         """Hand over the totals of an execution that has left the collector."""
@@ -147,7 +196,7 @@ class StoreWriter:
             something was lost since the last time.
         """
         deadline = time.monotonic() + timeout_s
-        if not self._writing.acquire(timeout=max(0.0, timeout_s)):
+        if not self._get_turn(timeout_s):
             return False
         try:
             return self._write_all(deadline)
@@ -163,14 +212,14 @@ class StoreWriter:
         deadline = time.monotonic() + timeout_s
         self._closed = True
         self._wake.set()
-        if not self._writing.acquire(timeout=max(0.0, timeout_s)):
+        if not self._get_turn(timeout_s):
             return False
         try:
             written = self._write_all(deadline, last=True)
             left = len(self._batch.spans) + len(self._queue)
             if left:
                 self._lost["no time left"] += left
-                self._batch = Batch()
+                self._batch, self._due = Batch(), Batch()
                 self._queue.clear()
                 if not self._session.complained:
                     faults.report(f"no time left to store the last {left} spans")
@@ -187,7 +236,7 @@ class StoreWriter:
         the program's. The next span starts it again.
         """
         self._fork_over.clear()
-        self._fork_waits = True
+        self._forking = self._fork_waits = True
         here = threading.get_ident()
         deadline = time.monotonic() + _FORK_TIMEOUT_S
         # Not for ever: a signal handler may fork where its own thread holds a lock.
@@ -196,20 +245,21 @@ class StoreWriter:
         thread, self._thread = self._thread, None
         self._wake.set()
         if thread is not None and thread is not threading.current_thread():
-            thread.join(max(0.0, deadline - time.monotonic()))
+            join_for_good(thread, deadline - time.monotonic())
         if self._writing.acquire(timeout=max(0.0, deadline - time.monotonic())):
             self._writing_held_by = here
+            self._fork_waits = False
             try:
                 if not self._closed:
-                    self._claim_waiting()
+                    self._write_or_claim()
             except Exception as error:
-                faults.report("claiming executions before a fork", error)
+                faults.report("writing before a fork", error)
             self._session.disconnect()
 
     def after_fork_in_parent(self) -> None:
         """Go on; the file is opened again when there is something to write."""
         here = threading.get_ident()
-        self._fork_waits = False
+        self._forking = self._fork_waits = False
         if self._writing_held_by == here:
             self._writing_held_by = 0
             self._writing.release()
@@ -235,8 +285,10 @@ class StoreWriter:
                 return
             thread = threading.Thread(target=self._run, name="phasetrace-store", daemon=True)
             self._thread = thread
-            with suppress(RuntimeError):  # the interpreter is shutting down: close() will write
+            try:
                 thread.start()
+            except RuntimeError:  # there are too many, or the interpreter is shutting down
+                self._thread = None  # what is handed over waits for the next try, or for close()
         finally:
             self._starting.release()
 
@@ -255,7 +307,10 @@ class StoreWriter:
             self._wake.clear()
             try:
                 with self._writing:
-                    if not self._closed and time.monotonic() >= self._retry_at:
+                    now = time.monotonic()
+                    # Somebody else may have written while this thread waited for its turn.
+                    rested = now - self._written_at >= FLUSH_INTERVAL_S / 2
+                    if not self._closed and rested and now >= self._retry_at:
                         self._write_all(None)
             except Exception as error:
                 faults.report("writing the store", error)
@@ -266,7 +321,10 @@ class StoreWriter:
         Past the deadline no more spans are written, and at the end still the totals, which answer
         for them.
         """
-        waiting = len(self._queue)  # what comes in meanwhile waits for the next round
+        # The totals first: asking for them drains the pipeline, so that of all the spans that they
+        # count none comes after them. What comes in meanwhile waits for the next round.
+        self._due.add_totals(self._due_totals(last))
+        waiting = len(self._queue)
         self._note_open()
         while True:
             taken = min(_BATCH - len(self._batch.spans), waiting)
@@ -275,22 +333,34 @@ class StoreWriter:
             in_time = deadline is None or time.monotonic() <= deadline
             finishing = not waiting or (last and not in_time)
             if finishing:
-                self._note_totals(last)
+                self._batch.add_totals(self._due.totals.values())
+                self._due = Batch()
             remaining = _BUSY_S if deadline is None else max(0.0, deadline - time.monotonic())
             written = self._write_batch(remaining)
             if self._fork_waits and not (written and finishing):
                 if deadline is None:
                     return False
                 self._make_way(deadline)
-            elif not written:
+            elif not written or (deadline is None and self._awaited):
                 return False
             elif finishing or not in_time:
                 break
         if (not last or in_time) and not self._fork_waits:
             self._session.retain()
+        self._written_at = time.monotonic()
+        if deadline is None:
+            return not waiting
         lost = sum(self.lost.values())
         lost_before, self._lost_at_flush = self._lost_at_flush, lost
         return not waiting and lost == lost_before
+
+    def _get_turn(self, timeout_s: float) -> bool:
+        """Wait for ``_writing``, for which the thread makes way after a batch."""
+        self._awaited.append(None)
+        try:
+            return self._writing.acquire(timeout=max(0.0, timeout_s))
+        finally:
+            self._awaited.pop()
 
     def _make_way(self, deadline: float) -> None:
         """Let another thread fork; the caller holds ``_writing``, and does so again afterwards."""
@@ -300,22 +370,35 @@ class StoreWriter:
         finally:
             self._writing.acquire()
 
+    def _write_or_claim(self) -> None:
+        """Write what waits if that is quickly done; see to it that what is left is this process's.
+
+        What is written needs no thread after the fork, where early releases of Python 3.12 would
+        count it among those that were there before.
+        """
+        self._pipeline.drain(wait=False)
+        if len(self._queue) <= _AT_FORK and not self._retry_at:
+            self._write_all(time.monotonic() + _CLAIM_S)
+        self._claim_waiting()
+
     def _claim_waiting(self) -> None:
         """Make this process the owner of the executions of which spans wait or are open."""
         if self._claimed_in != self._session.file_changes:
             self._claimed.clear()
         claimed, batch = self._claimed, self._batch
-        first: dict[str, ReadableSpan] = {}
+        first: dict[str, Entry] = {}
+        for entry, _ in batch.spans:
+            if entry.exec_id not in claimed:
+                first.setdefault(entry.exec_id, entry)
         for spans in (
-            [span for span, _ in batch.spans],
             batch.waiting,
             self._queue.copy(),  # in one step, whatever other threads do
             self._open.spans(),
         ):
             for span in spans:
-                exec_id: Any = span.attributes[EXEC_ID]  # type: ignore[index]  # or not here
-                if exec_id not in claimed and exec_id not in first:
-                    first[text(exec_id)] = span
+                waiting = entry_of(span)
+                if waiting is not None and waiting.exec_id not in claimed:
+                    first.setdefault(waiting.exec_id, waiting)
         if first and self._session.claim(list(first.values()), _CLAIM_S):
             if len(self._claimed) > _MAX_CLAIMED:
                 self._claimed.clear()
@@ -331,22 +414,29 @@ class StoreWriter:
                 self._batch.waiting.append(self._queue.popleft())
             except IndexError:
                 break
+        before = len(self._batch.spans)
         self._lost["encoding"] += self._batch.encode()
+        written = (entry.span_id for entry, _ in self._batch.spans[before:])
+        self._batch.closed += self._open.closed(written)
 
-    def _note_totals(self, last: bool) -> None:
+    def _due_totals(self, last: bool) -> list[ExecutionTotals]:
+        totals = self._totals(last)
         for _ in range(len(self._removed)):
             removed = self._removed.popleft()
             try:
-                self._batch.add_totals([removed()])
+                totals.append(removed())
             except Exception as error:
                 faults.report("adding up an execution that was removed", error)
-        self._batch.add_totals(self._totals(last))
+        return totals
 
     def _note_open(self) -> None:
         if self._file_changes != self._session.file_changes:
             self._file_changes = self._session.file_changes
             self._open.forget_rows()
-        self._batch.opened += self._open.due(self._now_ns())
+        for span in self._open.due(self._now_ns()):
+            entry = entry_of(span)
+            if entry is not None:
+                self._batch.opened.append(entry)
 
     def _write_batch(self, timeout_s: float) -> bool:
         """Write the batch that has been taken; return False if it has to wait."""
@@ -355,14 +445,19 @@ class StoreWriter:
         news = lost - self._lost_in_store
         if not (batch or news):
             return True
-        outcome = self._session.write(
-            batch.spans,
-            batch.totals.values(),
-            batch.opened,
-            news,
-            timeout_s,
-            lambda: self._fork_waits,
-        )
+        self._trying_since = time.monotonic()
+        try:
+            outcome = self._session.write(
+                batch.spans,
+                batch.totals.values(),
+                batch.opened,
+                batch.closed,
+                news,
+                timeout_s,
+                lambda: self._fork_waits,
+            )
+        finally:
+            self._trying_since = 0.0
         if outcome is Outcome.LATER:
             self._retry_at = time.monotonic() + (_RETRY_S if self._session.complained else 0.0)
             return False

@@ -172,10 +172,10 @@ def start_program(source: str, path: Path, **environment: str) -> subprocess.Pop
     )
 
 
-def run_program(source: str, path: Path, **environment: str) -> str:
+def run_program(source: str, path: Path, timeout_s: float = 60, **environment: str) -> str:
     """Run a program to its end, which must be a quiet and successful one; return its output."""
     with start_program(source, path, **environment) as program:
-        out, errors = program.communicate(timeout=60)
+        out, errors = program.communicate(timeout=timeout_s)
     assert (program.returncode, errors) == (0, "")
     return out
 

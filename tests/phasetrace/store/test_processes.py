@@ -9,14 +9,15 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
-from opentelemetry.sdk.trace import ReadableSpan
 
 from phasetrace.store import writer as writer_module
+from phasetrace.store.entry import Entry
 from phasetrace.store.process import birth_of, host_name, is_alive
 from phasetrace.store.reader import StoreReader
-from phasetrace.store.session import StoreSession
+from phasetrace.store.session import Outcome, StoreSession
 from tests.phasetrace.store.conftest import (
     Recording,
     in_child,
@@ -104,7 +105,10 @@ def test_a_forked_child_writes_its_own_spans_only(recording: Recording, path: Pa
     assert recording.close()
     names = query(path, "SELECT name FROM spans ORDER BY name")
     assert names == ["before the fork", "in the child", "in the parent"]
-    assert query(path, "SELECT count(DISTINCT process), count(*) FROM spans") == [(2, 3)]
+    assert query(
+        path,
+        "SELECT count(DISTINCT process), count(*) FROM streams JOIN spans ON stream = streams.id",
+    ) == [(2, 3)]
     pids = query(path, "SELECT pid FROM processes")
     assert len(pids) == 2
     assert os.getpid() in pids
@@ -244,17 +248,20 @@ def test_a_fork_leaves_what_waits_where_it_is(recording: Recording, path: Path) 
 def test_an_execution_is_claimed_once(
     recording: Recording, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A second fork with the same spans waiting does not even open the file."""
+    """A second fork with the same spans waiting does not even open the file.
+
+    There are more than are written at once before a fork.
+    """
     claims: list[int] = []
     plain = StoreSession.claim
 
-    def claim(self: StoreSession, spans: Sequence[ReadableSpan], timeout_s: float) -> bool:
+    def claim(self: StoreSession, spans: Sequence[Entry], timeout_s: float) -> bool:
         claims.append(len(spans))
         return plain(self, spans, timeout_s)
 
     monkeypatch.setattr(StoreSession, "claim", claim)
-    recording.phase("e")
-    recording.phase("e")
+    for _ in range(1_000):
+        recording.phase("e")
     for _ in range(2):
         assert in_child(lambda: None) == 0
     recording.phase("f")
@@ -263,8 +270,19 @@ def test_an_execution_is_claimed_once(
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_a_fork_does_not_wait_for_the_queue(recording: Recording, path: Path) -> None:
+def test_a_fork_does_not_wait_for_the_queue(
+    recording: Recording, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Neither for what waits, nor for a thread that is writing it; that one goes on afterwards."""
+    forking = threading.Event()
+    plain = StoreSession.write
+
+    def write(self: StoreSession, *batch: Any) -> Outcome:
+        forking.wait(10)  # so that there is no time to write much before
+        return plain(self, *batch)
+
+    monkeypatch.setattr(StoreSession, "write", write)
+    os.register_at_fork(before=forking.set)  # runs before the writer's own hook
     for _ in range(30_000):
         recording.phase("e")
     flushed: list[bool] = []

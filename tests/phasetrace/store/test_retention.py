@@ -72,7 +72,7 @@ def test_all_that_an_execution_had_goes_with_it(
         )
     assert query(path, "SELECT count(*) FROM aggregate_parts") == [2]
     apply(connection, Retention(executions=1, bytes=None))
-    assert query(path, "SELECT DISTINCT execution FROM spans") == [2]
+    assert query(path, "SELECT DISTINCT execution FROM streams") == [2]
     assert query(path, "SELECT DISTINCT execution FROM open_spans") == [2]
     assert query(path, "SELECT DISTINCT execution FROM aggregate_parts") == [2]
     assert query(path, "SELECT count(*) FROM aggregates") == [1]
@@ -171,7 +171,9 @@ def test_what_no_execution_refers_to_goes_in_time(
     assert query(path, "SELECT host FROM processes WHERE pid = 1") == ["0"]
     recording.phase("e2")
     assert recording.writer.flush()
-    assert query(path, "SELECT count(*) FROM spans s JOIN resources r ON r.id = s.resource") == [3]
+    assert query(path, "SELECT count(*) FROM streams t JOIN resources r ON r.id = t.resource") == [
+        2
+    ]
 
 
 def test_a_writer_keeps_to_its_limits(record: Callable[..., Recording], path: Path) -> None:

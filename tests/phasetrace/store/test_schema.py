@@ -141,3 +141,32 @@ def test_the_second_version_counts_what_the_first_did_not(connection: sqlite3.Co
         )
     schema.migrate(connection)
     assert connection.execute("SELECT openings, errors FROM executions").fetchall() == [(1, 1)]
+
+
+def test_the_spans_of_an_older_store_are_kept(connection: sqlite3.Connection) -> None:
+    """What they have in common moves to ``streams``; order, numbers and content stay."""
+    for script in schema.MIGRATIONS[:2]:
+        connection.executescript(script)
+    connection.execute("PRAGMA user_version = 2")
+    connection.execute("INSERT INTO resources VALUES (7, '', x'01'), (8, '', x'02')")
+    connection.execute("INSERT INTO scopes VALUES (1, '', x'')")
+    insert = (
+        "INSERT INTO spans VALUES"
+        " (?, ?, ?, ?, 1, x'0A', ?, NULL, 'phase', ?, 'n', NULL, 3, 10, 20, 'ok', x'FF')"
+    )
+    rows = [(1, 1, 1, 7), (2, 1, 1, 7), (5, 2, 1, 7), (6, 1, 2, 8)]
+    for seq, execution, process, resource in rows:
+        identity = seq.to_bytes(8, "big")
+        connection.execute(insert, (seq, execution, process, resource, identity, f"p{seq}"))
+    schema.migrate(connection)
+    joined = connection.execute(
+        "SELECT s.seq, t.execution, t.process, t.resource, s.name, s.iteration, t.sampled"
+        " FROM spans s JOIN streams t ON t.id = s.stream ORDER BY s.seq"
+    )
+    assert joined.fetchall() == [(*row, f"p{row[0]}", 3, 1) for row in rows]
+    assert connection.execute("SELECT count(*) FROM streams").fetchone() == (3,)
+    connection.execute(
+        "INSERT INTO spans SELECT NULL, stream, span_id, NULL, type, name, node_id, node_type,"
+        " iteration, start_ns, end_ns, status, payload FROM spans WHERE seq = 6"
+    )
+    assert connection.execute("SELECT max(seq) FROM spans").fetchone() == (7,)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as SpanMessage
 
 from phasetrace.store import writer as writer_module
 from phasetrace.store.exact_count import ExactCount
+from phasetrace.store.rows import RowWriter
 from phasetrace.store.session import StoreSession
 from tests.conftest import FakeClock
 from tests.phasetrace.store.conftest import Recording, query, read, wait_until
@@ -91,6 +95,48 @@ def test_a_span_open_for_a_second_has_a_row_until_it_ends(
 
 
 @pytest.mark.usefixtures("without_thread")
+@pytest.mark.usefixtures("without_thread")
+def test_a_root_on_its_way_into_its_start_gets_its_row_afterwards(
+    recording: Recording, path: Path
+) -> None:
+    """Another thread may see it before it has a time; 1970 is not when the execution began."""
+    root: Any = recording.root("e", start=5_000)
+    root._start_time = None
+    recording.writer.flush()
+    assert not query(path, "SELECT * FROM open_spans") if path.exists() else True
+    root._start_time = 5_000
+    recording.writer.flush()
+    assert query(path, "SELECT start_ns FROM open_spans") == [5_000]
+    assert query(path, "SELECT started_ns FROM executions") == [5_000]
+    root.end()
+
+
+@pytest.mark.usefixtures("without_thread")
+def test_no_row_of_an_open_span_is_left_by_a_batch_that_is_written_apart(
+    recording: Recording, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store was locked while the span opened and ended, and something cannot be a row."""
+    recording.phase("e")
+    recording.writer.flush()
+    root = recording.root("e")
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        recording.writer.flush(timeout_s=0.0)
+        other.execute("ROLLBACK")
+    root.end()
+    real = RowWriter.write
+
+    def refuse_many(self: RowWriter, spans: Any, *rest: Any) -> Any:
+        if spans and rest[1]:
+            raise ValueError("cannot be rows")
+        return real(self, spans, *rest)
+
+    monkeypatch.setattr(RowWriter, "write", refuse_many)
+    recording.writer.flush()
+    assert query(path, "SELECT count(*) FROM spans") == [2]
+    assert query(path, "SELECT * FROM open_spans") == []
+
+
 def test_a_span_that_starts_in_the_future_keeps_no_other_from_its_row(
     record: Callable[..., Recording], fake_clock: FakeClock, path: Path
 ) -> None:
@@ -173,6 +219,31 @@ def test_flush_says_that_something_was_lost_once(
     assert recording.writer.flush()
 
 
+def test_a_program_that_forks_in_a_burst_waits_for_the_thread_to_come_back(
+    recording: Recording,
+) -> None:
+    """Else its other threads fill the queue while none is written, and slow the fork down."""
+    recording.writer.before_fork()
+    assert recording.writer.wake()
+    assert recording.writer.keeps_up
+    recording.writer.after_fork_in_parent()
+    recording.writer.close()
+    assert not recording.writer.wake()
+
+
+@pytest.mark.usefixtures("without_thread")
+def test_flush_says_what_was_lost_though_the_thread_wrote_in_between(
+    recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answers for everything since the last flush."""
+    monkeypatch.setattr(writer_module, "MAX_QUEUE", 1)
+    recording.phase("e")
+    recording.phase("e")
+    with recording.writer._writing:
+        recording.writer._write_all(None)
+    assert not recording.writer.flush()
+
+
 @pytest.mark.usefixtures("without_thread")
 def test_flush_past_its_deadline_says_that_something_waits(
     recording: Recording, path: Path, monkeypatch: pytest.MonkeyPatch
@@ -237,7 +308,7 @@ def test_a_span_that_cannot_be_a_row_costs_only_itself(
     plain = StoreSession.write
 
     def picky(self, spans, *rest):  # type: ignore[no-untyped-def]
-        if any(span.name == "bad" for span, _ in spans):
+        if any(entry.name == "bad" for entry, _ in spans):
             spans = [(object(), encoded) for _, encoded in spans]
         return plain(self, spans, *rest)
 

@@ -1,0 +1,122 @@
+"""An exporter at arm's length: whatever it does, its caller gets an answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, Final
+
+from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, attach, detach, set_value
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExportResult
+
+from phasetrace import faults
+from phasetrace.encoded import encoded
+from phasetrace.otlp_bytes import ByteSender, BytesNotTakenError, byte_sender
+from phasetrace.wire import EncodedSpan, frame
+
+_MAX_REQUEST: Final = 2 * 2**20
+"""Bytes of spans in one request: half of what gRPC receivers take if nobody told them otherwise."""
+_SLOW_S: Final = 2.0
+
+_Pair = tuple[ReadableSpan, EncodedSpan]
+
+
+class Destination:
+    """Calls an exporter, which may raise, hang, or answer anything. Never raises.
+
+    While it is called, instrumentation is suppressed, for exporting not to be traced and exported.
+    Exceptions are reported as faults, once; what an exporter answers it has logged itself.
+    """
+
+    def __init__(self, name: str, exporter: Any) -> None:
+        self._name = name
+        self._exporter = exporter
+        self._send: ByteSender | None = byte_sender(exporter)
+        self._called_at: float | None = None
+        self._failing = False
+
+    @property
+    def takes_bytes(self) -> bool:
+        """Whether spans go to the exporter as the bytes that they are encoded as anyway."""
+        return self._send is not None
+
+    @property
+    def busy_s(self) -> float:
+        """For how many seconds the present call has been going on; 0 if there is none."""
+        called_at = self._called_at
+        return time.monotonic() - called_at if called_at is not None else 0.0
+
+    @property
+    def keeps_up(self) -> bool:
+        """False if the last call failed, or the present one takes more than two seconds."""
+        return not self._failing and self.busy_s <= _SLOW_S
+
+    def export(self, spans: Sequence[ReadableSpan]) -> Iterator[tuple[int, bool]]:
+        """Export spans, in one request or more; give of each how many and whether successfully.
+
+        The numbers add up to the number of spans.
+        """
+        if not self.takes_bytes:
+            yield len(spans), self._export(partial(self._exporter.export, spans))
+            return
+        messages = zip(spans, encoded(spans), strict=True)
+        pairs = [(span, message) for span, message in messages if message is not None]
+        if len(pairs) < len(spans):
+            yield len(spans) - len(pairs), False
+        for request in _requests(pairs):
+            yield len(request), self._export(partial(self._export_encoded, request))
+
+    def force_flush(self, timeout_s: float) -> bool:
+        """Have the exporter flush what it keeps back; return whether it did."""
+        flush = getattr(self._exporter, "force_flush", None)
+        if flush is None:
+            return True
+        call = partial(flush, max(0, int(timeout_s * 1000)))
+        return self._call(f"flushing the exporter {self._name}", call, False) is not False
+
+    def shutdown(self) -> None:
+        """Shut the exporter down."""
+        self._call(f"shutting the exporter {self._name} down", self._exporter.shutdown, None)
+
+    def _export_encoded(self, request: list[_Pair]) -> SpanExportResult:
+        if self._send is not None:
+            try:
+                return self._send(frame(one for _, one in request), len(request))
+            except BytesNotTakenError as error:
+                self._send = None
+                faults.report(f"handing bytes to {self._name}; it is handed spans", error.__cause__)
+        result: SpanExportResult = self._exporter.export([span for span, _ in request])
+        return result
+
+    def _export(self, export: Callable[[], object]) -> bool:
+        result = self._call(f"exporting to {self._name}", export, SpanExportResult.FAILURE)
+        self._failing = result is not SpanExportResult.SUCCESS
+        return not self._failing
+
+    def _call(self, what: str, call: Callable[[], object], otherwise: object) -> object:
+        token = attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
+        self._called_at = time.monotonic()
+        try:
+            return call()
+        except Exception as error:
+            faults.report(what, error)
+            return otherwise
+        finally:
+            self._called_at = None
+            detach(token)
+
+
+def _requests(pairs: list[_Pair]) -> Iterator[list[_Pair]]:
+    """Cut spans into requests of no more than `_MAX_REQUEST` bytes, or of one larger span."""
+    request: list[_Pair] = []
+    size = 0
+    for pair in pairs:
+        size += len(pair[1].span)
+        if request and size > _MAX_REQUEST:
+            yield request
+            request, size = [], len(pair[1].span)
+        request.append(pair)
+    if request:
+        yield request

@@ -1,0 +1,21 @@
+"""OTLP bytes: what is stored of a span, and what is sent; in pure Python, without protobuf.
+
+Reading spans back needs the SDK, and is to be had from `phasetrace.wire.decoding`.
+"""
+
+from phasetrace.wire.encoding import encode_readable, encode_resource, encode_scope, encode_span
+from phasetrace.wire.framing import frame, unframe
+from phasetrace.wire.reading import MalformedMessage
+from phasetrace.wire.stored import EncodedSpan, encode
+
+__all__ = [
+    "EncodedSpan",
+    "MalformedMessage",
+    "encode",
+    "encode_readable",
+    "encode_resource",
+    "encode_scope",
+    "encode_span",
+    "frame",
+    "unframe",
+]

@@ -1,0 +1,71 @@
+"""Requests made of stored spans, and taken apart, without decoding one.
+
+Source: opentelemetry/proto/collector/trace/v1/trace_service.proto, in opentelemetry-proto 1.x; an
+``ExportTraceServiceRequest`` is written like the ``TracesData`` of files.
+
+    request
+    └── resource_spans = 1         for each resource:
+        ├── resource = 1
+        ├── scope_spans = 2        for each of its scopes:
+        │   ├── scope = 1
+        │   ├── spans = 2
+        │   └── schema_url = 3
+        └── schema_url = 3
+
+Fields of the same number concatenate, so a stored message needs only a tag and its length in front.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from phasetrace.wire.reading import Message
+from phasetrace.wire.stored import EncodedSpan
+from phasetrace.wire.writing import delimited
+
+_Belonging = tuple[bytes, str]
+"""The message of a resource or a scope, and its schema URL."""
+
+
+def frame(spans: Iterable[EncodedSpan]) -> bytes:
+    """Return the request that carries some spans; the same spans give the same bytes.
+
+    Resources, the scopes of a resource and the spans of a scope come in the order in which they
+    came first.
+    """
+    resources: dict[_Belonging, dict[_Belonging, list[bytes]]] = {}
+    for span, resource, resource_schema_url, scope, scope_schema_url in spans:
+        scopes = resources.setdefault((resource, resource_schema_url), {})
+        scopes.setdefault((scope, scope_schema_url), []).append(span)
+    return b"".join(
+        delimited(
+            1,
+            _group(resource, [_group(scope, messages) for scope, messages in scopes.items()]),
+        )
+        for resource, scopes in resources.items()
+    )
+
+
+def unframe(request: bytes) -> list[EncodedSpan]:
+    """Return the spans of a request, or of a ``TracesData``, in their order.
+
+    Raises:
+        MalformedMessage: when the bytes are neither. The spans themselves are not looked into.
+    """
+    spans = []
+    for resource_spans in map(Message, Message(request).messages(1)):
+        resource = resource_spans.data(1), resource_spans.text(3)
+        for scope_spans in map(Message, resource_spans.messages(2)):
+            scope = scope_spans.data(1), scope_spans.text(3)
+            spans += [EncodedSpan(span, *resource, *scope) for span in scope_spans.messages(2)]
+    return spans
+
+
+def _group(belonging: _Belonging, contents: list[bytes]) -> bytes:
+    """Return a ``ResourceSpans`` or a ``ScopeSpans``, which number their fields alike."""
+    message, schema_url = belonging
+    fields = [delimited(1, message)]
+    fields += [delimited(2, content) for content in contents]
+    if schema_url:
+        fields.append(delimited(3, schema_url.encode()))
+    return b"".join(fields)

@@ -1,0 +1,208 @@
+"""Attributes as OTLP writes them: each a ``KeyValue``, whose value is an ``AnyValue``.
+
+Source: opentelemetry/proto/common/v1/common.proto, in opentelemetry-proto 1.x.
+
+What protobuf cannot carry becomes the nearest value that it can: nothing raises, nothing is left
+out. Everything else is the message that the official encoder makes of it.
+
+Phases come with the same few keys again and again, and often with the same values, so what has been
+written is kept. Each of these tables is a plain dict of which only single items are got and set,
+and which is emptied when it is full: whatever threads do at once, one of them at worst writes again
+what another has just written. After a fork they are as good as before.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from phasetrace.attributes import faithful, text
+from phasetrace.wire.writing import (
+    DELIMITED,
+    EIGHT_BYTES,
+    ONE_BYTE,
+    VARINT,
+    delimited,
+    tag,
+    varint,
+)
+
+MAX_LEVELS: Final = 31
+"""Mappings and sequences within each other; what nests deeper is cut.
+
+Parsers of protobuf follow 100 messages, of which a mapping takes three a level, and what is around
+the value of an event's attribute seven.
+"""
+
+_MAX_KEPT: Final = 4_096
+"""Items of one table."""
+_MAX_KEPT_LENGTH: Final = 128
+"""Bytes of one item. What is longer is seldom seen twice, and fills memory."""
+
+# PERF: by the pair, so that a string or a number that was seen before takes one look-up, 70 ns,
+# where putting the pair together takes 400. One for each type, because 1 == True == 1.0.
+_strings: dict[tuple[str, str], bytes] = {}
+_integers: dict[tuple[str, int], bytes] = {}
+_truths: dict[tuple[str, bool], bytes] = {}
+# All floats have the same length, so everything in front of one depends on the key only.
+_before_floats: dict[str, bytes] = {}
+_keys: dict[Any, bytes] = {}
+
+_double = struct.Struct("<d").pack
+_UNLIMITED: Final = 2**62
+_MIN_INT, _MAX_INT, _MAX_UINT64 = -(2**63), 2**63 - 1, 2**64 - 1
+
+_KEY: Final = 1
+_VALUE: Final = tag(2, DELIMITED)
+
+_STRING: Final = 1
+_TRUE: Final = tag(2, VARINT) + varint(True)
+_FALSE: Final = tag(2, VARINT) + varint(False)
+_INT: Final = tag(3, VARINT)
+_DOUBLE: Final = tag(4, EIGHT_BYTES)
+_ARRAY: Final = 5
+_MAPPING: Final = 6
+_BYTES: Final = 7
+_ITEM: Final = tag(1, DELIMITED)
+"""Of an array or of a mapping."""
+
+_BEFORE_STRING: Final = tuple(
+    ONE_BYTE[length + 2] + tag(_STRING, DELIMITED) + ONE_BYTE[length] for length in range(0x7E)
+)
+"""What a value has in front of a string of so many bytes."""
+
+
+def append_attributes(fields: list[bytes], attributes: Mapping[str, Any]) -> None:
+    """Append every attribute to `fields`: its ``KeyValue``, with the length in front.
+
+    PERF: without the tag, which differs from message to message. Whoever joins the fields has it
+    put between them, ``tag.join(fields)``, at no cost.
+    """
+    for key, value in attributes.items():
+        kind = type(value)
+        if kind is str:
+            field = _strings.get((key, value)) or _string(key, value)
+        elif kind is int:
+            field = _integers.get((key, value)) or _integer(key, value)
+        elif kind is float:
+            field = (_before_floats.get(key) or _before_float(key)) + _double(value)
+        elif kind is bool:
+            field = _truths.get((key, value)) or _truth(key, value)
+        else:
+            field = _pair(_key(key), any_value(value))
+        fields.append(field)
+
+
+def any_value(value: object) -> bytes:
+    """Return the ``AnyValue`` that says `value` best; never raises."""
+    try:
+        return _any_value(value, MAX_LEVELS)
+    except Exception:  # of a type that OTLP does not have, too deep, or not what it says it is
+        return _any_value(faithful(value, _UNLIMITED), MAX_LEVELS)
+
+
+def utf8(value: object) -> bytes:
+    """Return the bytes of a string, or of what `phasetrace.attributes.text` makes of `value`."""
+    if isinstance(value, str):
+        try:
+            return str.encode(value)
+        except UnicodeEncodeError:
+            pass
+    return text(value).encode()
+
+
+def keep(table: dict[Any, bytes], key: object, name: object, written: bytes) -> bytes:
+    """Put what was written into a table, unless it is long; return it.
+
+    `name` is the string of which the key consists, or with which it begins. One of a subclass is
+    not kept: it may lie about what it equals.
+    """
+    if len(written) <= _MAX_KEPT_LENGTH and type(name) is str:
+        if len(table) >= _MAX_KEPT:
+            table.clear()
+        table[key] = written
+    return written
+
+
+def _string(key: str, value: str) -> bytes:
+    data = utf8(value)
+    before = _keys.get(key) or _key(key)
+    length = len(data)
+    size = len(before) + length + 3
+    if size >= 0x80:
+        return _pair(before, delimited(_STRING, data))
+    # PERF: each length is one byte then, and the pair takes two thirds of the time.
+    field = ONE_BYTE[size] + before + _BEFORE_STRING[length] + data
+    return keep(_strings, (key, value), key, field)
+
+
+def _integer(key: str, value: int) -> bytes:
+    if 0 <= value < _MAX_KEPT:  # others are rather measurements, and seldom seen twice
+        return keep(_integers, (key, value), key, _pair(_key(key), _int64(value)))
+    return _pair(_keys.get(key) or _key(key), _int64(value))
+
+
+def _before_float(key: str) -> bytes:
+    return keep(_before_floats, key, key, _pair(_key(key), _DOUBLE + bytes(8))[:-8])
+
+
+def _truth(key: str, value: bool) -> bytes:
+    return keep(_truths, (key, value), key, _pair(_key(key), _TRUE if value else _FALSE))
+
+
+def _key(key: object) -> bytes:
+    """Return what a ``KeyValue`` has in front of the length of its value."""
+    known = _keys.get(key) if type(key) is str else None
+    if known is not None:
+        return known
+    data = utf8(key)
+    return keep(_keys, key, key, delimited(_KEY, data) + _VALUE if data else _VALUE)
+
+
+def _pair(before: bytes, value: bytes) -> bytes:
+    """Return a ``KeyValue``, with its length in front."""
+    length = len(value)
+    size = len(before) + 1 + length
+    if size < 0x80:  # PERF: as for strings
+        return ONE_BYTE[size] + before + ONE_BYTE[length] + value
+    before += varint(length)
+    return b"".join((varint(len(before) + length), before, value))
+
+
+def _any_value(value: Any, levels: int) -> bytes:
+    """Return an ``AnyValue``, telling types apart in the way and the order of the official encoder.
+
+    Raises:
+        Exception: for what is none, and whatever the value itself raises.
+    """
+    if value is None:
+        return b""
+    if isinstance(value, bool):
+        return _TRUE if value else _FALSE
+    if isinstance(value, str):
+        return delimited(_STRING, utf8(value))
+    if isinstance(value, int):
+        return _int64(int.__int__(value))
+    if isinstance(value, float):
+        return _DOUBLE + _double(value)
+    if isinstance(value, bytes):
+        return delimited(_BYTES, bytes(memoryview(value)))  # whatever a subclass says it has
+    if not levels:
+        raise RecursionError("nested too deep")
+    if isinstance(value, Sequence):
+        return delimited(
+            _ARRAY, b"".join([delimited(1, _any_value(item, levels - 1)) for item in value])
+        )
+    if isinstance(value, Mapping):
+        pairs = [b""]
+        for key, item in value.items():
+            pairs.append(_pair(_key(str(key)), _any_value(item, levels - 1)))
+        return delimited(_MAPPING, _ITEM.join(pairs))
+    raise TypeError(f"no attribute can be a {type(value).__name__}")
+
+
+def _int64(value: int) -> bytes:
+    if _MIN_INT <= value <= _MAX_INT:
+        return _INT + varint(value & _MAX_UINT64)
+    return delimited(_STRING, utf8(faithful(value, _UNLIMITED)))

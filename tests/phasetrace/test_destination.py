@@ -1,0 +1,241 @@
+"""An exporter at arm's length: what it gets, and that whatever it does is an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SpanExportResult
+
+from phasetrace import destination, faults
+from phasetrace.context import is_suppressed
+from phasetrace.destination import Destination
+from phasetrace.otlp_bytes import BytesNotTakenError
+from phasetrace.wire import EncodedSpan
+
+SUCCESS, FAILURE = SpanExportResult.SUCCESS, SpanExportResult.FAILURE
+
+
+class Exporter:
+    """Answers what it is told to; keeps what it got."""
+
+    def __init__(self, answer: Callable[[], object] = lambda: SUCCESS) -> None:
+        self.answer = answer
+        self.exported: list[list[ReadableSpan]] = []
+
+    def export(self, spans: Sequence[ReadableSpan]) -> object:
+        """Take spans."""
+        self.exported.append(list(spans))
+        return self.answer()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> object:
+        """Flush."""
+        return self.answer()
+
+    def shutdown(self) -> None:
+        """Shut down."""
+        self.answer()
+
+
+class Sender:
+    """Takes bytes in an exporter's place."""
+
+    def __init__(self, answer: Callable[[], Any] = lambda: SUCCESS) -> None:
+        self.answer = answer
+        self.sent: list[tuple[bytes, int]] = []
+
+    def __call__(self, payload: bytes, spans: int) -> Any:
+        """Take bytes."""
+        self.sent.append((payload, spans))
+        return self.answer()
+
+
+def raising(error: BaseException) -> Callable[[], object]:
+    """Return a function that raises."""
+
+    def answer() -> object:
+        raise error
+
+    return answer
+
+
+@pytest.fixture
+def take_bytes(monkeypatch: pytest.MonkeyPatch) -> Callable[[Sender], Destination]:
+    """Return a function that makes a destination whose exporter takes bytes."""
+
+    def take_bytes(sender: Sender, exporter: object = None) -> Destination:
+        monkeypatch.setattr(destination, "byte_sender", lambda exporter: sender)
+        # Plain messages, to be read here: a span is its name, a request its spans.
+        monkeypatch.setattr(destination, "encoded", lambda spans: list(map(as_its_name, spans)))
+        monkeypatch.setattr(destination, "frame", lambda spans: b"".join(s.span for s in spans))
+        return Destination("mine", exporter or Exporter())
+
+    return take_bytes
+
+
+def as_its_name(span: ReadableSpan) -> EncodedSpan | None:
+    """Encode a span as its name; one that cannot be."""
+    return EncodedSpan(span.name.encode(), b"", "", b"", "") if span.name != "odd" else None
+
+
+def spans(*names: str) -> list[ReadableSpan]:
+    """Return finished spans."""
+    tracer = TracerProvider(shutdown_on_exit=False).get_tracer("t")
+    made = [tracer.start_span(name) for name in names]
+    for span in made:
+        span.end()
+    return made  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_delivered"),
+    [(lambda: SUCCESS, True), (lambda: FAILURE, False), (lambda: None, False), (lambda: 0, False)],
+)
+def test_only_success_is_delivery(answer: Callable[[], object], is_delivered: bool) -> None:
+    """Whatever else an exporter answers, the spans may not have arrived."""
+    exporter = Exporter(answer)
+    some = spans("a", "b")
+    one = Destination("mine", exporter)
+    assert list(one.export(some)) == [(2, is_delivered)]
+    assert one.keeps_up is is_delivered
+    assert exporter.exported == [some]
+
+
+def test_what_an_exporter_raises_is_a_fault_of_its_own(caplog: pytest.LogCaptureFixture) -> None:
+    """It is counted, said once, and goes no further."""
+    one = Destination("mine", Exporter(raising(OSError("no"))))
+    for _ in range(2):
+        assert list(one.export(spans("a"))) == [(1, False)]
+        assert not one.force_flush(1.0)
+        one.shutdown()
+    assert set(faults.counts().values()) == {2}
+    assert [record.getMessage().split(": ")[1] for record in caplog.records] == [
+        "exporting to mine",
+        "flushing the exporter mine",
+        "shutting the exporter mine down",
+    ]
+
+
+@pytest.mark.parametrize(("answer", "flushed"), [(True, True), (None, True), (False, False)])
+def test_an_exporter_that_cannot_flush_says_no(answer: object, flushed: bool) -> None:
+    """Many answer nothing at all."""
+    assert Destination("mine", Exporter(lambda: answer)).force_flush(1.0) is flushed
+
+
+def test_an_exporter_need_not_flush() -> None:
+    """One that keeps nothing back may have no method for it."""
+    assert Destination("mine", object()).force_flush(1.0)
+
+
+def test_exporting_is_not_traced() -> None:
+    """Instrumentation is suppressed in the exporter, and only there."""
+    seen = []
+
+    def look() -> object:
+        seen.append(is_suppressed())
+        return SUCCESS
+
+    one = Destination("mine", Exporter(look))
+    list(one.export(spans("a")))
+    one.force_flush(1.0)
+    one.shutdown()
+    assert (seen, is_suppressed()) == ([True] * 3, False)
+
+
+def test_an_exporter_that_takes_long_does_not_keep_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two seconds are given to it; afterwards its answer counts."""
+    now_s = 1000.0
+    monkeypatch.setattr("phasetrace.destination.time.monotonic", lambda: now_s)
+    seen = []
+
+    def take_long() -> object:
+        nonlocal now_s
+        for _ in range(3):
+            seen.append((one.busy_s, one.keeps_up))
+            now_s += 1.5
+        return SUCCESS
+
+    one = Destination("mine", Exporter(take_long))
+    list(one.export(spans("a")))
+    assert seen == [(0.0, True), (1.5, True), (3.0, False)]
+    assert (one.busy_s, one.keeps_up) == (0.0, True)
+
+
+def test_an_exporter_that_failed_does_not_keep_up_until_it_delivers() -> None:
+    """Flushing it says nothing about that."""
+    answers = [FAILURE, None, SUCCESS]
+    one = Destination("mine", Exporter(lambda: answers.pop(0)))
+    list(one.export(spans("a")))
+    one.force_flush(1.0)
+    assert not one.keeps_up
+    list(one.export(spans("a")))
+    assert one.keeps_up
+
+
+def test_bytes_go_in_place_of_spans(take_bytes: Callable[..., Destination]) -> None:
+    """The exporter is not asked to encode anything."""
+    sender, exporter = Sender(), Exporter()
+    one = take_bytes(sender, exporter)
+    assert one.takes_bytes
+    assert list(one.export(spans("a", "b", "c"))) == [(3, True)]
+    assert (sender.sent, exporter.exported) == ([(b"abc", 3)], [])
+
+
+def test_a_span_that_cannot_be_encoded_costs_no_other(
+    take_bytes: Callable[..., Destination],
+) -> None:
+    """It has failed; the others are sent."""
+    sender = Sender()
+    assert sorted(take_bytes(sender).export(spans("a", "odd", "b"))) == [(1, False), (2, True)]
+    assert sender.sent == [(b"ab", 2)]
+
+
+def test_requests_are_no_larger_than_receivers_take(
+    take_bytes: Callable[..., Destination], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A span that is larger goes by itself; each request has an answer of its own."""
+    monkeypatch.setattr(destination, "_MAX_REQUEST", 4)
+    answers = [SUCCESS, SUCCESS, FAILURE, SUCCESS, SUCCESS]
+    sender = Sender(lambda: answers.pop(0))
+    names = ("fffff", "aa", "bb", "c", "dddddd", "ee")
+    assert list(take_bytes(sender).export(spans(*names))) == [
+        (1, True),
+        (2, True),
+        (1, False),
+        (1, True),
+        (1, True),
+    ]
+    assert [payload for payload, _ in sender.sent] == [b"fffff", b"aabb", b"c", b"dddddd", b"ee"]
+
+
+def test_nothing_to_send_is_not_sent(take_bytes: Callable[..., Destination]) -> None:
+    """No request is made without spans."""
+    sender = Sender()
+    assert list(take_bytes(sender).export(spans("odd"))) == [(1, False)]
+    assert sender.sent == []
+
+
+def test_an_exporter_that_takes_no_bytes_after_all_gets_spans(
+    take_bytes: Callable[..., Destination], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those it did not take, and from then on all; that is said once."""
+    monkeypatch.setattr(destination, "_MAX_REQUEST", 1)
+    sender, exporter = Sender(raising(BytesNotTakenError())), Exporter()
+    one = take_bytes(sender, exporter)
+    some = spans("a", "b")
+    assert list(one.export(some)) == [(1, True), (1, True)]
+    assert list(one.export(some)) == [(2, True)]
+    assert (len(sender.sent), one.takes_bytes) == (1, False)
+    assert exporter.exported == [some[:1], some[1:], some]
+    assert faults.counts() == {"handing bytes to mine; it is handed spans": 1}
+
+
+def test_what_an_exporter_raises_over_bytes_is_not_tried_with_spans(
+    take_bytes: Callable[..., Destination],
+) -> None:
+    """They may have arrived."""
+    sender, exporter = Sender(raising(OSError("no"))), Exporter()
+    assert list(take_bytes(sender, exporter).export(spans("a"))) == [(1, False)]
+    assert exporter.exported == []
