@@ -1,0 +1,1 @@
+"""opentelemetry-sdk's own tests, run on phasetrace's provider and span."""
