@@ -123,7 +123,7 @@ def _wait_for_writer(store: Path) -> None:
     stored, since = -1, time.monotonic()
     with closing(sqlite3.connect(store)) as connection:
         while time.monotonic() < deadline and time.monotonic() - since < 10 * _POLL_S:
-            (now,) = connection.execute("SELECT count(*) FROM spans").fetchone()
+            (now,) = connection.execute("SELECT coalesce(sum(spans), 0) FROM blocks").fetchone()
             if now != stored:
                 stored, since = now, time.monotonic()
             time.sleep(_POLL_S)

@@ -6,14 +6,31 @@ from collections.abc import Sequence
 from typing import Any, Final, cast
 
 from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import SpanKind
 
 from phasetrace import faults
 from phasetrace.context import EXEC_ID, NODE_ID
 from phasetrace.span import Origin, Span
-from phasetrace.wire import EncodedSpan, encode, encode_resource, encode_scope, encode_span
+from phasetrace.wire import (
+    EncodedSpan,
+    encode,
+    encode_plain,
+    encode_resource,
+    encode_scope,
+    encode_span,
+    plain_end,
+)
 
 _SHORT: Final = 1_024
 """No limit on the length of a value is smaller where one has not been looked at."""
+_MAX_ENDS: Final = 4_096
+_MAX_LENGTH_OF_IDS: Final = 256
+
+_UNSET: Final = Span._status
+_INTERNAL: Final = SpanKind.INTERNAL
+
+_ends: dict[tuple[str, str, int], bytes] = {}
+"""How the messages of a node end; see `phasetrace.wire.values` on such tables."""
 
 
 def encoded(spans: Sequence[ReadableSpan]) -> list[EncodedSpan | None]:
@@ -26,22 +43,73 @@ def encoded(spans: Sequence[ReadableSpan]) -> list[EncodedSpan | None]:
         if not isinstance(span, Span):
             results += encode([span])
             continue
-        if span._wire is None:
-            try:
-                span._wire = _encode(span)
-            except Exception as error:
-                faults.report("encoding a span", error)
-        results.append(span._wire)
+        try:
+            belonging = belonging_of(span._origin)
+            results.append(tuple.__new__(EncodedSpan, (message_of(span), *belonging)))
+        except Exception as error:
+            faults.report("encoding a span", error)
+            results.append(None)
     return results
 
 
-def _encode(span: Span) -> EncodedSpan:
-    message = _message(span)
-    if len(message) > _SHORT and span._bounded is None and span.exceeds_limits():
-        _ = span.attributes  # made now, and cut
-        message = _message(span)
-    origin = span._origin
-    return tuple.__new__(EncodedSpan, (message, *(origin.encoded or _encode_origin(origin))))
+def message_of(span: Span) -> bytes:
+    """Return the OTLP message of a finished span of our own, which keeps it.
+
+    Raises:
+        Exception: when the span lacks what a span must have.
+    """
+    message = span._wire
+    if message is None:
+        message = _plain_message(span) or _message(span)
+        if len(message) > _SHORT and span._bounded is None and span.exceeds_limits():
+            _ = span.attributes  # made now, and cut
+            message = _message(span)
+        span._wire = message
+    return message
+
+
+def belonging_of(origin: Origin) -> tuple[bytes, str, bytes, str]:
+    """Return the resource and the scope of a tracer's spans, each with its schema URL."""
+    return origin.encoded or _encode_origin(origin)
+
+
+def _plain_message(span: Span) -> bytes | None:
+    """Return the message of a span that has no more to it than most have; None for another one."""
+    exec_id, node_id, attributes = span._exec_id, span._node_id, span._plain
+    if (
+        exec_id is None
+        or node_id is None
+        or span._node_details is not None
+        or span._bounded is not None
+        or span._status is not _UNSET
+        or span._event_list is not None
+        or span._link_list is not None
+        or span._parent_given is not None
+        or span._trace_state is not None
+        or span._kind is not _INTERNAL
+        or (attributes is not None and (EXEC_ID in attributes or NODE_ID in attributes))
+    ):
+        return None
+    flags = span._flags
+    return encode_plain(
+        span._trace_id,
+        span._span_id,
+        span._parent_id,
+        span._name,
+        span._start_time,
+        span._end_time,
+        attributes,
+        _ends.get((exec_id, node_id, flags)) or _end(exec_id, node_id, flags),
+    )
+
+
+def _end(exec_id: str, node_id: str, flags: int) -> bytes:
+    end = plain_end({EXEC_ID: exec_id, NODE_ID: node_id}, flags)
+    if len(end) <= _MAX_LENGTH_OF_IDS:
+        if len(_ends) >= _MAX_ENDS:
+            _ends.clear()
+        _ends[exec_id, node_id, flags] = end
+    return end
 
 
 def _message(span: Span) -> bytes:

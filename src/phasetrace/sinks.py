@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
-
-from opentelemetry.trace import TraceFlags
 
 from phasetrace.collector import TimingCollector
 from phasetrace.feed import Feed
 from phasetrace.span import Span
+from phasetrace.store.entry import is_routed
 from phasetrace.store.writer import StoreWriter
-
-_SAMPLED: Final = int(TraceFlags.SAMPLED)
 
 
 class CollectorSink:
@@ -51,8 +47,12 @@ class StoreSink:
         self._writer.started_execution(span)
 
     def ended(self, spans: Sequence[Span]) -> None:
-        """Queue what belongs to an execution."""
-        self._writer.take([span for span in spans if span._exec_id is not None])
+        """Queue what belongs to an execution, or is to be delivered."""
+        if self._writer.destinations:
+            taken = [span for span in spans if span._exec_id is not None or is_routed(span)]
+        else:
+            taken = [span for span in spans if span._exec_id is not None]
+        self._writer.take(taken)
 
     def drained(self) -> None:
         """Do nothing."""
@@ -74,9 +74,7 @@ class FeedSink:
 
     def ended(self, spans: Sequence[Span]) -> None:
         """Queue what is to be exported."""
-        self._feed.take(
-            [span for span in spans if span._flags & _SAMPLED and span._origin.feeds_exporters]
-        )
+        self._feed.take([span for span in spans if is_routed(span)])
 
     def drained(self) -> None:
         """Do nothing."""

@@ -50,7 +50,6 @@ from phasetrace.attributes import text
 from phasetrace.context import CANCELLED, EXEC_ID, ITERATION, NODE_ID, NODE_TYPE, RESERVED
 from phasetrace.spans import EXECUTION, NODE, PHASE, SYSTEM_NODE, PhaseKey, SpanType
 from phasetrace.spans import Status as Outcome
-from phasetrace.wire import EncodedSpan
 
 _log: Final = logging.getLogger("opentelemetry.sdk.trace")  # the warnings are the SDK's
 
@@ -187,8 +186,8 @@ class Span(sdk.Span):
     """The pipeline has passed the span on; it is not to do so twice."""
     _forked = False
     """The span was started by the process that this one was forked from, which will end it."""
-    _wire: EncodedSpan | None = None
-    """The span as it is stored and sent, once somebody has needed that."""
+    _wire: bytes | None = None
+    """The span's OTLP message, once somebody has needed that."""
     _origin: Origin
 
     def __init__(

@@ -6,7 +6,6 @@ import enum
 import json
 import logging
 import math
-import sqlite3
 import sys
 import types
 import warnings
@@ -40,6 +39,7 @@ from phasetrace.attributes import (
     key,
     text,
 )
+from tests import stored_spans
 
 nested_values = pytest.mark.skipif(not NESTED_VALUES, reason="the SDK has no nested values")
 
@@ -633,7 +633,7 @@ def test_no_span_is_lost_for_its_metadata(tmp_path: Path, stock: bool) -> None:
     finally:
         logging.getLogger().removeHandler(records)
     assert [record.getMessage() for record in records.records] == []
-    with closing(sqlite3.connect(tmp_path / "traces.db")) as connection:
+    with closing(stored_spans.connect(tmp_path / "traces.db")) as connection:
         names = {name for (name,) in connection.execute("SELECT name FROM spans")}
     wanted = {f"{letter}{index}" for index in range(len(HOSTILE)) for letter in "pr"}
     assert names == wanted | {"exec_1"}

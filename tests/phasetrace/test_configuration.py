@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,6 +31,7 @@ from phasetrace import (
     timing_collector,
 )
 from phasetrace.store.reader import StoreReader
+from tests import stored_spans
 
 
 class Exporter(InMemorySpanExporter):
@@ -68,7 +68,7 @@ def stored(path: Path) -> list[str]:
     """Return the names of the spans in a store, sorted; none if there is no store."""
     if not path.exists():
         return []
-    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+    with contextlib.closing(stored_spans.connect(path)) as connection:
         return sorted(name for (name,) in connection.execute("SELECT name FROM spans"))
 
 

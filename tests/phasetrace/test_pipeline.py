@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -21,6 +20,7 @@ from phasetrace import faults, pipeline
 from phasetrace.pipeline import BATCH, CROWDED, HIGH_WATER, PAUSE_S, Pipeline
 from phasetrace.span import Span
 from phasetrace.spans import EXECUTION, PHASE, SpanType
+from tests import stored_spans
 from tests.phasetrace.store.conftest import wait_until
 
 
@@ -450,7 +450,7 @@ def test_what_ends_after_a_fork_is_written_though_nothing_starts(tmp_path: Path)
         os.waitpid(child, 0)
 
     def rows() -> list[str]:
-        with closing(sqlite3.connect(path)) as store:
+        with closing(stored_spans.connect(path)) as store:
             return [name for (name,) in store.execute("SELECT name FROM spans")]
 
     wait_until(lambda: path.exists() and rows() == ["outer"])

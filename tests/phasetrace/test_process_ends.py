@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -12,6 +11,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+
+from tests import stored_spans
 
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 
@@ -51,7 +52,7 @@ class Program:
         )
 
     def _query(self, statement: str) -> list[tuple[str]]:
-        with contextlib.closing(sqlite3.connect(self._store)) as connection:
+        with contextlib.closing(stored_spans.connect(self._store)) as connection:
             return connection.execute(statement).fetchall()
 
 

@@ -1,4 +1,4 @@
-"""A span as the store sees it: what its row and its execution's row are made of."""
+"""A span as the store sees it: what its row in a block and its execution's row are made of."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from opentelemetry.trace import TraceFlags
 
 from phasetrace.attributes import text
 from phasetrace.context import EXEC_ID, IMPLICIT, ITERATION, PARENT_EXEC_ID
-from phasetrace.processor import record_of
+from phasetrace.processor import record_of, status_of
 from phasetrace.span import Span
-from phasetrace.spans import EXECUTION, SpanType, Status
+from phasetrace.spans import EXECUTION, PHASE, SpanType, Status
 
-_SAMPLED: Final = int(TraceFlags.SAMPLED)
+SAMPLED: Final = int(TraceFlags.SAMPLED)
 
 
 class Entry(NamedTuple):
@@ -38,8 +38,41 @@ class Entry(NamedTuple):
     parent_exec_id: str | None
 
 
+class FirstSpan(NamedTuple):
+    """What the row of an execution is made of, while there is none yet. Times in Unix ns."""
+
+    exec_id: str
+    trace_id: int
+    start_ns: int
+    end_ns: int
+
+
+class RoutedSpan:
+    """A finished span of another provider that is to be delivered as well."""
+
+    __slots__ = ("span",)
+
+    def __init__(self, span: ReadableSpan) -> None:
+        self.span = span
+
+
+def is_routed(handed: ReadableSpan | RoutedSpan) -> bool:
+    """Tell whether a span that was handed over is to be delivered."""
+    if isinstance(handed, Span):
+        return bool(handed._flags & SAMPLED) and handed._origin.feeds_exporters
+    return isinstance(handed, RoutedSpan)
+
+
+def first_span(handed: ReadableSpan | RoutedSpan) -> FirstSpan | None:
+    """Return what a span says of its execution; None if it belongs to none."""
+    entry = entry_of(handed.span if isinstance(handed, RoutedSpan) else handed)
+    if entry is None:
+        return None
+    return FirstSpan(entry.exec_id, entry.trace_id, entry.start_ns, entry.end_ns)
+
+
 def entry_of(span: ReadableSpan) -> Entry | None:
-    """Return what the store keeps of a span in columns; None if it belongs to no execution."""
+    """Return what the store keeps of a span beside its message; None without an execution."""
     if isinstance(span, Span) and span._span_type != EXECUTION:
         return _entry_of_ours(span)
     record = record_of(span)
@@ -51,7 +84,7 @@ def entry_of(span: ReadableSpan) -> Entry | None:
     return Entry(
         text(attributes[EXEC_ID]),
         context.trace_id,
-        bool(context.trace_flags & _SAMPLED),
+        bool(context.trace_flags & SAMPLED),
         record.span_id,
         record.parent_id,
         record.type,
@@ -65,6 +98,36 @@ def entry_of(span: ReadableSpan) -> Entry | None:
         span.end_time is not None,
         bool(attributes.get(IMPLICIT)),
         text(parent_exec_id) if parent_exec_id is not None else None,
+    )
+
+
+def entry_without_execution(span: ReadableSpan) -> Entry:
+    """Return the same for a span of another provider that belongs to no execution.
+
+    Raises:
+        ValueError: when it has no ids.
+    """
+    context = span.get_span_context()
+    if context is None:
+        raise ValueError("a span has no ids")
+    start_ns = span.start_time or 0
+    return Entry(
+        "",
+        context.trace_id,
+        bool(context.trace_flags & SAMPLED),
+        context.span_id,
+        span.parent.span_id if span.parent is not None else None,
+        PHASE,
+        text(span.name),
+        None,
+        None,
+        None,
+        start_ns,
+        max(start_ns, span.end_time or start_ns),
+        status_of(span),
+        span.end_time is not None,
+        False,
+        None,
     )
 
 
@@ -84,7 +147,7 @@ def _entry_of_ours(span: Span) -> Entry | None:
         (
             exec_id,
             span._trace_id,
-            bool(span._flags & _SAMPLED),
+            bool(span._flags & SAMPLED),
             span._span_id,
             span._parent_id,
             span._span_type,

@@ -18,6 +18,7 @@ from phasetrace.breakdowns import (
 )
 from phasetrace.errors import StoreError, UnknownExecution
 from phasetrace.spans import EXECUTION, SYSTEM_NODE, SpanRecord
+from phasetrace.store.blocks import labels_of, records
 from phasetrace.store.file import DamagedStore, is_damage, open_for_reading
 from phasetrace.store.process import host_name, is_alive
 from phasetrace.store.stored import (
@@ -135,9 +136,9 @@ class StoreReader:
             return False
         with self._queries():
             (before,) = self._connection.execute(
-                "SELECT coalesce(min(p.started_ns < ?), 0) FROM spans s"
-                " JOIN streams t ON t.id = s.stream JOIN processes p ON p.id = t.process"
-                " WHERE s.seq = (SELECT min(seq) FROM spans"
+                "SELECT coalesce(min(p.started_ns < ?), 0) FROM blocks b"
+                " JOIN streams t ON t.id = b.stream JOIN processes p ON p.id = t.process"
+                " WHERE b.seq = (SELECT min(seq) FROM blocks"
                 " WHERE stream IN (SELECT id FROM streams WHERE execution = ?))",
                 (started_ns, execution.row),
             ).fetchone()
@@ -203,39 +204,41 @@ class StoreReader:
         (counted,) = self._connection.execute(
             "SELECT coalesce(sum(spans), 0) FROM aggregate_parts WHERE execution = ?", (row,)
         ).fetchone()
+        nodes: set[str | None] = set()
         if counted >= execution.spans:
-            finished = (
-                "SELECT a.node_id FROM aggregates a JOIN aggregate_parts p ON p.id = a.part"
-                " WHERE p.execution = :row"
+            finished = self._connection.execute(
+                "SELECT DISTINCT a.node_id FROM aggregates a"
+                " JOIN aggregate_parts p ON p.id = a.part WHERE p.execution = ?",
+                (row,),
             )
+            nodes.update(node_id for (node_id,) in finished)
         else:
-            finished = (
-                "SELECT coalesce(nullif(node_id, ''), :system) FROM spans"
-                " WHERE stream IN (SELECT id FROM streams WHERE execution = :row)"
-                " AND type <> 'execution'"
+            of_blocks = self._connection.execute(
+                "SELECT DISTINCT labels FROM blocks"
+                " WHERE stream IN (SELECT id FROM streams WHERE execution = ?)",
+                (row,),
             )
-        (nodes,) = self._connection.execute(
-            f"SELECT count(*) FROM ({finished}"  # noqa: S608 - one of two literals
-            " UNION SELECT coalesce(nullif(node_id, ''), :system) FROM open_spans"
-            " WHERE execution = :row AND type <> 'execution' AND :unfinished)",
-            {"row": row, "system": SYSTEM_NODE, "unfinished": execution.status not in _ENDED},
-        ).fetchone()
-        return int(nodes)
+            for (labels,) in of_blocks:
+                nodes.update(
+                    label.node_id for label in labels_of(labels) if label.type != EXECUTION
+                )
+        if execution.status not in _ENDED:
+            unfinished = self._connection.execute(
+                "SELECT DISTINCT node_id FROM open_spans WHERE execution = ? AND type <> ?",
+                (row, EXECUTION),
+            )
+            nodes.update(node_id for (node_id,) in unfinished)
+        return len({node_id or SYSTEM_NODE for node_id in nodes})
 
     def spans(self, execution: StoredExecution) -> Iterator[SpanRecord]:
-        """Return the finished spans of an execution, in the order in which they were written."""
+        """Return the finished spans of an execution, block by block as they were written."""
         with self._queries():
-            for span_id, parent_id, *rest in self._connection.execute(
-                "SELECT span_id, parent_span_id, type, name, node_id, node_type, start_ns, end_ns,"
-                " status FROM spans WHERE stream IN (SELECT id FROM streams WHERE execution = ?)"
-                " ORDER BY seq",
+            for spans, labels, columns in self._connection.execute(
+                "SELECT spans, labels, columns FROM blocks"
+                " WHERE stream IN (SELECT id FROM streams WHERE execution = ?) ORDER BY seq",
                 (execution.row,),
             ):
-                yield SpanRecord(
-                    int.from_bytes(span_id, "big"),
-                    int.from_bytes(parent_id, "big") if parent_id else None,
-                    *rest,
-                )
+                yield from records(spans, labels, columns)
 
     def open_spans(self, execution: StoredExecution) -> list[StoredOpenSpan]:
         """Return the spans of an execution that had not ended when last heard of, oldest first."""

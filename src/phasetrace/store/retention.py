@@ -1,13 +1,29 @@
-"""How much the store keeps: the oldest finished executions go first, never a running one."""
+"""How much the store keeps: the oldest finished executions go first, never a running one.
+
+Nor one of which something waits for a destination that is still being served: when such executions
+alone are more than the limit, the writer has to do without room (`is_exceeded`). What waits only
+for destinations that have lapsed goes like everything else, and is counted there.
+"""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
+from phasetrace import clock
+from phasetrace.store.destinations import (
+    NO_EXECUTION,
+    NOT_SERVED,
+    StoredDestination,
+    awaited_after,
+    count,
+    routes,
+    stored_destinations,
+)
 from phasetrace.store.process import is_alive
+from phasetrace.store.totals import MAX_INTEGER
 
 INTERVAL_S: Final = 5.0
 _AT_ONCE: Final = 64
@@ -23,31 +39,42 @@ class Retention(NamedTuple):
     bytes: int | None = 512 * 1024 * 1024
 
 
-def apply(connection: sqlite3.Connection, limits: Retention) -> int:
+def apply(connection: sqlite3.Connection, limits: Retention, now_ns: int | None = None) -> int:
     """Remove executions until the store is within its limits; return how many went.
+
+    And what belonged to no execution, once it has been delivered.
 
     Raises:
         sqlite3.Error: what was removed before it stays removed.
     """
+    now_ns = clock.now_ns() if now_ns is None else now_ns
     removed = 0
+    freed = _remove_dealt_with(connection, now_ns)
     if limits.executions is not None:
         excess = _count(connection) - limits.executions
         while excess > removed:
-            gone = _remove_oldest(connection, min(_AT_ONCE, excess - removed))
+            gone = _remove_oldest(connection, min(_AT_ONCE, excess - removed), now_ns)
             removed += gone
             if not gone:
                 break
     if limits.bytes is not None:
         while _size(connection) > limits.bytes:
             # An eighth at a time: sizes differ, and deleting one by one is slow.
-            gone = _remove_oldest(connection, min(_AT_ONCE, max(1, _count(connection) // 8)))
+            number = min(_AT_ONCE, max(1, _count(connection) // 8))
+            gone = _remove_oldest(connection, number, now_ns)
             removed += gone
             if not gone:
                 break
     if removed:
         _remove_orphans(connection)
+    if removed or freed:
         _shrink(connection)
     return removed
+
+
+def is_exceeded(connection: sqlite3.Connection, limits: Retention) -> bool:
+    """Tell whether the store is larger than it may be, after `apply` has done what it can."""
+    return limits.bytes is not None and _size(connection) > limits.bytes
 
 
 def _count(connection: sqlite3.Connection) -> int:
@@ -63,22 +90,27 @@ def _size(connection: sqlite3.Connection) -> int:
     return int((pages - free) * page_size)
 
 
-def _remove_oldest(connection: sqlite3.Connection, number: int) -> int:
+def _remove_oldest(connection: sqlite3.Connection, number: int, now_ns: int) -> int:
     with _transaction(connection):
+        known = stored_destinations(connection, now_ns)
+        undelivered = _undelivered(connection, known)
         ids = []
         alive: dict[int, bool] = {}
         for execution, ended_ns, process, pid, birth, host, closed_ns in connection.execute(
             "SELECT e.id, e.ended_ns, p.id, p.pid, p.birth, p.host, p.closed_ns"
             " FROM executions e JOIN processes p ON p.id = e.process ORDER BY e.started_ns, e.id"
         ):
+            if execution in undelivered:
+                continue
             if ended_ns is None and process not in alive:
                 alive[process] = closed_ns is None and is_alive(pid, birth, host)
             if ended_ns is not None or not alive[process]:
                 ids.append((execution,))
             if len(ids) >= number:
                 break
+        _count_dropped(connection, [execution for (execution,) in ids], known)
         for statement in (
-            "DELETE FROM spans WHERE stream IN (SELECT id FROM streams WHERE execution = ?)",
+            "DELETE FROM blocks WHERE stream IN (SELECT id FROM streams WHERE execution = ?)",
             "DELETE FROM streams WHERE execution = ?",
             "DELETE FROM open_spans WHERE execution = ?",
             "DELETE FROM aggregates WHERE part IN"
@@ -88,6 +120,80 @@ def _remove_oldest(connection: sqlite3.Connection, number: int) -> int:
         ):
             connection.executemany(statement, ids)
     return len(ids)
+
+
+def _undelivered(
+    connection: sqlite3.Connection, known: Mapping[int, StoredDestination]
+) -> set[int]:
+    """Return the executions of which something waits for a destination that has not lapsed."""
+    undelivered: set[int] = set()
+    for route, ids in routes(connection).items():
+        cursor = awaited_after(ids, known)
+        if cursor is not None:
+            undelivered.update(
+                execution
+                for (execution,) in connection.execute(
+                    "SELECT t.execution FROM streams t WHERE t.route = ?"
+                    " AND (SELECT max(seq) FROM blocks WHERE stream = t.id) > ?",
+                    (route, cursor),
+                )
+            )
+    return undelivered
+
+
+def _count_dropped(
+    connection: sqlite3.Connection,
+    executions: Iterable[int],
+    known: Mapping[int, StoredDestination],
+    up_to: Mapping[int, int] | None = None,
+) -> None:
+    """Count what goes though a destination does not have it, because nobody serves that.
+
+    With `up_to`, only blocks up to the number that is given for their route.
+    """
+    lapsed = [
+        (route, one, known[one].cursor, MAX_INTEGER if up_to is None else up_to[route])
+        for route, ids in routes(connection).items()
+        for one in ids
+        if one in known and known[one].has_lapsed
+    ]
+    for execution in executions if lapsed else ():
+        for route, destination, after, last in lapsed:
+            (spans,) = connection.execute(
+                "SELECT coalesce(sum(b.spans), 0) FROM streams t JOIN blocks b ON b.stream = t.id"
+                " WHERE t.execution = ? AND t.route = ? AND b.seq > ? AND b.seq <= ?",
+                (execution, route, after, last),
+            ).fetchone()
+            count(connection, [destination], {NOT_SERVED: spans})
+
+
+def _remove_dealt_with(connection: sqlite3.Connection, now_ns: int) -> bool:
+    """Remove what belonged to no execution and is waited for by nobody; tell if there was any."""
+    (stored,) = connection.execute(
+        "SELECT EXISTS (SELECT 1 FROM streams WHERE execution = ?)", (NO_EXECUTION,)
+    ).fetchone()
+    if not stored:
+        return False
+    with _transaction(connection):
+        known = stored_destinations(connection, now_ns)
+        up_to = {}
+        for route, ids in routes(connection).items():
+            cursor = awaited_after(ids, known)
+            up_to[route] = MAX_INTEGER if cursor is None else cursor
+        _count_dropped(connection, [NO_EXECUTION], known, up_to)
+        gone = 0
+        for route, last in up_to.items():
+            gone += connection.execute(
+                "DELETE FROM blocks WHERE seq <= ? AND stream IN"
+                " (SELECT id FROM streams WHERE execution = ? AND route = ?)",
+                (last, NO_EXECUTION, route),
+            ).rowcount
+        connection.execute(
+            "DELETE FROM streams WHERE execution = ?"
+            " AND NOT EXISTS (SELECT 1 FROM blocks WHERE stream = streams.id)",
+            (NO_EXECUTION,),
+        )
+    return gone > 0
 
 
 def _remove_orphans(connection: sqlite3.Connection) -> None:
@@ -110,7 +216,8 @@ def _remove_orphans(connection: sqlite3.Connection) -> None:
             for process, pid, birth, host, closed_ns in connection.execute(
                 "SELECT id, pid, birth, host, closed_ns FROM processes WHERE id NOT IN"
                 " (SELECT process FROM executions UNION SELECT process FROM aggregate_parts"
-                " UNION SELECT process FROM open_spans)"
+                " UNION SELECT process FROM open_spans UNION SELECT process FROM streams"
+                " UNION SELECT process FROM destinations WHERE process IS NOT NULL)"
             )
             if closed_ns is not None or not is_alive(pid, birth, host)
         ]

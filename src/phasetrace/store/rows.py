@@ -1,27 +1,23 @@
-"""Turning spans and totals into rows, one transaction a batch."""
+"""Turning spans and totals into blocks and rows, one transaction a batch."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from operator import itemgetter
+from typing import Final
 
-from phasetrace.attributes import text
 from phasetrace.spans import EXECUTION
-from phasetrace.store.entry import Entry
-from phasetrace.store.totals import MAX_INTEGER, as_integer, write_part
+from phasetrace.store import destinations
+from phasetrace.store.batch import SpanGroup
+from phasetrace.store.blocks import cut, pack
+from phasetrace.store.destinations import LOST, NO_EXECUTION, NOWHERE, STORED, Registered
+from phasetrace.store.entry import Entry, FirstSpan
+from phasetrace.store.totals import as_integer, write_part
 from phasetrace.tally import ExecutionTotals
-from phasetrace.wire import EncodedSpan
 
-_COLUMNS: Final = 12
-_ROWS: Final = 64
-_INSERT: Final = (
-    "INSERT INTO spans (stream, span_id, parent_span_id, type, name, node_id, node_type, iteration,"
-    " start_ns, end_ns, status, payload) VALUES "
-)
-_ROW: Final = f"({', '.join('?' * _COLUMNS)})"
-_INSERT_ONE: Final = _INSERT + _ROW
-_INSERT_MANY: Final = _INSERT + ", ".join([_ROW] * _ROWS)
+_start: Final = itemgetter(2)
+_end: Final = itemgetter(3)
 
 
 class _Execution:
@@ -29,7 +25,7 @@ class _Execution:
 
     __slots__ = ("errors", "first_ns", "last_ns", "roots", "row", "spans")
 
-    def __init__(self, row: int, first: Entry) -> None:
+    def __init__(self, row: int, first: FirstSpan) -> None:
         self.row = row
         self.spans = 0
         self.errors = 0
@@ -37,20 +33,19 @@ class _Execution:
         self.last_ns = first.end_ns
         self.roots: list[Entry] = []
 
-    def reach(self, entry: Entry) -> None:
-        """Note that the execution lasted for as long as a span, which may be open still."""
-        if entry.start_ns < self.first_ns:
-            self.first_ns = entry.start_ns
-        if entry.end_ns > self.last_ns:
-            self.last_ns = entry.end_ns
+    def reach(self, first_ns: int, last_ns: int) -> None:
+        """Note that the execution lasted for as long as some spans, which may be open still."""
+        if first_ns < self.first_ns:
+            self.first_ns = first_ns
+        if last_ns > self.last_ns:
+            self.last_ns = last_ns
 
-    def count(self, entry: Entry) -> None:
-        self.reach(entry)
-        self.spans += 1
-        if entry.type == EXECUTION:
-            self.roots.append(entry)
-        elif entry.status == "error":
-            self.errors += 1
+    def count(self, group: SpanGroup) -> None:
+        self.reach(min(map(_start, group.rows)), max(map(_end, group.rows)))
+        self.errors += group.errors
+        self.roots += group.roots
+        if group.is_raw:  # what is not stored is in the totals only, which are then the better ones
+            self.spans += len(group.rows)
 
 
 class _Transaction:
@@ -62,31 +57,39 @@ class _Transaction:
     def __init__(self) -> None:
         self.executions: dict[str, _Execution] = {}
         self.messages: dict[tuple[str, bytes, str], int] = {}
-        self.streams: dict[tuple[str, int, bool, bytes, bytes], int] = {}
         self.elsewhere: set[str] = set()
 
 
 class RowWriter:
     """Writes to one open store for one process (a row of ``processes``).
 
-    Not thread-safe: the caller holds a lock.
+    What is to be delivered is for the destinations in `registered`. Not thread-safe: the caller
+    holds a lock.
     """
 
-    def __init__(self, connection: sqlite3.Connection, process: int) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        process: int,
+        registered: Registered = destinations.NONE,
+    ) -> None:
         self._connection = connection
         self._process = process
+        self._registered = registered
 
     def write(
         self,
-        spans: Sequence[tuple[Entry, EncodedSpan]],
+        groups: Sequence[SpanGroup],
         totals: Iterable[ExecutionTotals],
         opened: Iterable[Entry],
         closed: Iterable[int],
         lost: Mapping[str, int],
+        routed_lost: Mapping[str, int],
     ) -> set[str]:
         """Write a batch in one transaction.
 
-        `closed` are the ids of spans that have a row as open ones and are so no longer.
+        `closed` are the ids of spans that have a row as open ones and are so no longer. Of the
+        spans that were `lost`, by reason, `routed_lost` were to be delivered.
 
         Returns:
             The executions in it whose root is another process's task.
@@ -98,12 +101,16 @@ class RowWriter:
         try:
             transaction = _Transaction()
             self._write_open(opened, transaction)
-            self._write_spans(spans, closed, transaction)
+            self._write_groups(groups, transaction)
+            self._connection.executemany(
+                "DELETE FROM open_spans WHERE process = ? AND span_id = ?",
+                [(self._process, _span_id(span_id)) for span_id in closed],
+            )
             for execution in transaction.executions.values():
                 self._update(execution)
             for total in totals:
                 self._write_totals(total, transaction)
-            self._count(lost)
+            self._count(lost, routed_lost)
             self._connection.execute("COMMIT")
         except BaseException:
             if self._connection.in_transaction:
@@ -111,7 +118,7 @@ class RowWriter:
             raise
         return transaction.elsewhere
 
-    def claim(self, spans: Iterable[Entry]) -> set[str]:
+    def claim(self, spans: Iterable[FirstSpan]) -> set[str]:
         """Make this process the owner of the executions of some spans that have none yet.
 
         Returns:
@@ -123,8 +130,8 @@ class RowWriter:
         transaction = _Transaction()
         self._connection.execute("BEGIN IMMEDIATE")
         try:
-            for entry in spans:
-                self._execution(entry, transaction)
+            for first in spans:
+                self._execution(first, transaction)
             self._connection.execute("COMMIT")
         except BaseException:
             if self._connection.in_transaction:
@@ -136,8 +143,9 @@ class RowWriter:
         for entry in opened:
             if entry.ended:
                 continue
-            execution = self._execution(entry, transaction)
-            execution.reach(entry)
+            first = FirstSpan(entry.exec_id, entry.trace_id, entry.start_ns, entry.end_ns)
+            execution = self._execution(first, transaction)
+            execution.reach(entry.start_ns, entry.end_ns)
             if entry.type == EXECUTION and not entry.implicit:
                 self._claim(execution, entry)
                 self._connection.execute(
@@ -165,62 +173,29 @@ class RowWriter:
                 ),
             )
 
-    def _write_spans(
-        self,
-        spans: Sequence[tuple[Entry, EncodedSpan]],
-        closed: Iterable[int],
-        transaction: _Transaction,
-    ) -> None:
-        # PERF: a statement for 64 rows instead of one each takes a fifth off, and gives the
-        # interpreter lock away, which a busy program keeps for 5 ms each time, 64 times less often.
-        values: list[Any] = []
-        executions, streams = transaction.executions, transaction.streams
-        for entry, encoded in spans:
-            (
-                exec_id,
-                trace_id,
-                sampled,
-                span_id,
-                parent_id,
-                type_,
-                name,
-                node_id,
-                node_type,
-                iteration,
-                start_ns,
-                end_ns,
-                status,
-                *_,
-            ) = entry
-            execution = executions.get(exec_id) or self._execution(entry, transaction)
-            execution.count(entry)
-            common = (exec_id, trace_id, sampled, encoded.scope, encoded.resource)
-            stream = streams.get(common)
-            if stream is None:
-                stream = streams[common] = self._stream(entry, encoded, execution.row, transaction)
-            values += (
-                stream,
-                span_id.to_bytes(8, "big"),
-                parent_id.to_bytes(8, "big") if parent_id is not None else None,
-                type_,
-                name,
-                node_id,
-                node_type,
-                iteration if iteration is None else _plain(iteration),
-                start_ns if 0 <= start_ns <= MAX_INTEGER else as_integer(start_ns),
-                end_ns if 0 <= end_ns <= MAX_INTEGER else as_integer(end_ns),
-                status,
-                encoded.span,
-            )
-        whole = len(values) - len(values) % (_ROWS * _COLUMNS)
-        for start in range(0, whole, _ROWS * _COLUMNS):
-            self._connection.execute(_INSERT_MANY, values[start : start + _ROWS * _COLUMNS])
-        for start in range(whole, len(values), _COLUMNS):
-            self._connection.execute(_INSERT_ONE, values[start : start + _COLUMNS])
-        self._connection.executemany(
-            "DELETE FROM open_spans WHERE process = ? AND span_id = ?",
-            [(self._process, _span_id(span_id)) for span_id in closed],
-        )
+    def _write_groups(self, groups: Iterable[SpanGroup], transaction: _Transaction) -> None:
+        routed = 0
+        for group in groups:
+            route = self._registered.route if group.is_routed else NOWHERE
+            row = NO_EXECUTION
+            if group.exec_id is not None:
+                execution = self._execution(group.first, transaction)
+                execution.count(group)
+                row = execution.row
+            elif route == NOWHERE:
+                continue  # nobody wants to have it any more
+            if not group.is_raw:
+                continue
+            stream = self._stream(group, row, route, transaction)
+            for rows in cut(group.rows):
+                self._connection.execute(
+                    "INSERT INTO blocks (stream, spans, labels, columns, payload)"
+                    " VALUES (?, ?, ?, ?, ?)",
+                    (stream, *pack(rows)),
+                )
+            if route != NOWHERE:
+                routed += len(group.rows)
+        destinations.count(self._connection, self._registered.ids.values(), {STORED: routed})
 
     def _update(self, execution: _Execution) -> None:
         self._connection.execute(
@@ -289,8 +264,8 @@ class RowWriter:
             totals.stats,
         )
 
-    def _execution(self, entry: Entry, transaction: _Transaction) -> _Execution:
-        exec_id = entry.exec_id
+    def _execution(self, first: FirstSpan, transaction: _Transaction) -> _Execution:
+        exec_id = first.exec_id
         known = transaction.executions.get(exec_id)
         if known is not None:
             return known
@@ -299,10 +274,10 @@ class RowWriter:
             " VALUES (?, ?, ?, ?, ?)",
             (
                 exec_id,
-                entry.trace_id.to_bytes(16, "big"),
+                first.trace_id.to_bytes(16, "big"),
                 self._process,
-                as_integer(entry.start_ns),
-                as_integer(entry.end_ns),
+                as_integer(first.start_ns),
+                as_integer(first.end_ns),
             ),
         )
         row, owner = self._connection.execute(
@@ -310,29 +285,32 @@ class RowWriter:
         ).fetchone()
         if owner != self._process:
             transaction.elsewhere.add(exec_id)
-        transaction.executions[exec_id] = execution = _Execution(row, entry)
+        transaction.executions[exec_id] = execution = _Execution(row, first)
         return execution
 
     def _stream(
-        self, entry: Entry, encoded: EncodedSpan, execution: int, transaction: _Transaction
+        self, group: SpanGroup, execution: int, route: int, transaction: _Transaction
     ) -> int:
         """Return the row of what many spans have in common."""
+        resource, resource_schema_url, scope, scope_schema_url = group.belonging
         values = (
             execution,
             self._process,
-            self._message("resources", encoded.resource, encoded.resource_schema_url, transaction),
-            self._message("scopes", encoded.scope, encoded.scope_schema_url, transaction),
-            entry.trace_id.to_bytes(16, "big"),
-            entry.sampled,
+            self._message("resources", resource, resource_schema_url, transaction),
+            self._message("scopes", scope, scope_schema_url, transaction),
+            group.trace_id.to_bytes(16, "big") if execution != NO_EXECUTION else b"",
+            group.sampled,
+            route,
         )
         self._connection.execute(
-            "INSERT OR IGNORE INTO streams (execution, process, resource, scope, trace_id, sampled)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT OR IGNORE INTO streams"
+            " (execution, process, resource, scope, trace_id, sampled, route)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
             values,
         )
         (row,) = self._connection.execute(
             "SELECT id FROM streams WHERE execution = ? AND process = ? AND resource = ?"
-            " AND scope = ? AND trace_id = ? AND sampled = ?",
+            " AND scope = ? AND trace_id = ? AND sampled = ? AND route = ?",
             values,
         ).fetchone()
         return int(row)
@@ -355,23 +333,20 @@ class RowWriter:
             transaction.messages[key] = row
         return int(row)
 
-    def _count(self, lost: Mapping[str, int]) -> None:
+    def _count(self, lost: Mapping[str, int], routed_lost: Mapping[str, int]) -> None:
         for reason, number in lost.items():
             if number:
                 self._connection.execute(
                     "INSERT INTO counters (name, value) VALUES (?, ?)"
                     " ON CONFLICT (name) DO UPDATE SET value = value + excluded.value",
-                    (f"lost: {reason}", number),
+                    (LOST + reason, number),
                 )
+        destinations.count(
+            self._connection,
+            self._registered.ids.values(),
+            {LOST + reason: number for reason, number in routed_lost.items()},
+        )
 
 
 def _span_id(span_id: int) -> bytes:
     return span_id.to_bytes(8, "big")
-
-
-def _plain(value: object) -> str | int | float | None:
-    if value is None or isinstance(value, float):
-        return value
-    if isinstance(value, int) and as_integer(value) == value:
-        return value
-    return text(value)

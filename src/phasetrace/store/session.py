@@ -13,8 +13,10 @@ from typing import Final
 from phasetrace import faults
 from phasetrace.clock import NowNs
 from phasetrace.errors import StoreError
-from phasetrace.store import retention
-from phasetrace.store.entry import Entry
+from phasetrace.store import destinations, retention
+from phasetrace.store.batch import SpanGroup
+from phasetrace.store.destinations import DestinationSpec, Registered
+from phasetrace.store.entry import Entry, FirstSpan
 from phasetrace.store.file import (
     BusyStore,
     DamagedStore,
@@ -28,7 +30,6 @@ from phasetrace.store.placement import Identity, identity_of, set_aside
 from phasetrace.store.process import birth_of, host_name
 from phasetrace.store.rows import RowWriter
 from phasetrace.tally import ExecutionTotals
-from phasetrace.wire import EncodedSpan
 
 _MAX_DAMAGE: Final = 3
 _PATIENCE_S: Final = 1.0
@@ -72,6 +73,14 @@ class StoreSession:
         self._process = 0
         self._damage_seen = 0
         self._retained_at: float | None = None
+        self._registered_specs: Sequence[DestinationSpec] | None = None
+        self.registered: Registered = destinations.NONE
+        """The destinations in the file that was opened last."""
+        self.destinations: Sequence[DestinationSpec] = ()
+        """Where to deliver what is written from now on, if it is to be delivered."""
+        self.is_full = False
+        """The store is beyond its limit, and nothing in it can be removed."""
+        self._said_full = False
         self.broken = False
         """The store cannot be used in this process."""
         self.complained = False
@@ -81,11 +90,12 @@ class StoreSession:
 
     def write(
         self,
-        spans: Sequence[tuple[Entry, EncodedSpan]],
+        groups: Sequence[SpanGroup],
         totals: Iterable[ExecutionTotals],
         opened: Iterable[Entry],
         closed: Iterable[int],
         lost: Mapping[str, int],
+        routed_lost: Mapping[str, int],
         timeout_s: float,
         in_a_hurry: Callable[[], bool] = lambda: False,
     ) -> Outcome:
@@ -98,12 +108,13 @@ class StoreSession:
             connection = self._connected(timeout_s)
             if connection is None:
                 return Outcome.NEVER
-            writer = RowWriter(connection, self._process)
             while True:
                 left_s = deadline - time.monotonic()
                 _wait_for_lock(connection, min(left_s, _SLICE_S))
                 try:
-                    elsewhere = writer.write(spans, totals, opened, closed, lost)
+                    self._register_destinations(connection)
+                    writer = RowWriter(connection, self._process, self.registered)
+                    elsewhere = writer.write(groups, totals, opened, closed, lost, routed_lost)
                     break
                 except sqlite3.OperationalError as error:
                     if not is_busy(error) or left_s <= _SLICE_S or in_a_hurry():
@@ -121,7 +132,7 @@ class StoreSession:
             self._rooted_elsewhere(exec_id)
         return Outcome.WRITTEN
 
-    def claim(self, spans: Sequence[Entry], timeout_s: float) -> bool:
+    def claim(self, spans: Sequence[FirstSpan], timeout_s: float) -> bool:
         """Make this process the owner of the spans' executions; return whether that is done.
 
         A failure is left for the writing to tell.
@@ -147,9 +158,18 @@ class StoreSession:
         self._retained_at = now
         try:
             _wait_for_lock(self._connection, _PATIENCE_S)
-            retention.apply(self._connection, self._limits)
+            retention.apply(self._connection, self._limits, self._now_ns())
+            self.is_full = retention.is_exceeded(self._connection, self._limits)
         except sqlite3.Error as error:
             self._failed(error)
+            return
+        if self.is_full and not self._said_full:
+            self._said_full = True
+            faults.logger.warning(
+                "phasetrace: the store %s is full (PHASETRACE_RETENTION), and all that is in it is"
+                " running or waits for delivery; spans are only counted until there is room",
+                self.path,
+            )
 
     def disconnect(self) -> None:
         """Let go of the file until there is something to write again."""
@@ -201,11 +221,27 @@ class StoreSession:
         try:
             if identity != self._identity:
                 self._process = _register(connection, self._now_ns())
+                self._registered_specs, self.registered = None, destinations.NONE
+                self.is_full = False
                 self.file_changes += 1
         except sqlite3.Error as error:
             connection.close()
             raise as_store_error(error, self.path, identity) from error
         self._connection, self._identity = connection, identity
+
+    def _register_destinations(self, connection: sqlite3.Connection) -> None:
+        specs = self.destinations
+        if specs is self._registered_specs:
+            return
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            registered = destinations.register(connection, specs, self._process, self._now_ns())
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        self._registered_specs, self.registered = specs, registered
 
     def _failed(self, error: sqlite3.Error) -> Outcome:
         if is_busy(error):

@@ -26,7 +26,8 @@ from phasetrace import clock, faults
 from phasetrace.pipeline import Pipeline
 from phasetrace.store import retention
 from phasetrace.store.batch import Batch
-from phasetrace.store.entry import Entry, entry_of
+from phasetrace.store.destinations import DestinationSpec
+from phasetrace.store.entry import FirstSpan, RoutedSpan, entry_of, first_span, is_routed
 from phasetrace.store.exact_count import ExactCount
 from phasetrace.store.forks import watch
 from phasetrace.store.open_spans import OpenSpans
@@ -53,12 +54,27 @@ _MAX_CLAIMED: Final = 10_000
 _abandoned: list[sqlite3.Connection | None] = []
 
 
+class Losses:
+    """Counts spans, and those among them that were to be delivered; from any thread."""
+
+    def __init__(self) -> None:
+        self.all = ExactCount()
+        self.routed = ExactCount()
+
+    def add(self, span: ReadableSpan | RoutedSpan) -> None:
+        """Count a span."""
+        self.all.add()
+        if is_routed(span):
+            self.routed.add()
+
+
 class StoreWriter:
     """Writes finished spans and totals to the store, behind the program's back. Thread-safe.
 
     `totals` is asked for the executions whose totals are to be written (its argument says whether
     this is the last time); `rooted_elsewhere` is told of executions that another process owns.
-    Besides what it is handed, it drains `pipeline`, which then hands spans to it.
+    Besides what it is handed, it drains `pipeline`, which then hands spans to it. What is to be
+    delivered is stored for `destinations`.
     """
 
     def __init__(
@@ -69,7 +85,12 @@ class StoreWriter:
         rooted_elsewhere: Callable[[str], None],
         now_ns: clock.NowNs = clock.now_ns,
         pipeline: Pipeline | None = None,
+        destinations: Sequence[DestinationSpec] = (),
     ) -> None:
+        self.destinations: Sequence[DestinationSpec] = destinations
+        """Where spans are to be delivered; what is put here counts from the next batch on."""
+        self.on_written: Callable[[], None] | None = None
+        """Called when spans have been stored that are to be delivered, by whoever stored them."""
         self._pipeline = pipeline if pipeline is not None else Pipeline()
         self.path = path.absolute()  # the program may change its folder
         self._limits = limits
@@ -82,11 +103,11 @@ class StoreWriter:
     def _reset(self) -> None:
         self._closed = False
         # deque.append and popleft are atomic (documented), so a hand-over takes no lock.
-        self._queue: deque[ReadableSpan] = deque()
+        self._queue: deque[ReadableSpan | RoutedSpan] = deque()
         self._open = OpenSpans(self._pipeline.open)
         self._removed: deque[Callable[[], ExecutionTotals]] = deque()
-        self._queue_full = ExactCount()
-        self._too_late = ExactCount()
+        self._queue_full = Losses()
+        self._too_late = Losses()
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
@@ -102,6 +123,8 @@ class StoreWriter:
         self._due = Batch()  # totals that are to be written after the spans that they count
         self._lost: Counter[str] = Counter()
         self._lost_in_store: Counter[str] = Counter()
+        self._routed_lost: Counter[str] = Counter()  # those of the lost that were to be delivered
+        self._routed_lost_in_store: Counter[str] = Counter()
         self._lost_at_flush = 0
         self._file_changes = 0
         self._retry_at = 0.0
@@ -112,9 +135,21 @@ class StoreWriter:
     def lost(self) -> dict[str, int]:
         """How many spans this process could not store, by reason."""
         lost = self._lost.copy()
-        lost["queue full"] += self._queue_full.value()
-        lost["after the end"] += self._too_late.value()
+        lost["queue full"] += self._queue_full.all.value()
+        lost["after the end"] += self._too_late.all.value()
         return {reason: number for reason, number in lost.items() if number}
+
+    @property
+    def routed_lost(self) -> dict[str, int]:
+        """How many of these were to be delivered, by reason."""
+        lost = self._routed_lost.copy()
+        lost["queue full"] += self._queue_full.routed.value()
+        lost["after the end"] += self._too_late.routed.value()
+        return {reason: number for reason, number in lost.items() if number}
+
+    def destination_ids(self) -> dict[str, int]:
+        """Return the destinations' ids in the store by their keys; none before it is open."""
+        return dict(self._session.registered.ids)
 
     def started(self, span: ReadableSpan) -> None:
         """Note an open span: it gets a row if it stays open for a second, an execution at once."""
@@ -130,22 +165,25 @@ class StoreWriter:
             if self._thread is None:
                 self._start()
 
-    def ended(self, span: ReadableSpan) -> None:
+    def ended(self, span: ReadableSpan | RoutedSpan) -> None:
         """Hand a finished span over. Never blocks; past the queue's limit the span is counted."""
-        self._open.end(span)
+        self._open.end(span.span if isinstance(span, RoutedSpan) else span)
         self.take((span,))
 
-    def take(self, spans: Sequence[ReadableSpan]) -> None:
-        """Hand finished spans over. Never blocks; those past the queue's limit are counted."""
+    def take(self, spans: Sequence[ReadableSpan | RoutedSpan]) -> None:
+        """Hand finished spans over. Never blocks; those past the queue's limit are counted.
+
+        One that belongs to no execution is only to be handed over to be delivered.
+        """
         if self._closed:
-            for _ in spans:
-                self._too_late.add()
+            for span in spans:
+                self._too_late.add(span)
             return
         waiting = len(self._queue)
         room = max(0, MAX_QUEUE - waiting)
         if len(spans) > room:
-            for _ in spans[room:]:
-                self._queue_full.add()
+            for span in spans[room:]:
+                self._queue_full.add(span)
             spans = spans[:room]
         self._queue.extend(spans)
         if waiting >= _WAKE_AT:
@@ -216,9 +254,10 @@ class StoreWriter:
             return False
         try:
             written = self._write_all(deadline, last=True)
-            left = len(self._batch.spans) + len(self._queue)
+            left = self._batch.raw + len(self._queue)
             if left:
-                self._lost["no time left"] += left
+                routed = self._batch.routed + sum(map(is_routed, self._queue))
+                self._lose("no time left", left, routed)
                 self._batch, self._due = Batch(), Batch()
                 self._queue.clear()
                 if not self._session.complained:
@@ -275,6 +314,9 @@ class StoreWriter:
         # Something is left only where a fork went round the hook before it. Then it is abandoned,
         # not closed: closing would drop the locks that the parent holds.
         _abandoned.append(self._session.abandon())
+        # What only the parent can serve is the parent's to be fed.
+        self.destinations = tuple(spec for spec in self.destinations if not spec.is_local)
+        self.on_written = None
         self._reset()
 
     def _start(self) -> None:
@@ -292,13 +334,17 @@ class StoreWriter:
         finally:
             self._starting.release()
 
-    def _take_back(self, span: ReadableSpan) -> None:
+    def _take_back(self, span: ReadableSpan | RoutedSpan) -> None:
         """Count a span that may have missed the last writing."""
         try:
             self._queue.remove(span)
         except (ValueError, IndexError):
             return  # it was just in time
-        self._too_late.add()
+        self._too_late.add(span)
+
+    def _lose(self, reason: str, number: int, routed: int) -> None:
+        self._lost[reason] += number
+        self._routed_lost[reason] += routed
 
     def _run(self) -> None:
         this_thread = threading.current_thread()
@@ -327,7 +373,7 @@ class StoreWriter:
         waiting = len(self._queue)
         self._note_open()
         while True:
-            taken = min(_BATCH - len(self._batch.spans), waiting)
+            taken = min(_BATCH - self._batch.spans, waiting)
             self._take(taken)
             waiting -= taken
             in_time = deadline is None or time.monotonic() <= deadline
@@ -386,17 +432,17 @@ class StoreWriter:
         if self._claimed_in != self._session.file_changes:
             self._claimed.clear()
         claimed, batch = self._claimed, self._batch
-        first: dict[str, Entry] = {}
-        for entry, _ in batch.spans:
-            if entry.exec_id not in claimed:
-                first.setdefault(entry.exec_id, entry)
+        first: dict[str, FirstSpan] = {}
+        for group in batch.groups.values():
+            if group.exec_id is not None and group.exec_id not in claimed:
+                first.setdefault(group.exec_id, group.first)
         for spans in (
             batch.waiting,
             self._queue.copy(),  # in one step, whatever other threads do
             self._open.spans(),
         ):
             for span in spans:
-                waiting = entry_of(span)
+                waiting = first_span(span)
                 if waiting is not None and waiting.exec_id not in claimed:
                     first.setdefault(waiting.exec_id, waiting)
         if first and self._session.claim(list(first.values()), _CLAIM_S):
@@ -407,17 +453,19 @@ class StoreWriter:
 
     def _take(self, number: int) -> None:
         if self._session.broken:  # then encoding is not worth its cost
-            self._lost["unwritable"] += _drop(self._queue, number)
+            self._lose("unwritable", *_drop(self._queue, number))
             return
+        waiting = self._batch.waiting
         for _ in range(number):
             try:
-                self._batch.waiting.append(self._queue.popleft())
+                waiting.append(self._queue.popleft())
             except IndexError:
                 break
-        before = len(self._batch.spans)
-        self._lost["encoding"] += self._batch.encode()
-        written = (entry.span_id for entry, _ in self._batch.spans[before:])
-        self._batch.closed += self._open.closed(written)
+        if self._session.is_full:
+            self._lose("store full", len(waiting), sum(map(is_routed, waiting)))
+        taken = self._batch.encode(raw=not self._session.is_full)
+        self._lose("encoding", taken.lost, taken.routed_lost)
+        self._batch.closed += self._open.closed(taken.span_ids)
 
     def _due_totals(self, last: bool) -> list[ExecutionTotals]:
         totals = self._totals(last)
@@ -445,14 +493,17 @@ class StoreWriter:
         news = lost - self._lost_in_store
         if not (batch or news):
             return True
+        routed_lost = Counter(self.routed_lost)
+        self._session.destinations = self.destinations
         self._trying_since = time.monotonic()
         try:
             outcome = self._session.write(
-                batch.spans,
+                list(batch.groups.values()),
                 batch.totals.values(),
                 batch.opened,
                 batch.closed,
                 news,
+                routed_lost - self._routed_lost_in_store,
                 timeout_s,
                 lambda: self._fork_waits,
             )
@@ -463,19 +514,29 @@ class StoreWriter:
             return False
         self._retry_at = 0.0
         if outcome is Outcome.WRITTEN:
-            self._lost_in_store = lost
+            self._lost_in_store, self._routed_lost_in_store = lost, routed_lost
         elif outcome is Outcome.REFUSED:
             return self._write_apart(batch, timeout_s)
         else:
-            self._lost["unwritable"] += len(batch.spans)
+            self._lose("unwritable", batch.raw, batch.routed)
         self._batch = Batch()
+        if outcome is Outcome.WRITTEN and self._session.registered.ids and batch.routed:
+            self._tell_written()
         return True
+
+    def _tell_written(self) -> None:
+        on_written = self.on_written
+        if on_written is not None:
+            try:
+                on_written()
+            except Exception as error:
+                faults.report("telling of stored spans", error)
 
     def _write_apart(self, batch: Batch, timeout_s: float) -> bool:
         """Write the parts of a batch one by one, since one of them cannot be written."""
         parts = batch.parts()
         if len(parts) == 1:
-            self._lost["cannot be a row"] += len(batch.spans)
+            self._lose("cannot be a row", batch.raw, batch.routed)
             parts = []
         self._batch = Batch()
         for index, part in enumerate(parts):
@@ -487,10 +548,11 @@ class StoreWriter:
         return True
 
 
-def _drop(queue: deque[ReadableSpan], number: int) -> int:
-    dropped = 0
+def _drop(queue: deque[ReadableSpan | RoutedSpan], number: int) -> tuple[int, int]:
+    """Drop spans; return how many, and how many of them were to be delivered."""
+    dropped = routed = 0
     with suppress(IndexError):
         while dropped < number:
-            queue.popleft()
+            routed += is_routed(queue.popleft())
             dropped += 1
-    return dropped
+    return dropped, routed

@@ -3,7 +3,14 @@
 Reading spans back needs the SDK, and is to be had from `phasetrace.wire.decoding`.
 """
 
-from phasetrace.wire.encoding import encode_readable, encode_resource, encode_scope, encode_span
+from phasetrace.wire.encoding import (
+    encode_plain,
+    encode_readable,
+    encode_resource,
+    encode_scope,
+    encode_span,
+    plain_end,
+)
 from phasetrace.wire.framing import frame, unframe
 from phasetrace.wire.reading import MalformedMessage
 from phasetrace.wire.stored import EncodedSpan, encode
@@ -12,10 +19,12 @@ __all__ = [
     "EncodedSpan",
     "MalformedMessage",
     "encode",
+    "encode_plain",
     "encode_readable",
     "encode_resource",
     "encode_scope",
     "encode_span",
     "frame",
+    "plain_end",
     "unframe",
 ]

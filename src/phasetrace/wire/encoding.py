@@ -52,6 +52,8 @@ _FLAGS: Final = tag(16, FOUR_BYTES)
 _ids = struct.Struct(">2s16s2sQ").pack
 _ids_with_parent = struct.Struct(">2s16s2sQ2sQ").pack
 _times = struct.Struct("<cQcQ").pack
+_plain_ids = struct.Struct(">20sQ").pack
+_plain_ids_with_parent = struct.Struct(">20sQ2sQ").pack
 
 # PERF: compared by identity, because the hash of an enumeration's member is a Python function.
 _INTERNAL: Final = SpanKind.INTERNAL
@@ -63,6 +65,9 @@ _PLAIN_END: Final = _UNSET_STATUS + _FLAGS + _four_bytes(HAS_IS_REMOTE)
 
 _names: dict[str, bytes] = {}
 """The name and the kind of internal spans; see `phasetrace.wire.values` on such tables."""
+_heads: dict[int, bytes] = {}
+"""Trace ids with what stands around them."""
+_MAX_HEADS: Final = 1_024
 
 
 def encode_span(
@@ -126,6 +131,54 @@ def encode_span(
     if parent_is_remote or trace_flags or (status is not None and status.status_code is not _UNSET):
         return message + _status(status) + _FLAGS + _flags(parent_is_remote, trace_flags)
     return message + _PLAIN_END
+
+
+def encode_plain(
+    trace_id: int,
+    span_id: int,
+    parent_id: int | None,
+    name: str,
+    start_ns: int | None,
+    end_ns: int | None,
+    attributes: Mapping[str, Any] | None,
+    end: bytes,
+) -> bytes:
+    """Return the ``Span`` message of a span that has no more to it than most have.
+
+    It is internal, its name is of ``str`` itself, and after its attributes comes `end`, as
+    `plain_end` returns it.
+
+    Raises:
+        Exception: for ids that are none.
+    """
+    # PERF: half the time that `encode_span` takes: what is the same in many spans is looked up in
+    # as few pieces as can be, and nothing is asked for that they are without.
+    head = _heads.get(trace_id)
+    if head is None:
+        head = _head(trace_id)
+    if parent_id is None:
+        ids = _plain_ids(head, span_id)
+    else:
+        ids = _plain_ids_with_parent(head, span_id, _PARENT_ID, parent_id)
+    try:
+        times = _times(_START, start_ns, _END, end_ns)
+    except struct.error:  # None, or out of range
+        times = _time(7, start_ns) + _time(8, end_ns)
+    fields = [ids + (_names.get(name) or _name_and_kind(name, _INTERNAL)) + times]
+    if attributes:
+        append_attributes(fields, attributes)
+    fields.append(end)
+    return _ATTRIBUTE.join(fields)
+
+
+def plain_end(attributes: Mapping[str, Any], trace_flags: int) -> bytes:
+    """Return what a message of `encode_plain` ends with: more attributes, at least one, and flags.
+
+    It is without the tag in front.
+    """
+    fields: list[bytes] = []
+    append_attributes(fields, attributes)
+    return _ATTRIBUTE.join(fields) + _UNSET_STATUS + _FLAGS + _flags(False, trace_flags)
 
 
 def encode_readable(span: ReadableSpan) -> bytes:
@@ -233,6 +286,14 @@ def _status(status: Status | None) -> bytes:
 
 def _flags(is_remote: bool, trace_flags: int) -> bytes:
     return _four_bytes(HAS_IS_REMOTE | (IS_REMOTE if is_remote else 0) | trace_flags & 0xFF)
+
+
+def _head(trace_id: int) -> bytes:
+    """Return the field of the trace id, and the tag and length of the span's id."""
+    if len(_heads) >= _MAX_HEADS:
+        _heads.clear()
+    head = _heads[trace_id] = _TRACE_ID + trace_id.to_bytes(16, "big") + _SPAN_ID
+    return head
 
 
 def _name_and_kind(name: str, kind: SpanKind) -> bytes:

@@ -43,13 +43,16 @@ _MAX_KEPT_LENGTH: Final = 128
 # PERF: by the pair, so that a string or a number that was seen before takes one look-up, 70 ns,
 # where putting the pair together takes 400. One for each type, because 1 == True == 1.0.
 _strings: dict[tuple[str, str], bytes] = {}
-_integers: dict[tuple[str, int], bytes] = {}
 _truths: dict[tuple[str, bool], bytes] = {}
-# All floats have the same length, so everything in front of one depends on the key only.
+# All floats have the same length, and so have the integers that are counted with: everything in
+# front of one depends on the key only.
 _before_floats: dict[str, bytes] = {}
+_before_short: dict[str, bytes] = {}
+_before_middle: dict[str, bytes] = {}
 _keys: dict[Any, bytes] = {}
 
 _double = struct.Struct("<d").pack
+_two_bytes = struct.Struct("<H").pack
 _UNLIMITED: Final = 2**62
 _MIN_INT, _MAX_INT, _MAX_UINT64 = -(2**63), 2**63 - 1, 2**64 - 1
 
@@ -84,7 +87,14 @@ def append_attributes(fields: list[bytes], attributes: Mapping[str, Any]) -> Non
         if kind is str:
             field = _strings.get((key, value)) or _string(key, value)
         elif kind is int:
-            field = _integers.get((key, value)) or _integer(key, value)
+            # PERF: indices and sizes, seldom twice the same; 0.15 µs instead of 0.6.
+            if 0 <= value < 0x80:
+                field = (_before_short.get(key) or _before_integer(key, 1)) + ONE_BYTE[value]
+            elif 0x80 <= value < 0x4000:
+                before = _before_middle.get(key) or _before_integer(key, 2)
+                field = before + _two_bytes(value & 0x7F | 0x80 | value >> 7 << 8)
+            else:
+                field = _pair(_keys.get(key) or _key(key), _int64(value))
         elif kind is float:
             field = (_before_floats.get(key) or _before_float(key)) + _double(value)
         elif kind is bool:
@@ -137,10 +147,10 @@ def _string(key: str, value: str) -> bytes:
     return keep(_strings, (key, value), key, field)
 
 
-def _integer(key: str, value: int) -> bytes:
-    if 0 <= value < _MAX_KEPT:  # others are rather measurements, and seldom seen twice
-        return keep(_integers, (key, value), key, _pair(_key(key), _int64(value)))
-    return _pair(_keys.get(key) or _key(key), _int64(value))
+def _before_integer(key: str, length: int) -> bytes:
+    """Return what a ``KeyValue`` has in front of an integer that takes so many bytes."""
+    table = _before_short if length == 1 else _before_middle
+    return keep(table, key, key, _pair(_key(key), _INT + bytes(length))[:-length])
 
 
 def _before_float(key: str) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import subprocess
 import sys
 import time
@@ -27,6 +26,7 @@ from phasetrace.store.processor import StoreSpanProcessor
 from phasetrace.store.reader import StoreReader
 from phasetrace.store.retention import Retention
 from phasetrace.store.writer import StoreWriter
+from tests import stored_spans
 
 PATIENCE_S = 20.0
 
@@ -140,8 +140,8 @@ def recording(record: Callable[..., Recording]) -> Recording:
 
 
 def query(path: Path, sql: str, *arguments: object) -> list[Any]:
-    """Return the rows of a query, plain values where a row has one."""
-    with closing(sqlite3.connect(path)) as connection:
+    """Return the rows of a query, plain values where a row has one; ``spans`` is a table to it."""
+    with closing(stored_spans.connect(path)) as connection:
         rows = connection.execute(sql, arguments).fetchall()
     return [row[0] if len(row) == 1 else row for row in rows]
 

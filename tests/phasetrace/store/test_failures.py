@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from phasetrace.store import session
-from phasetrace.store.batch import Batch
+from phasetrace.store.batch import Batch, Taken
 from tests.phasetrace.store.conftest import Recording, query, run_program, start_program, wait_until
 
 
@@ -147,9 +147,9 @@ def test_every_span_is_encoded_once(
     encoded = []
     plain = Batch.encode
 
-    def counting(self: Batch) -> int:
+    def counting(self: Batch, raw: bool = True) -> Taken:
         encoded.extend(self.waiting)
-        return plain(self)
+        return plain(self, raw)
 
     monkeypatch.setattr(Batch, "encode", counting)
     failing.error = FULL

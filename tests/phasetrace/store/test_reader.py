@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from opentelemetry.trace import Span
 
 from phasetrace.errors import StoreError, UnknownExecution
+from phasetrace.identity import trace_id_of
 from phasetrace.spans import SpanRecord
 from phasetrace.store.reader import StoreReader
 from phasetrace.store.stored import EXECUTIONS
@@ -247,13 +249,13 @@ def test_a_breakdown_from_totals_reads_no_spans(recording: Recording, path: Path
         store._connection.set_trace_callback(statements.append)
         assert store.breakdown(execution).spans == 2
     assert any("aggregates" in statement for statement in statements)
-    assert not [statement for statement in statements if "FROM spans" in statement]
+    assert not [statement for statement in statements if "FROM blocks" in statement]
 
 
 def test_what_was_lost_can_be_asked(recording: Recording, path: Path) -> None:
     """By reason, over all processes."""
     recording.phase("e")
-    recording.writer._queue_full.add()
+    recording.writer._queue_full.all.add()
     recording.close()
     with StoreReader(path) as store:
         assert store.lost() == {"queue full": 1}
@@ -280,7 +282,7 @@ def test_a_store_damaged_below_a_reader_is_an_error_of_the_store(
     with StoreReader(path) as store:
         execution = store.find("e")
     with path.open("r+b") as file:
-        for table in ("spans", "executions"):
+        for table in ("blocks", "executions"):
             file.seek((roots[table] - 1) * 4096)
             file.write(b"\xa5" * 4096)
     with StoreReader(path) as store:
@@ -345,20 +347,22 @@ def test_totals_and_spans_tell_the_same_to_the_nanosecond(
     recording.writer._start = lambda: None  # type: ignore[method-assign]
     root = recording.root("e", start=0) if explicit else None
     open_spans: list[Span] = []
-    for parent, kind, name, start, _, _ in spans:
-        open_spans.append(
-            recording.start(
-                "e",
-                name if kind == "phase" else f"node {name}",
-                node=f"node {name}",
-                parent=root if parent is None else open_spans[parent],
-                start=start,
-                attributes={
-                    **({"phasetrace.type": "node"} if kind == "node" else {}),
-                    **({"node_type": f"type {start}"} if start % 3 == 0 else {}),
-                },
+    generator: Any = recording.provider.id_generator
+    for index, (parent, kind, name, start, _, _) in enumerate(spans):
+        with generator.plan(trace_id_of("e"), index + 1):  # all of one trace
+            open_spans.append(
+                recording.start(
+                    "e",
+                    name if kind == "phase" else f"node {name}",
+                    node=f"node {name}",
+                    parent=root if parent is None else open_spans[parent],
+                    start=start,
+                    attributes={
+                        **({"phasetrace.type": "node"} if kind == "node" else {}),
+                        **({"node_type": f"type {start}"} if start % 3 == 0 else {}),
+                    },
+                )
             )
-        )
     ending = list(zip(open_spans, spans, strict=True))
     order.shuffle(ending)
     for span, (*_, end, failed) in ending:
@@ -536,5 +540,5 @@ def test_a_summary_counts_the_nodes(recording: Recording, path: Path, with_total
         statements: list[str] = []
         store._connection.set_trace_callback(statements.append)
         assert store.summary(store.find("e")).nodes == 3
-        assert any("FROM spans" in statement for statement in statements) != with_totals
+        assert any("FROM blocks" in statement for statement in statements) != with_totals
         assert len(store.breakdown(store.find("e")).nodes) == 3

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from phasetrace.spans import SpanRecord
 from phasetrace.store import schema
+from phasetrace.store.blocks import MAX_BYTES, MAX_SPANS, labels_of, messages, records
 from phasetrace.store.file import open_for_reading, open_for_writing
 from tests.phasetrace.store.conftest import query
 
@@ -27,6 +29,13 @@ def tables(connection: sqlite3.Connection) -> list[str]:
     return [name for (name,) in connection.execute("SELECT name FROM sqlite_master ORDER BY name")]
 
 
+def run(connection: sqlite3.Connection, *migrations: schema.Migration) -> None:
+    """Bring an empty database to the version of those that are given."""
+    for migration in migrations:
+        schema._run(migration, connection)
+    connection.execute(f"PRAGMA user_version = {len(migrations)}")
+
+
 def add_migrations(monkeypatch: pytest.MonkeyPatch, *scripts: str) -> None:
     """Have a newer version with more migrations."""
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, *scripts))
@@ -37,7 +46,7 @@ def test_an_empty_database_gets_the_newest_version(connection: sqlite3.Connectio
     """All migrations are run, in order."""
     schema.migrate(connection)
     assert schema.version_of(connection) == schema.VERSION
-    assert "spans" in tables(connection)
+    assert "blocks" in tables(connection)
 
 
 def test_a_migration_that_fails_half_way_leaves_the_old_version(
@@ -49,7 +58,7 @@ def test_a_migration_that_fails_half_way_leaves_the_old_version(
     add_migrations(
         monkeypatch,
         "CREATE TABLE second (x);",
-        "CREATE TABLE third (x); INSERT INTO third VALUES (1); CREATE TABLE spans (x);",
+        "CREATE TABLE third (x); INSERT INTO third VALUES (1); CREATE TABLE blocks (x);",
     )
     with pytest.raises(sqlite3.OperationalError, match="already exists"):
         schema.migrate(connection)
@@ -125,9 +134,7 @@ def test_statements_are_split_at_their_ends() -> None:
 
 def test_the_second_version_counts_what_the_first_did_not(connection: sqlite3.Connection) -> None:
     """How often executions were opened, and the errors without the execution's own."""
-    for statement in schema._statements(schema.MIGRATIONS[0]):
-        connection.execute(statement)
-    connection.execute("PRAGMA user_version = 1")
+    run(connection, *schema.MIGRATIONS[:1])
     connection.execute(
         "INSERT INTO executions (id, exec_id, trace_id, process, started_ns, last_ns, errors)"
         " VALUES (1, 'e', x'00', 1, 0, 0, 2)"
@@ -145,9 +152,7 @@ def test_the_second_version_counts_what_the_first_did_not(connection: sqlite3.Co
 
 def test_the_spans_of_an_older_store_are_kept(connection: sqlite3.Connection) -> None:
     """What they have in common moves to ``streams``; order, numbers and content stay."""
-    for script in schema.MIGRATIONS[:2]:
-        connection.executescript(script)
-    connection.execute("PRAGMA user_version = 2")
+    run(connection, *schema.MIGRATIONS[:2])
     connection.execute("INSERT INTO resources VALUES (7, '', x'01'), (8, '', x'02')")
     connection.execute("INSERT INTO scopes VALUES (1, '', x'')")
     insert = (
@@ -159,14 +164,77 @@ def test_the_spans_of_an_older_store_are_kept(connection: sqlite3.Connection) ->
         identity = seq.to_bytes(8, "big")
         connection.execute(insert, (seq, execution, process, resource, identity, f"p{seq}"))
     schema.migrate(connection)
-    joined = connection.execute(
-        "SELECT s.seq, t.execution, t.process, t.resource, s.name, s.iteration, t.sampled"
-        " FROM spans s JOIN streams t ON t.id = s.stream ORDER BY s.seq"
+    found = connection.execute(
+        "SELECT b.seq, t.execution, t.process, t.resource, t.sampled, t.route, b.spans, b.labels,"
+        " b.columns, b.payload FROM blocks b JOIN streams t ON t.id = b.stream ORDER BY b.seq"
+    ).fetchall()
+    assert [row[:7] for row in found] == [
+        (1, 1, 1, 7, 1, 0, 2),
+        (5, 2, 1, 7, 1, 0, 1),
+        (6, 1, 2, 8, 1, 0, 1),
+    ]
+    first, *_ = found
+    assert list(records(*first[6:9])) == [
+        SpanRecord(seq, None, "phase", f"p{seq}", "n", None, 10, 20, "ok") for seq in (1, 2)
+    ]
+    assert [label.iteration for label in labels_of(first[7])] == [3, 3]
+    assert messages(first[6], *first[8:]) == [b"\xff", b"\xff"]
+
+
+def fill(connection: sqlite3.Connection, streams: list[int], size: int = 1) -> None:
+    """Make a store of the third version with a span in these streams, one after the other."""
+    run(connection, *schema.MIGRATIONS[:3])
+    for stream in set(streams):
+        connection.execute("INSERT INTO streams VALUES (?, ?, 1, 1, 1, x'0A', 1)", (stream, stream))
+    connection.execute("BEGIN")
+    connection.executemany(
+        "INSERT INTO spans (stream, span_id, parent_span_id, type, name, start_ns, end_ns, status,"
+        " payload) VALUES (?, ?, ?, 'phase', 'p', -5, ?, 'error', zeroblob(?))",
+        [
+            (stream, seq.to_bytes(8, "big"), b"\xff" * 8, 2**62, size)
+            for seq, stream in enumerate(streams, 1)
+        ],
     )
-    assert joined.fetchall() == [(*row, f"p{row[0]}", 3, 1) for row in rows]
-    assert connection.execute("SELECT count(*) FROM streams").fetchone() == (3,)
-    connection.execute(
-        "INSERT INTO spans SELECT NULL, stream, span_id, NULL, type, name, node_id, node_type,"
-        " iteration, start_ns, end_ns, status, payload FROM spans WHERE seq = 6"
-    )
-    assert connection.execute("SELECT max(seq) FROM spans").fetchone() == (7,)
+    connection.execute("COMMIT")
+
+
+def blocks(connection: sqlite3.Connection) -> list[tuple[int, int, int]]:
+    """Return number, stream and size of the blocks."""
+    return connection.execute("SELECT seq, stream, spans FROM blocks ORDER BY seq").fetchall()
+
+
+def test_the_rows_of_a_store_become_blocks_of_their_streams(connection: sqlite3.Connection) -> None:
+    """Numbered by their first span, whichever streams took turns; nothing is left of the rows."""
+    fill(connection, [2, 1, 2, 3, 1, 2])
+    schema.migrate(connection)
+    assert blocks(connection) == [(1, 2, 3), (2, 1, 2), (4, 3, 1)]
+    assert "spans" not in tables(connection)
+    ((columns,), *_) = connection.execute("SELECT columns FROM blocks ORDER BY seq")
+    (span, *_) = records(3, '[["phase", "p", null, null, null, "error"]]', columns)
+    assert span == SpanRecord(1, 2**64 - 1, "phase", "p", None, None, -5, 2**62, "error")
+
+
+def test_a_conversion_keeps_to_the_size_of_blocks(connection: sqlite3.Connection) -> None:
+    """A long stream is several."""
+    fill(connection, [1] * (MAX_SPANS + 1))
+    schema.migrate(connection)
+    assert blocks(connection) == [(1, 1, MAX_SPANS), (MAX_SPANS + 1, 1, 1)]
+
+
+def test_a_conversion_cuts_large_spans_apart(connection: sqlite3.Connection) -> None:
+    """One that is larger than a block may be is a block of its own."""
+    fill(connection, [1, 1, 1], MAX_BYTES + 1)
+    schema.migrate(connection)
+    assert blocks(connection) == [(1, 1, 1), (2, 1, 1), (3, 1, 1)]
+
+
+@pytest.mark.parametrize("kept", [0, 2])
+def test_no_number_is_given_again_after_a_conversion(
+    connection: sqlite3.Connection, kept: int
+) -> None:
+    """Also not that of a span that had been removed; a destination begins behind all of them."""
+    fill(connection, [1] * 7)
+    connection.execute("DELETE FROM spans WHERE seq > ?", (kept,))
+    schema.migrate(connection)
+    connection.execute("INSERT INTO blocks VALUES (NULL, 1, 1, '', '', '')")
+    assert blocks(connection)[-1] == (8, 1, 1)

@@ -307,10 +307,10 @@ def test_a_span_that_cannot_be_a_row_costs_only_itself(
     """The rest of its batch is written, and it is counted."""
     plain = StoreSession.write
 
-    def picky(self, spans, *rest):  # type: ignore[no-untyped-def]
-        if any(entry.name == "bad" for entry, _ in spans):
-            spans = [(object(), encoded) for _, encoded in spans]
-        return plain(self, spans, *rest)
+    def picky(self, groups, *rest):  # type: ignore[no-untyped-def]
+        if any(label[1] == "bad" for group in groups for *_, label, _ in group.rows):
+            groups = [object()]
+        return plain(self, groups, *rest)
 
     monkeypatch.setattr(StoreSession, "write", picky)
     for name in ("first", "bad", "last"):
