@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from phasetrace.collector import TimingCollector
 from phasetrace.feed import Feed
 from phasetrace.span import Span
-from phasetrace.store.entry import is_routed
+from phasetrace.store.entry import is_exported
 from phasetrace.store.writer import StoreWriter
 
 
@@ -49,7 +49,7 @@ class StoreSink:
     def ended(self, spans: Sequence[Span]) -> None:
         """Queue what belongs to an execution, or is to be delivered."""
         if self._writer.destinations:
-            taken = [span for span in spans if span._exec_id is not None or is_routed(span)]
+            taken = [span for span in spans if span._exec_id is not None or is_exported(span)]
         else:
             taken = [span for span in spans if span._exec_id is not None]
         self._writer.take(taken)
@@ -74,7 +74,7 @@ class FeedSink:
 
     def ended(self, spans: Sequence[Span]) -> None:
         """Queue what is to be exported."""
-        self._feed.take([span for span in spans if is_routed(span)])
+        self._feed.take([span for span in spans if is_exported(span)])
 
     def drained(self) -> None:
         """Do nothing."""

@@ -74,6 +74,9 @@ class ExecutionTally:
         self.spans = 0
         self.open: dict[int, OpenSpan] = {}
         self.stats: dict[PhaseKey, PhaseStats] = {}
+        # PERF: a tuple is equal to its PhaseKey, and cheaper; but only one key is kept for all
+        # spans, since the collector of garbage looks at all that is kept.
+        self._known: dict[tuple[str | None, str | None], tuple[PhaseKey, PhaseStats]] = {}
         self.metadata: dict[PhaseKey, Metadata] = {}
         self.pending: list[Interval | int] = []
         """Intervals, and between them the id of a root where a stretch of the course begins."""
@@ -168,9 +171,9 @@ class ExecutionTally:
         details = span._node_details
         if span._span_type == PHASE and details is None:
             # PERF: an ordinary phase of a known key, written out: half of what the calls take.
-            key: Any = (span._node_id, span._name)  # equal to its PhaseKey, and cheaper
-            stat = self.stats.get(key)
-            if stat is not None:
+            known = self._known.get((span._node_id, span._name))
+            if known is not None:
+                key, stat = known
                 stat.add(start_ns, end_ns - start_ns, span.outcome())
                 if span._bounded is not None or span._plain is not None:
                     metadata = span.metadata()
@@ -215,6 +218,8 @@ class ExecutionTally:
                 if len(self.stats) >= max_keys:
                     key, merged = PhaseKey(OTHER, OTHER), 1
                 stat = self.stats.setdefault(key, PhaseStats())
+                if key.phase is not None:
+                    self._known[key] = key, stat
             stat.add(start_ns, end_ns - start_ns, status)
             if node_type is not None:
                 stat.node_type = node_type
@@ -232,11 +237,13 @@ class ExecutionTally:
 
     def sweep(self, pending: list[Interval | int]) -> None:
         """Bring what was pending into the course."""
+        log = self.course.log()
         for entry in pending:
             if isinstance(entry, int):
                 self.course.opened(entry)
+                log = self.course.log()
             else:
-                self.course.add(*entry)
+                log(entry)
 
     def undivided(self) -> CourseResult:
         """Return a course of which nothing is known but how long it took."""

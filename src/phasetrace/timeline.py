@@ -139,6 +139,14 @@ class Timeline:
             end_ns = start_ns
         self._log.setdefault(span_id, (span_id, parent_id, start_ns, end_ns, key))
 
+    def log(self, entry: Entry) -> None:
+        """Log a finished span as `add` does, and keep the very tuple."""
+        horizon_ns = self._horizon
+        if entry[3] < entry[2] or (horizon_ns is not None and entry[2] <= horizon_ns):
+            self.add(*entry)
+        else:
+            self._log.setdefault(entry[0], entry)
+
     def _add_behind(
         self,
         horizon_ns: int,

@@ -64,15 +64,13 @@ def test_import_costs_little_beside_the_sdk() -> None:
 
 
 def fill_store(path: Path) -> None:
-    """Record an execution of 2,000 spans, and multiply its rows to a store of 200,000."""
+    """Record an execution of 2,000 spans, and multiply its blocks to a store of 200,000."""
     with execution("latest"), node("n"):
         for index in range(1_998):
             with phase(f"p{index % 20}"):
                 pass
     phasetrace.shutdown()
     connection = sqlite3.connect(path, isolation_level=None)
-    columns = [row[1] for row in connection.execute("PRAGMA table_info(spans)")]
-    kept = ", ".join(column for column in columns if column not in ("seq", "stream"))
     for number in range(SPANS // 2_000 - 1):
         cursor = connection.execute(
             "INSERT INTO executions (exec_id, trace_id, process, started_ns, last_ns, ended_ns,"
@@ -81,20 +79,22 @@ def fill_store(path: Path) -> None:
             (f"earlier_{number}",),
         )
         stream = connection.execute(
-            "INSERT INTO streams (execution, process, resource, scope, trace_id, sampled)"
-            " SELECT ?, process, resource, scope, trace_id, sampled FROM streams WHERE id = 1",
+            "INSERT INTO streams (execution, process, resource, scope, trace_id, sampled, route)"
+            " SELECT ?, process, resource, scope, trace_id, sampled, route FROM streams"
+            " WHERE id = 1",
             (cursor.lastrowid,),
         )
         connection.execute(
-            f"INSERT INTO spans (stream, {kept}) SELECT ?, {kept} FROM spans WHERE stream = 1",  # noqa: S608
+            "INSERT INTO blocks (stream, spans, labels, columns, payload)"
+            " SELECT ?, spans, labels, columns, payload FROM blocks WHERE stream = 1",
             (stream.lastrowid,),
         )
-    assert connection.execute("SELECT count(*) FROM spans").fetchone() == (SPANS,)
+    assert connection.execute("SELECT sum(spans) FROM blocks").fetchone() == (SPANS,)
     connection.close()
 
 
 def fill_execution(path: Path) -> None:
-    """Record an execution from two processes, and multiply its rows to 200,000 spans."""
+    """Record an execution from two processes, and multiply its blocks to 200,000 spans."""
     source = """
 from phasetrace import execution, node, phase
 with execution("latest"), node("n"):
@@ -105,16 +105,15 @@ with execution("latest"), node("n"):
     for _ in range(2):
         subprocess.run([sys.executable, "-c", source], check=True)
     connection = sqlite3.connect(path, isolation_level=None)
-    columns = [row[1] for row in connection.execute("PRAGMA table_info(spans)")]
-    kept = ", ".join(column for column in columns if column != "seq")
-    (spans,) = connection.execute("SELECT count(*) FROM spans").fetchone()
+    (spans,) = connection.execute("SELECT sum(spans) FROM blocks").fetchone()
     connection.execute(
-        f"INSERT INTO spans ({kept}) WITH RECURSIVE n(i) AS"  # noqa: S608
-        f" (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) SELECT {kept} FROM spans, n",
+        "INSERT INTO blocks (stream, spans, labels, columns, payload) WITH RECURSIVE n(i) AS"
+        " (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)"
+        " SELECT stream, spans, labels, columns, payload FROM blocks, n",
         (SPANS // spans - 1,),
     )
     connection.execute("UPDATE executions SET spans = ?", (SPANS,))
     connection.execute("UPDATE aggregate_parts SET spans = ?", (SPANS // 2,))
-    assert connection.execute("SELECT count(*) FROM spans").fetchone() == (SPANS,)
+    assert connection.execute("SELECT sum(spans) FROM blocks").fetchone() == (SPANS,)
     assert connection.execute("SELECT count(*) FROM aggregate_parts").fetchone() == (2,)
     connection.close()

@@ -58,9 +58,14 @@ class RoutedSpan:
 
 def is_routed(handed: ReadableSpan | RoutedSpan) -> bool:
     """Tell whether a span that was handed over is to be delivered."""
-    if isinstance(handed, Span):
-        return bool(handed._flags & SAMPLED) and handed._origin.feeds_exporters
-    return isinstance(handed, RoutedSpan)
+    if type(handed) is RoutedSpan:
+        return True
+    return isinstance(handed, Span) and is_exported(handed)
+
+
+def is_exported(span: Span) -> bool:
+    """Tell the same of a span of our own."""
+    return bool(span._flags & SAMPLED) and span._origin.feeds_exporters
 
 
 def first_span(handed: ReadableSpan | RoutedSpan) -> FirstSpan | None:

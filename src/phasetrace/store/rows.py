@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from operator import itemgetter
-from typing import Final
 
 from phasetrace.spans import EXECUTION
 from phasetrace.store import destinations
 from phasetrace.store.batch import SpanGroup
-from phasetrace.store.blocks import cut, pack
 from phasetrace.store.destinations import LOST, NO_EXECUTION, NOWHERE, STORED, Registered
 from phasetrace.store.entry import Entry, FirstSpan
 from phasetrace.store.totals import as_integer, write_part
 from phasetrace.tally import ExecutionTotals
-
-_start: Final = itemgetter(2)
-_end: Final = itemgetter(3)
 
 
 class _Execution:
@@ -41,11 +35,11 @@ class _Execution:
             self.last_ns = last_ns
 
     def count(self, group: SpanGroup) -> None:
-        self.reach(min(map(_start, group.rows)), max(map(_end, group.rows)))
+        self.reach(min(group.spans.starts), max(group.spans.ends))
         self.errors += group.errors
         self.roots += group.roots
         if group.is_raw:  # what is not stored is in the totals only, which are then the better ones
-            self.spans += len(group.rows)
+            self.spans += len(group.spans)
 
 
 class _Transaction:
@@ -187,14 +181,14 @@ class RowWriter:
             if not group.is_raw:
                 continue
             stream = self._stream(group, row, route, transaction)
-            for rows in cut(group.rows):
+            for block in group.spans.blocks():
                 self._connection.execute(
                     "INSERT INTO blocks (stream, spans, labels, columns, payload)"
                     " VALUES (?, ?, ?, ?, ?)",
-                    (stream, *pack(rows)),
+                    (stream, *block),
                 )
             if route != NOWHERE:
-                routed += len(group.rows)
+                routed += len(group.spans)
         destinations.count(self._connection, self._registered.ids.values(), {STORED: routed})
 
     def _update(self, execution: _Execution) -> None:

@@ -308,7 +308,7 @@ def test_a_span_that_cannot_be_a_row_costs_only_itself(
     plain = StoreSession.write
 
     def picky(self, groups, *rest):  # type: ignore[no-untyped-def]
-        if any(label[1] == "bad" for group in groups for *_, label, _ in group.rows):
+        if any(label[1] == "bad" for group in groups for label in group.spans.known):
             groups = [object()]
         return plain(self, groups, *rest)
 
