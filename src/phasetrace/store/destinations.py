@@ -146,6 +146,21 @@ def stored_destinations(
     return found
 
 
+def waiting(connection: sqlite3.Connection, destination: int) -> int:
+    """Return how many spans have still to be delivered to a destination."""
+    spans = 0
+    for route, ids in routes(connection).items():
+        if destination in ids:
+            (number,) = connection.execute(
+                "SELECT coalesce(sum(b.spans), 0) FROM streams t JOIN blocks b ON b.stream = t.id"
+                " WHERE t.route = ?"
+                " AND b.seq > (SELECT cursor FROM destinations WHERE id = ?)",
+                (route, destination),
+            ).fetchone()
+            spans += number
+    return spans
+
+
 def awaited_after(
     route: Sequence[int], destinations: Mapping[int, StoredDestination]
 ) -> int | None:

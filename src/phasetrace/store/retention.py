@@ -211,6 +211,7 @@ def _remove_orphans(connection: sqlite3.Connection) -> None:
             connection.execute(
                 f"DELETE FROM {table} WHERE id NOT IN (SELECT {column} FROM streams)"  # noqa: S608 - one of two literals
             )
+        _remove_unused_destinations(connection)
         gone = [
             (process,)
             for process, pid, birth, host, closed_ns in connection.execute(
@@ -222,6 +223,33 @@ def _remove_orphans(connection: sqlite3.Connection) -> None:
             if closed_ns is not None or not is_alive(pid, birth, host)
         ]
         connection.executemany("DELETE FROM processes WHERE id = ?", gone)
+
+
+def _remove_unused_destinations(connection: sqlite3.Connection) -> None:
+    """Remove destinations whose only process is gone, and which nothing in the store is for."""
+    known = routes(connection)
+    used = {route for (route,) in connection.execute("SELECT DISTINCT route FROM streams")}
+    in_use = {one for route in used for one in known.get(route, ())}
+    in_use.update(
+        one for (one,) in connection.execute("SELECT DISTINCT destination FROM dead_letters")
+    )
+    unused = {
+        destination
+        for destination, pid, birth, host in connection.execute(
+            "SELECT d.id, p.pid, p.birth, p.host FROM destinations d"
+            " JOIN processes p ON p.id = d.process"
+        )
+        if destination not in in_use and not is_alive(pid, birth, host)
+    }
+    for table, column in (("destination_counts", "destination"), ("destinations", "id")):
+        connection.executemany(
+            f"DELETE FROM {table} WHERE {column} = ?",  # noqa: S608 - one of two literals
+            [(one,) for one in unused],
+        )
+    connection.executemany(
+        "DELETE FROM routes WHERE id = ?",
+        [(route,) for route, ids in known.items() if not unused.isdisjoint(ids)],
+    )
 
 
 def _shrink(connection: sqlite3.Connection) -> None:

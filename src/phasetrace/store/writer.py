@@ -42,7 +42,7 @@ _WAKE_AT: Final = 4_096
 _AT_FORK: Final = 512
 """So many spans are written before a fork; more would keep the program waiting."""
 _BATCH: Final = 2_048
-"""Some 20 ms of work: a fork has to wait for the transaction that is under way."""
+"""Some 5 ms of work: a fork has to wait for the transaction that is under way."""
 _BUSY_S: Final = 1.0
 _RETRY_S: Final = 1.0
 _FORK_TIMEOUT_S: Final = 1.0
@@ -87,8 +87,7 @@ class StoreWriter:
         pipeline: Pipeline | None = None,
         destinations: Sequence[DestinationSpec] = (),
     ) -> None:
-        self.destinations: Sequence[DestinationSpec] = destinations
-        """Where spans are to be delivered; what is put here counts from the next batch on."""
+        self._destinations: Sequence[DestinationSpec] = destinations
         self.on_written: Callable[[], None] | None = None
         """Called when spans have been stored that are to be delivered, by whoever stored them."""
         self._pipeline = pipeline if pipeline is not None else Pipeline()
@@ -125,6 +124,7 @@ class StoreWriter:
         self._lost_in_store: Counter[str] = Counter()
         self._routed_lost: Counter[str] = Counter()  # those of the lost that were to be delivered
         self._routed_lost_in_store: Counter[str] = Counter()
+        self._routed_lost_before: Counter[str] = Counter()  # the destinations that there are now
         self._lost_at_flush = 0
         self._file_changes = 0
         self._retry_at = 0.0
@@ -146,6 +146,16 @@ class StoreWriter:
         lost["queue full"] += self._queue_full.routed.value()
         lost["after the end"] += self._too_late.routed.value()
         return {reason: number for reason, number in lost.items() if number}
+
+    @property
+    def destinations(self) -> Sequence[DestinationSpec]:
+        """Where spans are to be delivered; others count from the next batch on."""
+        return self._destinations
+
+    @destinations.setter
+    def destinations(self, destinations: Sequence[DestinationSpec]) -> None:
+        self._routed_lost_before = Counter(self.routed_lost)
+        self._destinations = destinations
 
     def destination_ids(self) -> dict[str, int]:
         """Return the destinations' ids in the store by their keys; none before it is open."""
@@ -315,7 +325,7 @@ class StoreWriter:
         # not closed: closing would drop the locks that the parent holds.
         _abandoned.append(self._session.abandon())
         # What only the parent can serve is the parent's to be fed.
-        self.destinations = tuple(spec for spec in self.destinations if not spec.is_local)
+        self._destinations = tuple(spec for spec in self._destinations if not spec.is_local)
         self.on_written = None
         self._reset()
 
@@ -493,8 +503,9 @@ class StoreWriter:
         news = lost - self._lost_in_store
         if not (batch or news):
             return True
+        if self._session.destinations is not self._destinations and not self._redirect(timeout_s):
+            return False
         routed_lost = Counter(self.routed_lost)
-        self._session.destinations = self.destinations
         self._trying_since = time.monotonic()
         try:
             outcome = self._session.write(
@@ -522,6 +533,18 @@ class StoreWriter:
         self._batch = Batch()
         if outcome is Outcome.WRITTEN and self._session.registered.ids and batch.routed:
             self._tell_written()
+        return True
+
+    def _redirect(self, timeout_s: float) -> bool:
+        """Write for other destinations from now on; return False if that has to wait."""
+        destinations, lost = self._destinations, self._routed_lost_before
+        before = lost - self._routed_lost_in_store
+        if before and self._session.destinations:  # which these were lost for
+            outcome = self._session.write([], [], [], [], {}, before, timeout_s)
+            if outcome is Outcome.LATER:
+                return False
+        self._routed_lost_in_store = lost
+        self._session.destinations = destinations
         return True
 
     def _tell_written(self) -> None:

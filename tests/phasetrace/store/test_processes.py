@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from phasetrace.store import writer as writer_module
-from phasetrace.store.entry import Entry
+from phasetrace.store.entry import FirstSpan
 from phasetrace.store.process import birth_of, host_name, is_alive
 from phasetrace.store.reader import StoreReader
 from phasetrace.store.session import Outcome, StoreSession
@@ -255,7 +255,7 @@ def test_an_execution_is_claimed_once(
     claims: list[int] = []
     plain = StoreSession.claim
 
-    def claim(self: StoreSession, spans: Sequence[Entry], timeout_s: float) -> bool:
+    def claim(self: StoreSession, spans: Sequence[FirstSpan], timeout_s: float) -> bool:
         claims.append(len(spans))
         return plain(self, spans, timeout_s)
 
