@@ -30,6 +30,7 @@ _AT_ONCE: Final = 64
 """Executions that one transaction removes: other processes have to wait for its end."""
 _VACUUM_PAGES: Final = 2_048
 _MAX_ORPHANS: Final = 1_000
+_MAX_WITHOUT_SPANS: Final = 1_000
 
 
 class Retention(NamedTuple):
@@ -59,9 +60,11 @@ def apply(connection: sqlite3.Connection, limits: Retention, now_ns: int | None 
                 break
     if limits.bytes is not None:
         while _size(connection) > limits.bytes:
-            # An eighth at a time: sizes differ, and deleting one by one is slow.
-            number = min(_AT_ONCE, max(1, _count(connection) // 8))
-            gone = _remove_oldest(connection, number, now_ns)
+            # An eighth at a time: sizes differ, and deleting one by one is slow. Executions of which
+            # there was no room for a span take none; some are kept for their totals.
+            there = _count(connection)
+            number = min(_AT_ONCE, max(1, there // 8))
+            gone = _remove_oldest(connection, number, now_ns, there <= _MAX_WITHOUT_SPANS)
             removed += gone
             if not gone:
                 break
@@ -90,7 +93,10 @@ def _size(connection: sqlite3.Connection) -> int:
     return int((pages - free) * page_size)
 
 
-def _remove_oldest(connection: sqlite3.Connection, number: int, now_ns: int) -> int:
+def _remove_oldest(
+    connection: sqlite3.Connection, number: int, now_ns: int, with_spans: bool = False
+) -> int:
+    """Remove finished executions, of those `with_spans` only; return how many there were."""
     with _transaction(connection):
         known = stored_destinations(connection, now_ns)
         undelivered = _undelivered(connection, known)
@@ -98,7 +104,10 @@ def _remove_oldest(connection: sqlite3.Connection, number: int, now_ns: int) -> 
         alive: dict[int, bool] = {}
         for execution, ended_ns, process, pid, birth, host, closed_ns in connection.execute(
             "SELECT e.id, e.ended_ns, p.id, p.pid, p.birth, p.host, p.closed_ns"
-            " FROM executions e JOIN processes p ON p.id = e.process ORDER BY e.started_ns, e.id"
+            " FROM executions e JOIN processes p ON p.id = e.process"
+            " WHERE NOT ? OR EXISTS (SELECT 1 FROM streams t WHERE t.execution = e.id)"
+            " ORDER BY e.started_ns, e.id",
+            (with_spans,),
         ):
             if execution in undelivered:
                 continue

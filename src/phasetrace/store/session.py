@@ -219,7 +219,8 @@ class StoreSession:
     def _connect(self, timeout_s: float) -> None:
         connection, identity = open_for_writing(self.path, timeout_s)
         try:
-            if identity != self._identity:
+            # A new file may get the number that the old one had on the disk.
+            if identity != self._identity or not _is_registered(connection, self._process):
                 self._process = _register(connection, self._now_ns())
                 self._registered_specs, self.registered = None, destinations.NONE
                 self.is_full = False
@@ -285,6 +286,13 @@ class StoreSession:
 
 def _wait_for_lock(connection: sqlite3.Connection, seconds: float) -> None:
     connection.execute(f"PRAGMA busy_timeout = {max(0, int(seconds * 1000))}")
+
+
+def _is_registered(connection: sqlite3.Connection, process: int) -> bool:
+    found = connection.execute(
+        "SELECT 1 FROM processes WHERE id = ? AND pid = ?", (process, os.getpid())
+    )
+    return found.fetchone() is not None
 
 
 def _register(connection: sqlite3.Connection, now_ns: int) -> int:

@@ -39,6 +39,7 @@ class Recording:
         path: Path,
         limits: Retention | None = None,
         now_ns: clock.NowNs = clock.now_ns,
+        routed: bool = False,
     ) -> None:
         self.elsewhere: list[str] = []
         self.collector = TimingCollector(now_ns=now_ns)
@@ -51,7 +52,7 @@ class Recording:
         )
         self.provider = TracerProvider(shutdown_on_exit=False, id_generator=PlannedIds())
         self.provider.add_span_processor(TimingSpanProcessor(self.collector))
-        self.provider.add_span_processor(StoreSpanProcessor(self.writer))
+        self.provider.add_span_processor(StoreSpanProcessor(self.writer, routed))
         self.tracer = self.provider.get_tracer("tests", "1")
 
     def start(

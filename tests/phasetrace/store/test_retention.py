@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from phasetrace.store import retention
+from phasetrace.store.destinations import LAPSES_AFTER_NS, DestinationSpec, waiting
 from phasetrace.store.file import open_for_writing
 from phasetrace.store.process import birth_of, host_name
+from phasetrace.store.reader import StoreReader
 from phasetrace.store.retention import Retention, apply
 from tests.phasetrace.store.conftest import Recording, query, wait_until
 
@@ -200,3 +202,223 @@ def test_an_error_in_the_middle_removes_nothing_by_halves(
         apply(connection, Retention(executions=0, bytes=None))
     assert not connection.in_transaction
     assert query(path, "SELECT count(*) FROM spans") == [4]
+
+
+FIRST = DestinationSpec("first", "first", None, is_local=False)
+SECOND = DestinationSpec("second", "second", None, is_local=False)
+LOCAL = DestinationSpec("local", "local", None, is_local=True)
+
+
+@pytest.fixture
+def delivered(record: Callable[..., Recording]) -> Recording:
+    """Return a recording whose spans are for two destinations."""
+    recording = record(routed=True)
+    recording.writer.destinations = (FIRST, SECOND)
+    return recording
+
+
+def deal_with(connection: sqlite3.Connection, exec_id: str, *keys: str) -> None:
+    """Move the cursors of destinations up to the last block of an execution."""
+    for key in keys:
+        connection.execute(
+            "UPDATE destinations SET cursor = (SELECT max(b.seq) FROM blocks b"
+            " JOIN streams t ON t.id = b.stream JOIN executions e ON e.id = t.execution"
+            " WHERE e.exec_id = ?) WHERE key = ?",
+            (exec_id, key),
+        )
+
+
+def one_by_one(recording: Recording, number: int, size: int = 0) -> None:
+    """Record finished executions e1, e2, …, each in blocks of its own."""
+    for index in range(1, number + 1):
+        start = index * 1_000
+        root = recording.root(f"e{index}", start=start)
+        recording.phase(f"e{index}", parent=root, start=start, attributes={"data": "x" * size})
+        root.end(start + 20)
+        assert recording.writer.flush()
+
+
+def counted(path: Path, key: str) -> dict[str, int]:
+    """Return what is counted for a destination."""
+    return dict(
+        query(
+            path,
+            "SELECT c.what, c.value FROM destination_counts c"
+            " JOIN destinations d ON d.id = c.destination WHERE d.key = ?",
+            key,
+        )
+    )
+
+
+@pytest.mark.usefixtures("without_thread")
+def test_what_waits_for_delivery_stays_beyond_every_limit(
+    delivered: Recording, path: Path, connection: sqlite3.Connection
+) -> None:
+    """Also if only one of its destinations does not have it."""
+    one_by_one(delivered, 3)
+    deal_with(connection, "e3", "first")
+    assert apply(connection, Retention(executions=0, bytes=0)) == 0
+    deal_with(connection, "e2", "second")
+    assert apply(connection, Retention(executions=0, bytes=None)) == 2
+    assert kept(path) == ["e3"]
+    assert counted(path, "first") == counted(path, "second") == {"stored": 6}
+
+
+@pytest.mark.usefixtures("without_thread")
+def test_delivered_executions_go_before_older_ones_that_wait(
+    record: Callable[..., Recording],
+    delivered: Recording,
+    path: Path,
+    connection: sqlite3.Connection,
+) -> None:
+    """The oldest of them first; so do those that are for nobody."""
+    one_by_one(delivered, 2)
+    local = record()
+    local.execution("for nobody", start=500, end=600)
+    local.execution("nor this", start=9_000, end=9_001)
+    assert local.writer.flush()
+    assert apply(connection, Retention(executions=3, bytes=None)) == 1
+    assert kept(path) == ["e1", "e2", "nor this"]
+    assert apply(connection, Retention(executions=2, bytes=None)) == 1
+    assert kept(path) == ["e1", "e2"]
+
+
+@pytest.mark.usefixtures("without_thread")
+def test_what_waits_for_a_lapsed_destination_goes_and_is_counted(
+    delivered: Recording, path: Path, connection: sqlite3.Connection
+) -> None:
+    """There, and with the part of it that it does not have."""
+    one_by_one(delivered, 3)
+    deal_with(connection, "e3", "first")
+    deal_with(connection, "e1", "second")
+    (created_ns,) = query(path, "SELECT created_ns FROM destinations WHERE key = 'second'")
+    late_ns = created_ns + LAPSES_AFTER_NS + 1
+    connection.execute("UPDATE destinations SET served_ns = ? WHERE key = 'first'", (late_ns,))
+    assert apply(connection, Retention(executions=1, bytes=None), late_ns) == 2
+    assert kept(path) == ["e3"]
+    assert counted(path, "first") == {"stored": 6}
+    assert counted(path, "second") == {"stored": 6, "dropped: not served": 2}
+    assert [waiting(connection, one) for one in (1, 2)] == [0, 2]
+
+
+@pytest.mark.usefixtures("without_thread")
+def test_spans_of_no_execution_go_once_all_have_them(
+    delivered: Recording, path: Path, connection: sqlite3.Connection
+) -> None:
+    """Whatever the limits are; not before the last one has."""
+    for name in ("a", "b", "c"):
+        delivered.tracer.start_span(name).end()
+        assert delivered.writer.flush()
+    connection.execute("UPDATE destinations SET cursor = 3 WHERE key = 'first'")
+    connection.execute("UPDATE destinations SET cursor = 1 WHERE key = 'second'")
+    apply(connection, Retention(None, None))
+    assert query(path, "SELECT name FROM spans") == ["b", "c"]
+    connection.execute("UPDATE destinations SET cursor = 3 WHERE key = 'second'")
+    apply(connection, Retention(None, None))
+    assert query(path, "SELECT name FROM spans") == []
+    assert query(path, "SELECT * FROM streams") == []
+    delivered.tracer.start_span("d").end()
+    assert delivered.writer.flush()
+    assert query(path, "SELECT name FROM spans") == ["d"]
+
+
+@pytest.mark.usefixtures("without_thread")
+def test_spans_of_no_execution_do_not_wait_for_a_lapsed_destination(
+    delivered: Recording, path: Path, connection: sqlite3.Connection
+) -> None:
+    """What it does not have is counted there."""
+    for name in ("a", "b"):
+        delivered.tracer.start_span(name).end()
+        assert delivered.writer.flush()
+    connection.execute("UPDATE destinations SET served_ns = 1 WHERE key = 'second'")
+    connection.execute("UPDATE destinations SET cursor = 1 WHERE key = 'first'")
+    apply(connection, Retention(None, None))
+    assert query(path, "SELECT name FROM spans") == ["b"]
+    assert counted(path, "second") == {"stored": 2, "dropped: not served": 1}
+    connection.execute("UPDATE destinations SET served_ns = 1")
+    apply(connection, Retention(None, None))
+    assert counted(path, "first") == {"stored": 2, "dropped: not served": 1}
+    assert counted(path, "second") == {"stored": 2, "dropped: not served": 2}
+
+
+@pytest.mark.usefixtures("without_thread")
+def test_what_only_a_dead_process_could_deliver_does_not_stay(
+    record: Callable[..., Recording],
+    path: Path,
+    connection: sqlite3.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nor does its destination, once nothing is for it."""
+    monkeypatch.setattr(retention, "_MAX_ORPHANS", -10)
+    recording = record(routed=True)
+    recording.writer.destinations = (FIRST, LOCAL)
+    one_by_one(recording, 2)
+    deal_with(connection, "e2", "first")
+    assert apply(connection, Retention(executions=0, bytes=None)) == 0
+    connection.execute("UPDATE processes SET birth = '1'")
+    assert apply(connection, Retention(executions=1, bytes=None)) == 1
+    assert counted(path, "local") == {"stored": 4, "dropped: not served": 2}
+    assert apply(connection, Retention(executions=0, bytes=None)) == 1
+    assert query(path, "SELECT key FROM destinations") == ["first"]
+    assert query(path, "SELECT * FROM routes") == []
+    assert query(path, "SELECT DISTINCT destination FROM destination_counts") == [1]
+
+
+@pytest.mark.usefixtures("without_thread")
+def test_a_store_full_of_what_waits_takes_no_more_spans(
+    record: Callable[..., Recording],
+    path: Path,
+    connection: sqlite3.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Its totals and executions go on; each span is counted; with room, spans are stored again."""
+    monkeypatch.setattr(retention, "INTERVAL_S", 0.0)
+    recording = record(routed=True, limits=Retention(executions=None, bytes=400_000))
+    recording.writer.destinations = (FIRST,)
+    one_by_one(recording, 1, size=500_000)
+    for exec_id in ("e2", "e3"):
+        root = recording.root(exec_id, start=5_000)
+        recording.phase(exec_id, parent=root, start=5_000, end=6_000, error=True)
+        root.end(7_000)
+        assert not recording.writer.flush()
+    recording.tracer.start_span("of no execution").end()
+    assert not recording.writer.flush()
+    assert recording.writer.lost == {"store full": 5}
+    assert query(path, "SELECT count(*) FROM spans") == [2]
+    assert query(path, "SELECT name, value FROM counters") == [("lost: store full", 5)]
+    assert counted(path, "first") == {"stored": 2, "lost: store full": 5}
+    (warning,) = [record for record in caplog.records if "is full" in record.getMessage()]
+    assert warning.levelname == "WARNING"
+    with StoreReader(path) as reader:
+        execution = reader.find("e2")
+        assert (execution.status, execution.spans, execution.errors) == ("ok", 0, 1)
+        assert execution.duration_ns == 2_000
+        (node,) = reader.breakdown(execution).nodes
+        assert [(phase.total_ns, phase.errors) for phase in node.phases] == [(1_000, 1)]
+    deal_with(connection, "e1", "first")
+    recording.phase("e4")
+    assert not recording.writer.flush()
+    assert kept(path) != []
+    recording.phase("e4", "later")
+    assert recording.writer.flush()
+    assert query(path, "SELECT name FROM spans") == ["later"]
+    assert recording.writer.lost == {"store full": 6}
+
+
+@pytest.mark.usefixtures("without_thread")
+def test_a_store_full_of_what_runs_takes_no_more_spans(
+    record: Callable[..., Recording], path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is the only execution, and must not go while it runs."""
+    monkeypatch.setattr(retention, "INTERVAL_S", 0.0)
+    recording = record(limits=Retention(executions=None, bytes=400_000))
+    root = recording.root("e")
+    recording.phase("e", parent=root, attributes={"data": "x" * 500_000})
+    assert recording.writer.flush()
+    recording.phase("e", "lost", parent=root)
+    assert not recording.writer.flush()
+    root.end()
+    assert not recording.writer.flush()
+    assert recording.writer.lost == {"store full": 2}
+    assert query(path, "SELECT name FROM spans") == []
