@@ -87,6 +87,7 @@ def _plain_message(span: Span) -> bytes | None:
         or span._parent_given is not None
         or span._trace_state is not None
         or span._kind is not _INTERNAL
+        or type(span._name) is not str
         or (attributes is not None and (EXEC_ID in attributes or NODE_ID in attributes))
     ):
         return None

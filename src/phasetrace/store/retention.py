@@ -60,8 +60,8 @@ def apply(connection: sqlite3.Connection, limits: Retention, now_ns: int | None 
                 break
     if limits.bytes is not None:
         while _size(connection) > limits.bytes:
-            # An eighth at a time: sizes differ, and deleting one by one is slow. Executions of which
-            # there was no room for a span take none; some are kept for their totals.
+            # An eighth at a time: sizes differ, and deleting one by one is slow. Executions without
+            # a span, for which there was no room, take little; they are kept for their totals.
             there = _count(connection)
             number = min(_AT_ONCE, max(1, there // 8))
             gone = _remove_oldest(connection, number, now_ns, there <= _MAX_WITHOUT_SPANS)

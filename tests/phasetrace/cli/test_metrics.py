@@ -218,7 +218,7 @@ def test_nothing_recorded_yet(capsys: pytest.CaptureFixture[str]) -> None:
     assert "phasetrace run" in capsys.readouterr().err
     record("exec_1")
     with contextlib.closing(sqlite3.connect(store_file())) as store, store:
-        for table in ("spans", "aggregates", "aggregate_parts", "executions"):
+        for table in ("blocks", "aggregates", "aggregate_parts", "executions"):
             store.execute(f"DELETE FROM {table}")  # noqa: S608
     assert main(["metrics", "--latest"]) == 3
     assert "phasetrace run" in capsys.readouterr().err
