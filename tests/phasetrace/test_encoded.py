@@ -139,7 +139,7 @@ def test_events_links_and_bounded_attributes_are_not_plain() -> None:
 @pytest.fixture
 def tables() -> Iterator[list[dict[Any, bytes]]]:
     """Return the tables of pieces, empty before and after."""
-    found: list[dict[Any, bytes]] = [encoded._ends, encoding._heads]  # type: ignore[list-item]
+    found: list[dict[Any, bytes]] = [encoded._ends, encoding._heads]
     for table in found:
         table.clear()
     yield found

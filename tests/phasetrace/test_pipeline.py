@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import phasetrace
 from phasetrace import faults, pipeline
-from phasetrace.pipeline import BATCH, CROWDED, HIGH_WATER, PAUSE_S, Pipeline
+from phasetrace.pipeline import BATCH, CROWDED, HIGH_WATER, PAUSE_S, STEP, Pipeline
 from phasetrace.span import Span
 from phasetrace.spans import EXECUTION, PHASE, SpanType
 from tests import stored_spans
@@ -386,6 +386,26 @@ def test_what_is_drained_faster_than_it_is_written_waits_too(pauses: list[float]
     line.end(a_span(2))
     line.end(a_span(3))
     assert (pauses, line.limit) == ([PAUSE_S], CROWDED)
+
+
+def test_the_worker_is_looked_after_now_and_then(pauses: list[float]) -> None:
+    """Not at each end; but no later than when the program has to wait for it."""
+    worker = Worker(backlog=HIGH_WATER - CROWDED - STEP - 10)
+    line = connected(worker=worker)
+    limits = []
+    for number in range(HIGH_WATER):
+        line.end(a_span(number))
+        limits.append(line.limit)
+        if pauses:
+            break
+    assert list(dict.fromkeys(limits)) == [
+        CROWDED,
+        CROWDED + 1 + STEP,
+        CROWDED + STEP + 10,
+    ]
+    assert len(line.queue) == CROWDED + STEP + 11
+    line.drain()
+    assert line.limit == CROWDED
 
 
 @pytest.mark.parametrize("leave", [True, False])

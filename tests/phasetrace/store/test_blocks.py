@@ -125,6 +125,14 @@ def test_blocks_are_cut_at_their_limits() -> None:
     )
 
 
+def test_many_small_spans_are_several_blocks() -> None:
+    """As many to each as it may have."""
+    spans = Columns()
+    for _ in range(2 * MAX_SPANS + 1):
+        spans.add(ONE)
+    assert [block.spans for block in spans.blocks()] == [MAX_SPANS, MAX_SPANS, 1]
+
+
 def test_a_block_has_only_the_labels_that_occur_in_it() -> None:
     """Also where the spans had to be cut apart."""
     spans = Columns()
@@ -165,6 +173,13 @@ def test_damage_is_an_error_of_its_own(change: dict[str, Any]) -> None:
     unpack(block)
     with pytest.raises(DamagedBlock):
         unpack(block._replace(**change))
+
+
+def test_messages_are_all_that_is_in_a_payload() -> None:
+    """What is behind them belongs to something else."""
+    spans, _, columns, payload = pack([ONE])
+    with pytest.raises(DamagedBlock, match="longer than its spans"):
+        messages(spans, columns, payload + b"\x12\x00")
 
 
 @given(rows=some_rows, data=st.data())

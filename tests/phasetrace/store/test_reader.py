@@ -526,6 +526,19 @@ def test_errors_are_those_of_nodes_and_phases(recording: Recording, path: Path) 
         assert store.breakdown(execution).errors == store.summary(execution).errors == 1
 
 
+def test_the_execution_itself_is_no_node(recording: Recording, path: Path) -> None:
+    """Nor is it work of no node."""
+    root = recording.root("e")
+    recording.phase("e", node="a", parent=root)
+    root.end()
+    assert recording.writer.flush()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DELETE FROM aggregates")
+        connection.execute("DELETE FROM aggregate_parts")
+    with StoreReader(path) as store:
+        assert store.summary(store.find("e")).nodes == 1
+
+
 @pytest.mark.parametrize("with_totals", [True, False])
 def test_a_summary_counts_the_nodes(recording: Recording, path: Path, with_totals: bool) -> None:
     """Work of no node included, as in the breakdown; without reading spans if there are totals."""

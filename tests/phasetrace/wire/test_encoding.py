@@ -253,6 +253,17 @@ def tables() -> Iterator[dict[Any, bytes]]:
             yield table
 
 
+@pytest.mark.parametrize("bits", range(6, 65, 7))
+def test_integers_are_written_in_as_many_bytes_as_they_take(bits: int) -> None:
+    """Those on both sides of each length, whether their key was seen before or not."""
+    for number in (2**bits - 1, 2**bits, 2 ** (bits + 1) - 1, 2 ** (bits + 1)):
+        number = min(number, 2**63 - 1)
+        for key in (f"{bits} {number}", "key"):
+            assert kept(number, key) == number
+            data = encode_readable(span_with(attributes={key: number}))
+            assert data == canonical(SpanMessage, data)
+
+
 def test_what_is_kept_is_bounded() -> None:
     """Whatever a program has for keys, names and values; what is long is not kept at all."""
     for number in range(10_000):
