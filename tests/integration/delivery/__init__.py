@@ -1,0 +1,1 @@
+"""Nothing finished is lost: programs under load, receivers that fail, and an exact count."""
