@@ -1,0 +1,1 @@
+"""Checks of one subject each: what ``phasetrace doctor`` looks at."""

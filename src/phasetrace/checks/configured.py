@@ -1,0 +1,40 @@
+"""Is the configuration one that can be used?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import entry_points
+
+from phasetrace.checks.finding import Finding, Level
+from phasetrace.settings import Sources
+
+_SAMPLERS = "opentelemetry_traces_sampler"
+
+
+def findings(sources: Sources, unknown: Sequence[str], sampler: str | None) -> list[Finding]:
+    """Return all that is bad about the settings, or that nothing is.
+
+    `unknown` are variables that look like ours and are not; `sampler` is the one that is named.
+    """
+    settings, found = sources.settings, []
+    for bad in sources.bad:
+        if bad.is_ours:
+            what = "set it right, or take it away; configure() raises because of it"
+            found.append(Finding(Level.PROBLEM, "value", bad.message, what))
+        else:
+            found.append(Finding(Level.WARNING, "value", bad.message, "set it right"))
+    for name in unknown:
+        advice = "is its name spelt right? phasetrace knows no such variable"
+        found.append(Finding(Level.WARNING, "variable", name, advice))
+    if sampler is not None:
+        known = sorted({point.name for point in entry_points(group=_SAMPLERS)})
+        if known and sampler not in known:
+            text = f"OTEL_TRACES_SAMPLER={sampler!r}: no such sampler is installed"
+            found.append(Finding(Level.WARNING, "sampler", text, f"there are {', '.join(known)}"))
+    if settings.disabled:
+        text = "OTEL_SDK_DISABLED is true: nothing is recorded"
+        found.append(Finding(Level.WARNING, "recording", text, "unset it to record"))
+    if settings.delivery == "off" and settings.exporters:
+        text = "PHASETRACE_DELIVERY is off: what is recorded waits in the store"
+        found.append(Finding(Level.WARNING, "delivery", text, "deliver with: phasetrace ship"))
+    return found or [Finding(Level.OK, "values", "all can be used")]

@@ -1,0 +1,151 @@
+"""Where each setting of an environment comes from, in words that may be shown to anybody.
+
+Of headers there are names only, and addresses are without what they carry in front of their host.
+Nothing in here reads the environment; it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from phasetrace.variables import VARIABLES, redacted
+
+if TYPE_CHECKING:
+    from phasetrace.settings import Settings
+
+_HEADERS: Final = ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS")
+_ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+_PROTOCOLS: Final = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+_SHOWN_IF_SET: Final = (
+    ("service name", ("OTEL_SERVICE_NAME",)),
+    ("resource", ("OTEL_RESOURCE_ATTRIBUTES",)),
+    ("sampler", ("OTEL_TRACES_SAMPLER",)),
+    ("sampler's argument", ("OTEL_TRACES_SAMPLER_ARG",)),
+    ("compression", ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION")),
+    ("timeout", ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT")),
+    ("certificate", ("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "OTEL_EXPORTER_OTLP_CERTIFICATE")),
+    (
+        "client certificate",
+        (
+            "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE",
+            "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",
+        ),
+    ),
+    (
+        "value length",
+        ("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT"),
+    ),
+    ("batch size", ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE",)),
+    ("queue size", ("OTEL_BSP_MAX_QUEUE_SIZE",)),
+    ("batch delay", ("OTEL_BSP_SCHEDULE_DELAY",)),
+    ("disabled", ("OTEL_SDK_DISABLED",)),
+)
+_OURS: Final = "PHASETRACE_"
+_UNITS: Final = {1024**2: "MB", 1024: "KB", 1: " bytes"}
+_NAMELESS: Final = "one without a name"
+
+
+class Value(NamedTuple):
+    """A setting in force, as text that holds no secret."""
+
+    setting: str
+    shown: str
+    source: str | None
+    """The variable that it comes from; None is the default."""
+
+
+class BadValue(NamedTuple):
+    """A value that cannot be used: what was found, and what is expected."""
+
+    message: str
+    is_ours: bool
+    """`configure` raises because of it; a standard variable is only warned about."""
+
+
+def values_of(environ: Mapping[str, str], settings: Settings) -> list[Value]:
+    """Return the settings of an environment: all of our own, and the standard ones that are set."""
+    shown = {
+        "store": str(settings.store) if settings.store is not None else "off",
+        "retention": _retention(*settings.retention),
+        "delivery": settings.delivery,
+        "timing": str(settings.timing) if settings.timing is not None else "off",
+        "trace_url": redacted(settings.trace_url) if settings.trace_url is not None else "none",
+    }
+    values = []
+    for variable in VARIABLES:
+        name = variable.name if _is_usable(environ, variable.name) else None
+        values.append(Value(variable.field.replace("_", " "), shown[variable.field], name))
+    values += _where_to(environ, settings)
+    for setting, names in _SHOWN_IF_SET:
+        name = first_set(environ, names)
+        if name is not None:
+            values.append(Value(setting, redacted(environ[name].strip()), name))
+    return values
+
+
+def unknown_variables(environ: Mapping[str, str]) -> list[str]:
+    """Return what looks like a variable of our own and is none."""
+    known = {variable.name for variable in VARIABLES}
+    return sorted(name for name in environ if name.startswith(_OURS) and name not in known)
+
+
+def bad_headers(environ: Mapping[str, str]) -> list[BadValue]:
+    """Return what is wrong with the headers; none of their text, which may be secret."""
+    name = first_set(environ, _HEADERS)
+    if name is None or _NAMELESS not in _header_names(environ[name]).split(", "):
+        return []
+    return [BadValue(f"{name}: expected name=value,other=value; what is not is not sent", False)]
+
+
+def first_set(environ: Mapping[str, str], names: tuple[str, ...]) -> str | None:
+    """Return the first of some variables that has a value."""
+    return next((name for name in names if environ.get(name, "").strip()), None)
+
+
+def _where_to(environ: Mapping[str, str], settings: Settings) -> list[Value]:
+    endpoint = first_set(environ, _ENDPOINTS)
+    exporters = first_set(environ, ("OTEL_TRACES_EXPORTER",))
+    named = ", ".join(str(exporter) for exporter in settings.exporters) or "none"
+    values = [Value("exporters", named, exporters or endpoint)]
+    if settings.endpoint is not None:
+        values.append(Value("endpoint", redacted(settings.endpoint), endpoint))
+    if any(str(exporter) == "otlp" for exporter in settings.exporters):
+        told = (name for name in _PROTOCOLS if environ.get(name, "").strip() == settings.protocol)
+        values.append(Value("protocol", settings.protocol, next(told, None)))
+    headers = first_set(environ, _HEADERS)
+    if headers is not None:
+        values.append(Value("headers", _header_names(environ[headers]), headers))
+    return values
+
+
+def _header_names(text: str) -> str:
+    """Return the names in a list like ``name=value,other=value``; what has none may be a secret."""
+    names = []
+    for header in filter(None, (part.strip() for part in text.split(","))):
+        name, sign, _ = header.partition("=")
+        names.append(name.strip() if sign else _NAMELESS)
+    return ", ".join(names)
+
+
+def _retention(executions: int | None, size: int | None) -> str:
+    limits = []
+    if executions is not None:
+        limits.append(f"{executions} executions")
+    if size is not None:
+        unit = next(one for one in _UNITS if not size % one)
+        limits.append(f"{size // unit}{_UNITS[unit]}")
+    return ", ".join(limits) or "off"
+
+
+def _is_usable(environ: Mapping[str, str], name: str) -> bool:
+    """Whether a variable of our own is set to something that makes sense."""
+    value = environ.get(name, "").strip()
+    variable = next(one for one in VARIABLES if one.name == name)
+    if not value:
+        return False
+    try:
+        variable.read(value)
+    except (ValueError, TypeError, AttributeError, RuntimeError):
+        return False
+    return True

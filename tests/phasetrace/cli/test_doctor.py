@@ -1,0 +1,451 @@
+"""Test `phasetrace doctor`."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import grpc
+import pytest
+from opentelemetry import trace
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.trace import TracerProvider
+
+import phasetrace
+from phasetrace import execution, phase
+from phasetrace.checks.remedies import remedy
+from phasetrace.cli import main
+from phasetrace.rendering import cells
+from phasetrace.verdict import Outcome, Verdict
+from tests.phasetrace.receivers import (
+    Receiver,
+    fail,
+    grpc_receiver,
+    http_receiver,
+    respond,
+)
+
+HIDDEN = "hunter2"
+ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+
+
+class Report(NamedTuple):
+    """What was found, as JSON has it."""
+
+    code: int
+    settings: dict[str, tuple[str, str | None]]
+    checks: list[dict[str, str]]
+    text: str
+
+    def of(self, subject: str, check: str | None = None) -> list[dict[str, str]]:
+        """Return the checks of a subject."""
+        return [
+            one
+            for one in self.checks
+            if one["subject"] == subject and check in (None, one["check"])
+        ]
+
+
+class Doctor:
+    """Runs the command in a test's environment."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self._monkeypatch = monkeypatch
+        self._capsys = capsys
+
+    def __call__(self, *args: str, **variables: str) -> Report:
+        """Set variables, and return the report; it is all that is printed."""
+        for name, value in variables.items():
+            self._monkeypatch.setenv(name, value)
+        code = main(["doctor", "--json", *args])
+        shown = self._capsys.readouterr()
+        assert shown.out.isascii()
+        assert args or shown.err == ""
+        found = json.loads(shown.out)
+        assert found["schema"] == "phasetrace.doctor/1"
+        levels = [one["level"] for one in found["checks"]]
+        assert (found["problems"], found["warnings"]) == (
+            levels.count("problem"),
+            levels.count("warning"),
+        )
+        assert code == int("problem" in levels)
+        settings = {one["setting"]: (one["value"], one["source"]) for one in found["settings"]}
+        return Report(code, settings, found["checks"], shown.out)
+
+
+@pytest.fixture
+def doctor(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Doctor:
+    """Return the command."""
+    return Doctor(monkeypatch, capsys)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """Return a receiver over HTTP."""
+    with http_receiver() as running:
+        yield running
+
+
+def address(receiver: Receiver) -> str:
+    """Return where a receiver is."""
+    return f"http://127.0.0.1:{receiver.port}"
+
+
+def closed_port() -> int:
+    """Return a port that nobody listens to."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def test_nothing_is_configured(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All is well, and nobody is talked to."""
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("there is no network here")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    report = doctor()
+    assert {one["level"] for one in report.checks} == {"ok"}
+    assert report.settings["delivery"] == ("thread", None)
+    assert report.settings["store"] == (os.environ["PHASETRACE_STORE"], "PHASETRACE_STORE")
+    assert report.of("destinations")[0]["found"] == "none: nothing is sent anywhere"
+    assert not Path(os.environ["PHASETRACE_STORE"]).exists()
+
+
+def test_a_real_span_is_sent(doctor: Doctor, receiver: Receiver) -> None:
+    """In its own trace, with the resource that programs have, the headers and the compression."""
+    report = doctor(
+        OTEL_EXPORTER_OTLP_ENDPOINT=address(receiver),
+        OTEL_EXPORTER_OTLP_HEADERS=f"authorization={HIDDEN}",
+        OTEL_SERVICE_NAME="shop",
+    )
+    assert report.code == 0
+    (found,) = report.of("destinations")
+    assert found["found"].startswith(f"{address(receiver)}/v1/traces: took a span")
+    (body,) = receiver.bodies
+    (resource_spans,) = ExportTraceServiceRequest.FromString(body).resource_spans
+    attributes = {one.key: one.value.string_value for one in resource_spans.resource.attributes}
+    assert attributes["service.name"] == "shop"
+    assert "telemetry.sdk.name" in attributes
+    (span,) = resource_spans.scope_spans[0].spans
+    assert (span.name, span.parent_span_id) == ("phasetrace doctor", b"")
+    assert receiver.headers[0]["authorization"] == HIDDEN
+    assert HIDDEN not in report.text
+    assert report.settings["headers"] == ("authorization", "OTEL_EXPORTER_OTLP_HEADERS")
+
+
+def test_over_grpc(doctor: Doctor) -> None:
+    """The same, with the other exporter."""
+    with grpc_receiver() as receiver:
+        report = doctor(
+            OTEL_EXPORTER_OTLP_ENDPOINT=address(receiver), OTEL_EXPORTER_OTLP_PROTOCOL="grpc"
+        )
+        (found,) = report.of("destinations", "otlp_proto_grpc")
+        assert (found["level"], len(receiver.bodies)) == ("ok", 1)
+        assert report.settings["protocol"] == ("grpc", "OTEL_EXPORTER_OTLP_PROTOCOL")
+        receiver.answer = fail(grpc.StatusCode.UNAUTHENTICATED, "who are you?")
+        (found,) = doctor().of("destinations")
+        assert found["level"] == "problem"
+        assert "who are you?" in found["found"]
+        assert "OTEL_EXPORTER_OTLP_HEADERS" in found["advice"]
+
+
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [(401, "HEADERS"), (403, "HEADERS"), (404, "path"), (503, "just now"), (400, "own log")],
+)
+def test_what_the_receiver_answers(
+    status: int, advice: str, doctor: Doctor, receiver: Receiver
+) -> None:
+    """Is told, and what to do about it."""
+    receiver.answer = respond(status, b"no \x1b[31m")
+    report = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=address(receiver))
+    (found,) = report.of("destinations")
+    assert (report.code, found["level"]) == (1, "problem")
+    assert f"HTTP {status}" in found["found"]
+    assert advice in found["advice"]
+
+
+def test_nobody_listens(doctor: Doctor) -> None:
+    """The commonest problem has the plainest advice."""
+    port = closed_port()
+    report = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=f"http://me:{HIDDEN}@127.0.0.1:{port}")
+    (found,) = report.of("destinations")
+    assert "Connection refused" in found["found"]
+    assert "is the receiver running" in found["advice"]
+    assert HIDDEN not in report.text
+
+
+def test_it_takes_the_span_and_throws_it_away(doctor: Doctor, receiver: Receiver) -> None:
+    """A success that is none is a problem."""
+    body = b'{"partialSuccess": {"rejectedSpans": 1, "errorMessage": "over quota"}}'
+    receiver.answer = respond(200, body, content_type="application/json")
+    (found,) = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=address(receiver)).of("destinations")
+    assert found["level"] == "problem"
+    assert "over quota" in found["found"]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "endpoint", "is_grpc", "advice"),
+    [
+        (Verdict(Outcome.MISCONFIGURED, "HTTP 404"), "http://h:4317/v1/traces", False, "=grpc"),
+        (Verdict(Outcome.UNAVAILABLE, "gRPC UNAVAILABLE: eof"), "http://h:4318", True, "4317"),
+        (
+            Verdict(Outcome.MISCONFIGURED, "the certificate of h is not trusted: self-signed"),
+            "https://h",
+            False,
+            "OTEL_EXPORTER_OTLP_CERTIFICATE",
+        ),
+        (Verdict(Outcome.MISCONFIGURED, "h does not speak TLS"), "https://h", False, "http://"),
+        (
+            Verdict(Outcome.MISCONFIGURED, "h does not speak HTTP/1.1"),
+            "http://h:1",
+            False,
+            "=grpc",
+        ),
+        (
+            Verdict(Outcome.UNAVAILABLE, "cannot connect to h: Name or service not known"),
+            "http://h",
+            False,
+            "spelt",
+        ),
+        (
+            Verdict(Outcome.UNAVAILABLE, "cannot connect to h: it does not answer"),
+            "http://h",
+            False,
+            "firewall",
+        ),
+        (Verdict(Outcome.MISCONFIGURED, "HTTP 301: to http://x"), "http://h", False, "points to"),
+        (
+            Verdict(Outcome.MISCONFIGURED, "one of the headers cannot be sent"),
+            "http://h",
+            False,
+            "name=value",
+        ),
+        (Verdict(Outcome.UNAVAILABLE, "gRPC UNAVAILABLE: eof"), "h:1", True, "without http://"),
+        (Verdict(Outcome.MISCONFIGURED, "HTTP 407"), "http://h", False, "proxy"),
+    ],
+)
+def test_remedies(verdict: Verdict, endpoint: str, is_grpc: bool, advice: str) -> None:
+    """Each mistake has its own."""
+    assert advice in remedy(verdict, endpoint, is_grpc)
+
+
+def test_every_bad_value_is_told(doctor: Doctor) -> None:
+    """Not just the first; ours are problems, the others warnings."""
+    report = doctor(
+        PHASETRACE_RETENTION="much",
+        PHASETRACE_DELIVERY="pigeon",
+        PHASETRACE_STOER="off",
+        OTEL_BSP_SCHEDULE_DELAY="-1",
+        OTEL_SDK_DISABLED="perhaps",
+        OTEL_TRACES_SAMPLER="dice",
+        OTEL_EXPORTER_OTLP_HEADERS=f"authorization={HIDDEN},{HIDDEN}",
+    )
+    found = report.of("configuration")
+    text = " ".join(one["found"] for one in found)
+    problems = [one["found"] for one in found if one["level"] == "problem"]
+    assert len(problems) == 2
+    for expected in (
+        "PHASETRACE_RETENTION='much': expected like",
+        "PHASETRACE_DELIVERY='pigeon': expected thread, process or off",
+        "PHASETRACE_STOER",
+        "OTEL_BSP_SCHEDULE_DELAY='-1'",
+        "OTEL_SDK_DISABLED='perhaps'",
+        "OTEL_TRACES_SAMPLER='dice'",
+        "OTEL_EXPORTER_OTLP_HEADERS: expected name=value",
+    ):
+        assert expected in text
+    assert HIDDEN not in report.text
+    assert report.settings["retention"] == ("500 executions, 512MB", None)
+
+
+def test_an_exporter_that_is_not_installed(doctor: Doctor, receiver: Receiver) -> None:
+    """The others are tried all the same."""
+    report = doctor(
+        OTEL_TRACES_EXPORTER="nonsense,otlp", OTEL_EXPORTER_OTLP_ENDPOINT=address(receiver)
+    )
+    missing, working = report.of("destinations")
+    assert (missing["level"], working["level"]) == ("problem", "ok")
+    assert "no such exporter" in missing["found"]
+
+
+def test_the_console_is_not_written_to(doctor: Doctor, capsys: pytest.CaptureFixture[str]) -> None:
+    """Unless that is asked for; then on stderr."""
+    (found,) = doctor(OTEL_TRACES_EXPORTER="console").of("destinations")
+    assert "no span was sent" in found["found"]
+    (found,) = doctor("--send").of("destinations")
+    assert "took a span" in found["found"]
+
+
+def test_whose_the_provider_is(doctor: Doctor) -> None:
+    """By name, by the program, or phasetrace's."""
+    (found,) = doctor().of("tracer provider")
+    assert found["found"] == "phasetrace's own, unless the program sets one"
+    (found,) = doctor(OTEL_PYTHON_TRACER_PROVIDER="nobody").of("tracer provider")
+    assert (found["level"], "'nobody'" in found["found"]) == ("problem", True)
+    found, kept_out = doctor(
+        OTEL_PYTHON_TRACER_PROVIDER="phasetrace", OTEL_PYTHON_CONFIGURATOR="none"
+    ).of("tracer provider")
+    assert "never import it" in found["found"]
+    assert "'none' keeps out" in kept_out["found"]
+    trace.set_tracer_provider(TracerProvider(shutdown_on_exit=False))
+    (found,) = doctor().of("tracer provider")
+    assert found["found"].startswith("opentelemetry.sdk.trace.TracerProvider, installed before")
+
+
+def test_a_configurator_that_overrules(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What opentelemetry-distro does, where it is installed, is warned of."""
+    from importlib.metadata import EntryPoint, EntryPoints, entry_points
+
+    distro = EntryPoint("configurator", "opentelemetry.distro:C", "opentelemetry_configurator")
+
+    def points(group: str) -> Any:
+        if group == "opentelemetry_configurator":
+            return EntryPoints((distro,))
+        return entry_points(group=group)
+
+    monkeypatch.setattr("phasetrace.checks.ownership.entry_points", points)
+    _, found = doctor(OTEL_PYTHON_TRACER_PROVIDER="phasetrace").of("tracer provider")
+    assert found["level"] == "warning"
+    assert found["advice"] == "keep it out with OTEL_PYTHON_CONFIGURATOR=none"
+
+
+def record(exec_id: str = "exec_1") -> Path:
+    """Record an execution, and return the store."""
+    with execution(exec_id), phase("work"):
+        pass
+    phasetrace.force_flush(5)
+    phasetrace.shutdown()
+    return Path(os.environ["PHASETRACE_STORE"])
+
+
+def test_a_sound_store(doctor: Doctor) -> None:
+    """It is there, can be used, and has room."""
+    record()
+    report = doctor()
+    assert {one["level"] for one in report.of("store")} == {"ok"}
+    assert {one["check"] for one in report.of("store")} == {"file", "disk", "content", "size"}
+
+
+def test_others_can_read_it(doctor: Doctor) -> None:
+    """Which is worth a warning."""
+    record().chmod(0o644)
+    (found,) = doctor().of("store", "file")
+    assert (found["level"], "0644" in found["found"]) == ("warning", True)
+
+
+def test_it_cannot_be_written(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor its folder."""
+    record()
+    monkeypatch.setattr(
+        "phasetrace.checks.keeping.os.access", lambda path, mode: not mode & os.W_OK
+    )
+    report = doctor()
+    assert report.of("store", "folder")[0]["level"] == "problem"
+    assert report.of("store", "file")[0]["level"] == "problem"
+
+
+def test_the_folder_is_a_file(doctor: Doctor, tmp_path: Path) -> None:
+    """Then there cannot be a store."""
+    (tmp_path / "file").touch()
+    report = doctor(PHASETRACE_STORE=str(tmp_path / "file" / "traces.db"))
+    assert report.of("store", "folder")[0]["level"] == "problem"
+
+
+def test_it_is_no_store(doctor: Doctor) -> None:
+    """A problem, and not an exception."""
+    record().write_bytes(b"not a database" * 1000)
+    (found,) = doctor().of("store", "content")
+    assert (found["level"], "damaged" in found["found"]) == ("problem", True)
+
+
+def test_pages_that_are_broken(doctor: Doctor) -> None:
+    """Are found, though the numbers can be read."""
+    store = record()
+    with sqlite3.connect(store) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+        connection.execute("CREATE TABLE ballast (text)")
+        connection.execute("CREATE INDEX by_text ON ballast (text)")
+        connection.execute("INSERT INTO ballast VALUES (zeroblob(100000))")
+        (root,) = connection.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name = 'by_text'"
+        ).fetchone()
+        (page_size,) = connection.execute("PRAGMA page_size").fetchone()
+    connection.close()
+    with store.open("r+b") as file:
+        file.seek((root - 1) * page_size)
+        file.write(b"\xff" * page_size)
+    (found,) = doctor().of("store", "content")
+    assert (found["level"], "damaged" in found["found"]) == ("problem", True)
+
+
+def test_a_newer_version(doctor: Doctor) -> None:
+    """Says to upgrade."""
+    with sqlite3.connect(record()) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    (found,) = doctor().of("store", "content")
+    assert "upgrade phasetrace" in found["found"]
+
+
+def test_it_is_full(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or the disk is."""
+    record()
+    (found,) = doctor(PHASETRACE_RETENTION="1KB").of("store", "size")
+    assert found["level"] == "warning"
+    monkeypatch.setattr(
+        "phasetrace.checks.keeping.shutil.disk_usage", lambda folder: type("", (), {"free": 1024})
+    )
+    (found,) = doctor().of("store", "disk")
+    assert found["level"] == "problem"
+
+
+def test_what_waits(doctor: Doctor, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For whom, and whether this environment is the one to deliver it."""
+    receiver.answer = respond(503)
+    monkeypatch.setenv(ENDPOINT, address(receiver))
+    record()
+    (found,) = doctor().of("store", "waiting")
+    assert "2 spans, for" in found["found"]
+    assert found["advice"] == "deliver them: phasetrace ship"
+    monkeypatch.delenv(ENDPOINT)
+    (found,) = doctor().of("store", "waiting")
+    assert "in the environment of the program" in found["advice"]
+
+
+def test_an_account_that_is_wrong(doctor: Doctor, receiver: Receiver) -> None:
+    """Is not passed over."""
+    phasetrace.configure(endpoint=address(receiver))
+    store = record()
+    with sqlite3.connect(store) as connection:
+        connection.execute("UPDATE destination_counts SET value = value + 1 WHERE what = 'stored'")
+    connection.close()
+    (found,) = doctor().of("store", "account")
+    assert found["level"] == "problem"
+
+
+@pytest.mark.parametrize("width", [0, 60, 80, 200])
+def test_as_text(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In a terminal no line is longer than that; the advice is below what it is about."""
+    monkeypatch.setattr("phasetrace.cli.sheet.terminal_width", lambda: width)
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv(ENDPOINT, f"http://127.0.0.1:{closed_port()}")
+    assert main(["doctor"]) == 1
+    text = capsys.readouterr().out
+    lines = text.splitlines()
+    if width:
+        assert max(map(cells, lines)) <= width
+    else:
+        above = next(index for index, line in enumerate(lines) if "Connection refused" in line)
+        assert lines[above + 1].strip() == "-> is the receiver running, there and on this port?"
+    assert "\x1b" not in text
+    assert lines[-1] == "1 problem"

@@ -1,0 +1,192 @@
+"""Test `phasetrace status`."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import phasetrace
+from phasetrace import execution, phase
+from phasetrace.cli import main
+from phasetrace.cli.status import size
+from phasetrace.rendering import cells
+from tests.phasetrace.receivers import http_receiver, respond
+
+
+def record(endpoint: str | None, *names: str, exec_id: str = "exec_1") -> None:
+    """Record phases, and deliver what can be."""
+    phasetrace.configure(endpoint=endpoint)
+    with execution(exec_id):
+        for name in names:
+            with phase(name):
+                pass
+    phasetrace.force_flush(5)
+    phasetrace.shutdown()
+
+
+def status(capsys: pytest.CaptureFixture[str]) -> str:
+    """Return what is printed."""
+    assert main(["status"]) == 0
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    return shown.out
+
+
+def status_json(capsys: pytest.CaptureFixture[str]) -> Any:
+    """Return what is printed as JSON."""
+    assert main(["status", "--json"]) == 0
+    text = capsys.readouterr().out
+    assert text.isascii()
+    return json.loads(text)
+
+
+def test_all_is_well(capsys: pytest.CaptureFixture[str]) -> None:
+    """A line for the store and a line for the destination."""
+    with http_receiver() as receiver:
+        record(f"http://127.0.0.1:{receiver.port}", "work", "work")
+        text = status(capsys)
+        store, kept, _, whither, delivered = text.splitlines()
+        assert store == f"Store {os.environ['PHASETRACE_STORE']}"
+        assert kept.startswith("  kept  1 execution, 3 spans, ")
+        assert kept.endswith(" of 512 MB")
+        assert whither == f"http://127.0.0.1:{receiver.port}/v1/traces (otlp_proto_http)"
+        assert delivered == "  delivered  3  all that was recorded; the last just now"
+
+
+def test_what_waits_and_what_to_do(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """With the receiver's reason, its age, and the commands."""
+    with http_receiver() as receiver:
+        receiver.answer = respond(503, b"no \x1b[31mroom")
+        record(f"http://127.0.0.1:{receiver.port}", "work")
+    text = status(capsys)
+    assert "  recorded   2\n  delivered  0\n  waiting    2  for " in text
+    assert r"HTTP 503 Service Unavailable: no \x1b[31mroom (just now)" in text
+    assert "nobody is delivering; to do so: " in text
+    assert " ship\n" in text
+    assert " doctor\n" in text
+    (found,) = status_json(capsys)["destinations"]
+    assert (found["recorded"], found["stored"], found["waiting"]) == (2, 2, 2)
+    assert (found["delivered"], found["refused"], found["dropped"], found["lost"]) == (0, 0, {}, {})
+    assert found["served"] is False
+    assert found["oldest_waiting_ns"] > 10**18
+    assert found["last_error_ns"] > 10**18
+    assert found["last_success_ns"] is None
+
+
+def test_refused_spans(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """By name, with the receiver's reason; the others got there."""
+    with http_receiver() as receiver:
+
+        def answer(handler: Any) -> None:
+            is_bad = b"monster" in receiver.bodies[-1]
+            (respond(400, b"too long") if is_bad else respond(200))(handler)
+
+        receiver.answer = answer
+        record(f"http://127.0.0.1:{receiver.port}", "work", "monster\n", "work")
+    text = status(capsys)
+    assert "  delivered  3  the last just now\n" in text
+    assert "  refused    1  the receiver will not take them\n" in text
+    assert r"  monster\n  exec_1  just now  HTTP 400 Bad Request: too long" in text
+    assert "ship --replay EXEC_ID" in text
+    found = status_json(capsys)
+    (span,) = found["refused_spans"]
+    assert found["refused_spans_total"] == 1
+    assert (span["name"], span["exec_id"]) == ("monster\n", "exec_1")
+    assert span["endpoint"] == found["destinations"][0]["endpoint"]
+
+
+def test_no_destination_yet(capsys: pytest.CaptureFixture[str]) -> None:
+    """That is how it is without an endpoint."""
+    record(None, "work")
+    text = status(capsys)
+    assert "1 execution, 2 spans" in text
+    assert "no program has recorded with a destination yet" in text
+    assert status_json(capsys)["destinations"] == []
+
+
+def test_no_store(capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 3, and how to make one."""
+    assert main(["status"]) == 3
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "phasetrace run" in shown.err
+    assert not Path(os.environ["PHASETRACE_STORE"]).exists()
+
+
+def test_a_store_that_cannot_be_read(capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 4, in one line."""
+    store = Path(os.environ["PHASETRACE_STORE"])
+    store.parent.mkdir()
+    store.write_bytes(b"not a database" * 100)
+    assert main(["status"]) == 4
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_bad_limits(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A usage error that names the variable."""
+    monkeypatch.setenv("PHASETRACE_RETENTION", "much")
+    assert main(["status"]) == 2
+    assert "PHASETRACE_RETENTION='much'" in capsys.readouterr().err
+
+
+def test_it_is_full(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What to do then is said."""
+    record(None, "work")
+    monkeypatch.setenv("PHASETRACE_RETENTION", "1KB")
+    assert "it is full: deliver what waits" in status(capsys)
+
+
+def test_the_same_address_with_other_headers(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Is told apart, without the headers."""
+    with http_receiver() as receiver:
+        for number, secret in enumerate(("hunter2", "hunter3")):
+            monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", f"authorization={secret}")
+            record(f"http://127.0.0.1:{receiver.port}", "work", exec_id=f"exec_{number}")
+    text = status(capsys)
+    assert "hunter" not in text + json.dumps(status_json(capsys))
+    headings = [line for line in text.splitlines() if line.startswith("http")]
+    assert len(set(headings)) == 2
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_in_a_terminal(
+    width: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """No line is longer, and the reason is there to its end."""
+    monkeypatch.setattr("phasetrace.cli.sheet.terminal_width", lambda: width)
+    monkeypatch.setenv("NO_COLOR", "1")
+    with http_receiver() as receiver:
+        receiver.answer = respond(503, b"the disk of the receiver is " + b"very " * 20 + b"FULL")
+        record(f"http://127.0.0.1:{receiver.port}", "work")
+    text = status(capsys)
+    assert all(cells(line) <= width for line in text.splitlines())
+    assert "FULL" in text
+    assert "\x1b" not in text
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (184_320, "180 kB"),
+        (1024**2, "1 MB"),
+        (512 * 1024**2, "512 MB"),
+    ],
+)
+def test_sizes(number: int, text: str) -> None:
+    """Three digits, in powers of 1,024 as the setting has them."""
+    assert size(number) == text
