@@ -20,6 +20,7 @@ from phasetrace.settings import Settings, settings_from, settings_or_defaults
 if TYPE_CHECKING:
     from phasetrace.provider import TracerProvider
     from phasetrace.recorder import Recorder
+    from phasetrace.signals import SignalHandling
     from phasetrace.tally import Metadata
     from phasetrace.tracing import Tracing as Tracing
 
@@ -32,6 +33,7 @@ executions: Final = Executions()
 _lock = threading.RLock()  # guards _tracing and _defaults
 _tracing: Tracing | None = None
 _latest: Tracing | None = None
+_signals: SignalHandling | None = None
 _defaults: dict[str, Any] = {}
 _writing_out = threading.RLock()  # nobody leaves while another thread writes out
 
@@ -48,7 +50,9 @@ def configure(**settings: Any) -> None:
     Args:
         **settings: ``store`` (path, or False), ``retention``, ``delivery``, ``timing``,
             ``exporters`` (names, `SpanExporter` objects, or both), ``protocol``, ``endpoint``,
-            ``trace_url``, ``service_name``, ``disabled``, ``max_value_length``.
+            ``trace_url``, ``service_name``, ``disabled``, ``max_value_length``;
+            ``handle_signals=True`` (in the main thread) has SIGTERM and SIGHUP write everything
+            out, and then lets happen what would have happened without it.
 
     Raises:
         ConfigError: naming the setting, its value and what is expected; nothing has changed then.
@@ -139,6 +143,7 @@ def _configure(settings: Settings) -> None:
         return
     from phasetrace.tracing import Hooks, Tracing
 
+    _handle_signals(settings.handle_signals)
     hooks = Hooks(_at_first_use, _before_the_provider_ends)
     tracing = Tracing(settings, timing_collector, executions, hooks)  # may raise
     tracing.start(previous)
@@ -150,6 +155,27 @@ def _configure(settings: Settings) -> None:
     if previous is not None:
         previous.disconnect()
         previous.write_out()
+
+
+def _handle_signals(wanted: bool) -> None:
+    global _signals
+    if wanted:
+        from phasetrace.signals import SignalHandling
+
+        _signals = _signals or SignalHandling(_at_signal)
+        try:
+            _signals.install()
+        except ValueError as error:
+            raise ConfigError(f"handle_signals=True: {error}") from None
+    elif _signals is not None and threading.current_thread() is threading.main_thread():
+        _signals.remove()
+
+
+def _at_signal(is_the_end: bool) -> None:
+    if is_the_end:
+        _at_exit()
+    elif (tracing := _tracing) is not None:
+        tracing.save()
 
 
 def _no_recorder() -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, attach, detach, set_value
 from opentelemetry.sdk.trace import ReadableSpan
@@ -14,7 +15,11 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from phasetrace import faults
 from phasetrace.encoded import encoded
 from phasetrace.otlp_bytes import ByteSender, BytesNotTakenError, byte_sender
+from phasetrace.verdict import Outcome, Verdict, answered, raised
 from phasetrace.wire import EncodedSpan, frame
+
+if TYPE_CHECKING:
+    from phasetrace.otlp_attempt import Attempt
 
 _MAX_REQUEST: Final = 2 * 2**20
 """Bytes of spans in one request: half of what gRPC receivers take if nobody told them otherwise."""
@@ -27,13 +32,17 @@ class Destination:
     """Calls an exporter, which may raise, hang, or answer anything. Never raises.
 
     While it is called, instrumentation is suppressed, for exporting not to be traced and exported.
-    Exceptions are reported as faults, once; what an exporter answers it has logged itself.
+
+    `export` lets the exporter try for as long as it is set to, and log what it meets; exceptions
+    are reported as faults, once. `send` and `export_spans` answer with what is to be known, for
+    their caller to try again and to say why; `send` tries once.
     """
 
     def __init__(self, name: str, exporter: Any) -> None:
         self._name = name
         self._exporter = exporter
         self._send: ByteSender | None = byte_sender(exporter)
+        self._attempt: Attempt | None = _attempts(exporter) if self._send is not None else None
         self._called_at: float | None = None
         self._failing = False
 
@@ -68,6 +77,22 @@ class Destination:
         for request in _requests(pairs):
             yield len(request), self._export(partial(self._export_encoded, request))
 
+    def send(self, payload: bytes, spans: int, timeout_s: float | None = None) -> Verdict:
+        """Send a serialized ``ExportTraceServiceRequest`` with so many spans in it, once.
+
+        That takes no longer than `timeout_s` and the exporter's own timeout, whichever is shorter.
+        Only for an exporter that `takes_bytes`. If it turns out that it does not, nothing was sent,
+        `takes_bytes` is False from then on, and the verdict is `Outcome.UNKNOWN`: decode the spans,
+        and call `export_spans`.
+
+        An exporter that is known less far inside tries again and logs by itself.
+        """
+        return self._judged(lambda: self._sent(payload, spans, timeout_s))
+
+    def export_spans(self, spans: Sequence[ReadableSpan]) -> Verdict:
+        """Export spans through the exporter's public method."""
+        return self._judged(lambda: answered(self._exporter.export(spans)))
+
     def force_flush(self, timeout_s: float) -> bool:
         """Have the exporter flush what it keeps back; return whether it did."""
         flush = getattr(self._exporter, "force_flush", None)
@@ -85,8 +110,7 @@ class Destination:
             try:
                 return self._send(frame(one for _, one in request), len(request))
             except BytesNotTakenError as error:
-                self._send = None
-                faults.report(f"handing bytes to {self._name}; it is handed spans", error.__cause__)
+                self._takes_no_bytes(error)
         result: SpanExportResult = self._exporter.export([span for span, _ in request])
         return result
 
@@ -95,17 +119,53 @@ class Destination:
         self._failing = result is not SpanExportResult.SUCCESS
         return not self._failing
 
-    def _call(self, what: str, call: Callable[[], object], otherwise: object) -> object:
-        token = attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
-        self._called_at = time.monotonic()
+    def _sent(self, payload: bytes, spans: int, timeout_s: float | None) -> Verdict:
+        send, attempt = self._send, self._attempt
+        if send is not None:
+            try:
+                if attempt is not None:
+                    return attempt(payload, spans, timeout_s)
+                return answered(send(payload, spans))
+            except BytesNotTakenError as error:
+                self._takes_no_bytes(error)
+        return Verdict(Outcome.UNKNOWN, "the exporter takes no bytes")
+
+    def _judged(self, call: Callable[[], Verdict]) -> Verdict:
         try:
-            return call()
+            with self._calling():
+                verdict = call()
+        except Exception as error:
+            verdict = raised(error)
+        self._failing = verdict.outcome is not Outcome.DELIVERED
+        return verdict
+
+    def _takes_no_bytes(self, error: BytesNotTakenError) -> None:
+        self._send = None
+        faults.report(f"handing bytes to {self._name}; it is handed spans", error.__cause__)
+
+    def _call(self, what: str, call: Callable[[], object], otherwise: object) -> object:
+        try:
+            with self._calling():
+                return call()
         except Exception as error:
             faults.report(what, error)
             return otherwise
+
+    @contextmanager
+    def _calling(self) -> Iterator[None]:
+        token = attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
+        self._called_at = time.monotonic()
+        try:
+            yield
         finally:
             self._called_at = None
             detach(token)
+
+
+def _attempts(exporter: Any) -> Attempt | None:
+    from phasetrace.otlp_attempt import attempts  # what it imports, such an exporter has imported
+
+    return attempts(exporter)
 
 
 def _requests(pairs: list[_Pair]) -> Iterator[list[_Pair]]:

@@ -1,29 +1,69 @@
-"""Finding exporters by name and feeding them.
+"""Finding exporters by name, and saying where what they are to get comes from.
 
 Exporters are found in the standard entry-point group, whoever installed them; nothing in here knows
-a particular one, beyond the two names the OpenTelemetry specification gives to more than one.
+a particular one, beyond the names that the OpenTelemetry specification gives.
+
+A destination that a name and the environment describe is served from the store, by this process or
+another one, now or later. What only this process has (its own streams, an object that a call was
+given) is fed from memory.
 """
 
 from __future__ import annotations
 
+import hashlib
 import time
-from collections.abc import Sequence
-from importlib.metadata import entry_points
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Final, NamedTuple
 
+from phasetrace.destination import Destination
 from phasetrace.errors import ConfigError
-from phasetrace.feed import Feed
-from phasetrace.settings import BatchLimits, Settings, batch_limits, compression_is_off
+from phasetrace.feed import Feed, Flush
+from phasetrace.settings import (
+    BatchLimits,
+    Settings,
+    batch_limits,
+    compression_is_off,
+    exporter_variables,
+    otlp_endpoint,
+    otlp_headers,
+)
+from phasetrace.store.destinations import DestinationSpec
 from phasetrace.variables import redacted
 
 GROUP: Final = "opentelemetry_traces_exporter"
 _OTLP: Final = {"http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"}
+_STREAMS: Final = frozenset({"console", "phasetrace_console"})
 _CONSOLE_DELAY_MS: Final = 200
-_UNDO_TIMEOUT_S: Final = 1.0
+_RECONNECT_MS: Final = 2_000
 
 
-def make_feeds(settings: Settings) -> list[Feed]:
-    """Make the exporters that the settings name, each with a feed; those given are taken as such.
+class Outlet(NamedTuple):
+    """One exporter that the settings name."""
+
+    name: str
+    exporter: Any
+    """None if it is another process that makes it."""
+    make: Callable[[], Any] | None
+    """Makes another one; None if the exporter was given."""
+    limits: BatchLimits
+    spec: DestinationSpec | None
+    """What the store knows the destination by; None if it is fed from memory."""
+
+    def feed(self) -> Feed:
+        """Return what feeds the exporter from memory."""
+        return Feed(self.name, self.exporter, self.limits)
+
+    def again(self) -> Outlet:
+        """Return the same with an exporter of its own, for a forked child; a given one stays."""
+        return self._replace(exporter=self.make()) if self.make is not None else self
+
+
+def make_outlets(settings: Settings, makes: bool = True) -> list[Outlet]:
+    """Find the exporters that the settings name, and make them; those given are taken as such.
+
+    `makes` False makes only those that no other process can serve.
 
     Raises:
         ConfigError: if one is not installed, or cannot be made.
@@ -32,22 +72,51 @@ def make_feeds(settings: Settings) -> list[Feed]:
     installed = {point.name: point for point in entry_points(group=GROUP)} if names else {}
     entries = {name: _entry(name, installed, settings) for name in names}  # all, before any is made
     limits = batch_limits()
-    feeds: list[Feed] = []
-    made: list[Feed] = []
+    outlets: list[Outlet] = []
     for exporter in settings.exporters:
         if not isinstance(exporter, str):
-            feeds.append(Feed(type(exporter).__name__, exporter, limits))
+            outlets.append(Outlet(type(exporter).__name__, exporter, None, limits, None))
             continue
         entry = entries[exporter]
-        try:
-            ours = installed[entry].load()(**_arguments(entry, settings))
-        except Exception as error:
-            shut_down(made, _UNDO_TIMEOUT_S)
-            reason = redacted(f"{type(error).__name__}: {error}")
-            raise ConfigError(f"cannot make the exporter {exporter!r}: {reason}") from None
-        made.append(Feed(entry, ours, _limits(entry, limits)))
-        feeds.append(made[-1])
-    return feeds
+        spec = _spec(entry, settings) if settings.store is not None else None
+        make = partial(_make, installed[entry], settings)
+        made = None
+        if makes or spec is None:
+            try:
+                made = make()
+            except Exception as error:
+                for outlet in outlets:
+                    _undo(outlet)
+                reason = redacted(f"{type(error).__name__}: {error}")
+                raise ConfigError(f"cannot make the exporter {exporter!r}: {reason}") from None
+        outlets.append(Outlet(entry, made, make, _limits(entry, limits), spec))
+    return outlets
+
+
+def _make(entry: EntryPoint, settings: Settings) -> Any:
+    return entry.load()(**_arguments(entry.name, settings))
+
+
+def _undo(outlet: Outlet) -> None:
+    if outlet.make is not None and outlet.exporter is not None:
+        Destination(outlet.name, outlet.exporter).shutdown()
+
+
+def _spec(entry: str, settings: Settings) -> DestinationSpec | None:
+    """Return what tells a destination from others; None for a stream of this process's own."""
+    if entry in _STREAMS:
+        return None
+    endpoint, secrets = None, exporter_variables()
+    if entry in _OTLP.values():
+        endpoint = otlp_endpoint(settings, entry == _OTLP["grpc"])
+        secrets = otlp_headers()
+    shown = redacted(endpoint) if endpoint is not None else None
+    key = f"{entry} {shown or ''}".strip()
+    if secrets or shown != endpoint:  # who sends, and with what rights, makes a difference
+        told = "\n".join([endpoint or "", *secrets])
+        digest = hashlib.sha256(told.encode("utf-8", "backslashreplace")).hexdigest()
+        key = f"{key} #{digest[:12]}"
+    return DestinationSpec(key, entry, shown, False)
 
 
 def _entry(name: str, installed: dict[str, Any], settings: Settings) -> str:
@@ -69,9 +138,13 @@ def _limits(entry: str, limits: BatchLimits) -> BatchLimits:
     return limits
 
 
-def force_flush(feeds: Sequence[Feed], timeout_s: float) -> bool:
-    """Flush feeds side by side, for at most this long; return whether each of them managed to."""
-    flushes = [(feed, feed.begin_flush(timeout_s)) for feed in feeds]
+def begin_flush(feeds: Sequence[Feed], timeout_s: float) -> list[tuple[Feed, Flush]]:
+    """Begin to flush feeds side by side, for at most this long."""
+    return [(feed, feed.begin_flush(timeout_s)) for feed in feeds]
+
+
+def end_flush(flushes: list[tuple[Feed, Flush]]) -> bool:
+    """Wait for feeds to be flushed; return whether each of them managed to."""
     answers = [feed.end_flush(flush) for feed, flush in flushes]
     return all(answers)
 
@@ -88,15 +161,14 @@ def shut_down(feeds: Sequence[Feed], timeout_s: float) -> None:
 def _arguments(entry: str, settings: Settings) -> dict[str, Any]:
     """Return what an exporter is to be told; the environment it reads itself."""
     arguments: dict[str, Any] = {}
+    if entry == _OTLP["grpc"]:
+        # Otherwise gRPC itself waits longer and longer after an outage, for up to two minutes.
+        arguments["channel_options"] = (("grpc.max_reconnect_backoff_ms", _RECONNECT_MS),)
     if entry == _OTLP["grpc"] and compression_is_off():
         from grpc import Compression
 
         # The specification's "none" is not among the values that the gRPC exporter knows.
         arguments["compression"] = Compression.NoCompression
     if settings.given_endpoint is not None and entry in _OTLP.values():
-        endpoint = settings.given_endpoint
-        if entry == _OTLP["http/protobuf"] and not endpoint.rstrip("/").endswith("/v1/traces"):
-            # The constructor takes the full address; a base is completed as the specification says.
-            endpoint = f"{endpoint.rstrip('/')}/v1/traces"
-        arguments["endpoint"] = endpoint
+        arguments["endpoint"] = otlp_endpoint(settings, entry == _OTLP["grpc"])
     return arguments

@@ -4,28 +4,28 @@ Their encoder takes 20 to 30 µs a span, and phasetrace has each span encoded al
 else about them is wanted: configuration, TLS, headers, compression, transport, retries. So they go
 on doing all of that, and where they would encode they are given what is encoded.
 
-This reaches into them, one exporter object at a time; their modules and classes stay as they are,
-and `export(spans)` still works. What they look like inside may change with any release. A release
-that looks different gets no sender, and one that looks the same and does not take the bytes is
-found out before anything is sent: the caller then has its spans to hand over.
+This runs their methods on a view of them, so they stay as they are, for whoever else uses them.
+What they look like inside may change with any release. A release that looks different gets no
+sender, and one that looks the same and does not take the bytes is found out before anything is
+sent: the caller then has its spans to hand over.
 """
 
 from __future__ import annotations
 
 import sys
-import weakref
 from collections.abc import Callable
 from functools import partial
-from types import FunctionType, MethodType
 from typing import Any, Final
 
 from opentelemetry.sdk.trace.export import SpanExportResult
 
+from phasetrace.views import View, run_on, runs_anywhere
+
 ByteSender = Callable[[bytes, int], SpanExportResult]
 """Takes a serialized ExportTraceServiceRequest and the number of spans in it."""
 
-_HTTP: Final = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
-_GRPC: Final = "opentelemetry.exporter.otlp.proto.grpc.trace_exporter"
+HTTP: Final = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
+GRPC: Final = "opentelemetry.exporter.otlp.proto.grpc.trace_exporter"
 
 
 class BytesNotTakenError(Exception):
@@ -38,18 +38,31 @@ def byte_sender(exporter: Any) -> ByteSender | None:
     The sender answers or raises what the exporter does, and raises `BytesNotTakenError` if it turns
     out not to be as known.
     """
+    transport = transport_of(exporter)
+    if transport == HTTP:
+        return partial(_send_over_http, exporter)
+    if transport == GRPC:
+        return partial(_send_over_grpc, exporter, GrpcClient(exporter))
+    return None
+
+
+def transport_of(exporter: Any) -> str | None:
+    """Return `HTTP` or `GRPC`; None if the exporter is not one that is known inside."""
     cls = type(exporter)
     module = cls.__module__
-    makers = {_HTTP: _over_http, _GRPC: _over_grpc}
-    if (
-        module not in makers
-        or getattr(sys.modules.get(module), "OTLPSpanExporter", None) is not cls
-    ):
+    if getattr(sys.modules.get(module), "OTLPSpanExporter", None) is not cls:
         return None
-    if "export" in vars(exporter):  # somebody else has reached in
-        return None
-    export = makers[module](exporter)
-    return partial(_send, export) if export is not None else None
+    if module == HTTP:
+        is_known = runs_anywhere(exporter, "export", "encode_spans", "SerializePartialToString")
+    else:
+        is_known = (
+            module == GRPC
+            and runs_anywhere(exporter, "export", "_export")
+            and runs_anywhere(exporter, "_export", "_client", "Export", "_translate_data")
+            and callable(getattr(exporter, "_stub", None))
+            and hasattr(getattr(exporter, "_channel", None), "unary_unary")
+        )
+    return module if is_known else None
 
 
 class _Request:
@@ -70,7 +83,12 @@ class _Request:
     SerializePartialToString = SerializeToString
 
 
-def _send(export: Callable[[Any], Any], payload: bytes, spans: int) -> SpanExportResult:
+def send(export: Callable[[Any], Any], payload: bytes, spans: int) -> SpanExportResult:
+    """Call an `export` whose "encoding" leaves what it is given as it is.
+
+    Raises:
+        BytesNotTakenError: if it has not asked for the bytes, whatever else it did.
+    """
     request = _Request(payload, spans)
     try:
         result: SpanExportResult = export(request)
@@ -83,60 +101,38 @@ def _send(export: Callable[[Any], Any], payload: bytes, spans: int) -> SpanExpor
     return result
 
 
-def _over_http(exporter: Any) -> Callable[[Any], Any] | None:
-    """Return the exporter's own `export`, in which "encoding" a request gives the request."""
-    export: Any = type(exporter).export
-    if not _uses(export, "encode_spans", "SerializePartialToString") or export.__closure__:
-        return None
-    names = {**export.__globals__, "encode_spans": _itself}
-    changed = FunctionType(export.__code__, names, export.__name__, export.__defaults__)
-    changed.__kwdefaults__ = export.__kwdefaults__
-    return MethodType(changed, exporter)
-
-
-def _over_grpc(exporter: Any) -> Callable[[Any], Any] | None:
-    """Let the exporter's stubs, now and after it has reconnected, send requests as they are."""
-    cls = type(exporter)
-    stub, channel = getattr(exporter, "_stub", None), getattr(exporter, "_channel", None)
-    if not (
-        _uses(cls.export, "_export")
-        and _uses(getattr(cls, "_export", None), "_client", "Export", "_translate_data")
-        and callable(getattr(cls, "_translate_data", None))
-        and callable(stub)
-        and hasattr(channel, "unary_unary")
-    ):
-        return None
-    if not isinstance(stub, _Stub):
-        # A proxy, for the exporter not to hold itself.
-        translate = partial(cls._translate_data, weakref.proxy(exporter))
-        exporter._translate_data = partial(_translate, translate)
-        exporter._stub = _Stub(stub)
-        exporter._client = exporter._stub(channel)
-    export: Callable[[Any], Any] = exporter.export
-    return export
-
-
-def _uses(function: Any, *names: str) -> bool:
-    code = getattr(function, "__code__", None)
-    return code is not None and set(names) <= set(code.co_names)
-
-
-def _itself(request: _Request) -> _Request:
+def itself(request: Any) -> Any:
+    """Encode a request that is encoded."""
     return request
 
 
-def _translate(translate: Callable[[Any], Any], data: Any) -> Any:
-    return data if isinstance(data, _Request) else translate(data)
+def _send_over_http(exporter: Any, payload: bytes, spans: int) -> SpanExportResult:
+    return send(run_on(View(exporter), "export", encode_spans=itself), payload, spans)
 
 
-class _Stub:
-    """Makes the official client on a channel that serializes what it is given, of any type."""
+def _send_over_grpc(
+    exporter: Any, client: GrpcClient, payload: bytes, spans: int
+) -> SpanExportResult:
+    view = View(exporter, _client=client, _translate_data=itself)
+    run_on(view, "_export")
+    return send(run_on(view, "export"), payload, spans)
 
-    def __init__(self, stub: Callable[[Any], Any]) -> None:
-        self._make = stub
 
-    def __call__(self, channel: Any) -> Any:
-        return self._make(_Channel(channel))
+class GrpcClient:
+    """The client of an exporter's present channel, but one that takes bytes."""
+
+    def __init__(self, exporter: Any) -> None:
+        self._exporter = exporter
+        self._made: tuple[Any, Any] = None, None  # the channel, and its client
+
+    def Export(self, *args: Any, **more: Any) -> Any:  # noqa: N802 - the service's name
+        """Call the receiver, and return its response."""
+        channel = self._exporter._channel  # another one after the exporter has reconnected
+        made_for, client = self._made
+        if made_for is not channel:
+            client = self._exporter._stub(_Channel(channel))
+            self._made = channel, client
+        return client.Export(*args, **more)
 
 
 class _Channel:

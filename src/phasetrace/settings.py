@@ -13,7 +13,15 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from phasetrace.errors import ConfigError
-from phasetrace.variables import CALL_ONLY, DEFAULT_RETENTION, PROTOCOLS, read_exporters, read_value
+from phasetrace.sources import BadValue, Value, bad_headers, unknown_variables, values_of
+from phasetrace.variables import (
+    CALL_ONLY,
+    DEFAULT_RETENTION,
+    PROTOCOLS,
+    read_exporters,
+    read_value,
+    redacted,
+)
 from phasetrace.variables import TIMING_LOG as TIMING_LOG
 from phasetrace.variables import VARIABLES as VARIABLES
 
@@ -22,6 +30,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _Refuse = Callable[[ConfigError], None]
+_Warn = Callable[[str, str, str], None]
+"""Takes the name of a standard variable, its value, and what is expected."""
 _BATCH_SIZE: Final = "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"
 
 
@@ -46,10 +56,22 @@ class Settings(NamedTuple):
     disabled: bool
     max_value_length: int | None
     """Characters of one attribute value; None is phasetrace's own limit."""
+    handle_signals: bool
+    """SIGTERM and SIGHUP have everything written out before what the program does with them."""
     given_endpoint: str | None
     """The endpoint, where a call named it and not the environment."""
     exporters_given: bool
     """A call named the exporters or the endpoint: they are wanted beside an application's own."""
+
+
+class Sources(NamedTuple):
+    """The settings of an environment, and how they came about."""
+
+    settings: Settings
+    values: list[Value]
+    bad: list[BadValue]
+    unknown: list[str]
+    """Variables that look like ours and are not."""
 
 
 class BatchLimits(NamedTuple):
@@ -88,13 +110,39 @@ def settings_or_defaults(environ: Mapping[str, str] | None = None) -> Settings:
     return _settings(os.environ if environ is None else environ, {}, say)
 
 
-def _settings(environ: Mapping[str, str], given: Mapping[str, Any], refuse: _Refuse) -> Settings:
+def settings_with_sources(environ: Mapping[str, str] | None = None) -> Sources:
+    """Return the settings of an environment, where each comes from, and all that is bad about them.
+
+    A bad value is in the list instead of being raised or logged; its setting has the default.
+    """
+    environ = os.environ if environ is None else environ
+    bad: list[BadValue] = []
+
+    def refuse(error: ConfigError) -> None:
+        bad.append(BadValue(str(error), is_ours=True))
+
+    def warn(name: str, value: str, expected: str) -> None:
+        shown = redacted(repr(value))
+        bad.append(BadValue(f"{name}={shown}: expected {expected}; the default is used", False))
+
+    settings = _settings(environ, {}, refuse, warn)
+    batch_limits(environ, warn)
+    bad += bad_headers(environ)
+    return Sources(settings, values_of(environ, settings), bad, unknown_variables(environ))
+
+
+def _settings(
+    environ: Mapping[str, str],
+    given: Mapping[str, Any],
+    refuse: _Refuse,
+    warn: _Warn | None = None,
+) -> Settings:
     given = {field: value for field, value in given.items() if value is not None}
     names = [*(variable.field for variable in VARIABLES), *(setting.field for setting in CALL_ONLY)]
     unknown = sorted(set(given) - set(names))
     if unknown:
         refuse(ConfigError(f"unknown setting {', '.join(unknown)}; there are {', '.join(names)}"))
-    values = _standard(environ)
+    values = _standard(environ, warn or _warn)
     values.update(retention=DEFAULT_RETENTION, delivery="thread", timing=None)
     for variable in VARIABLES:
         source, value = variable.field, given.get(variable.field)
@@ -114,6 +162,9 @@ def _settings(environ: Mapping[str, str], given: Mapping[str, Any], refuse: _Ref
             values["exporters"] += ("otlp",)
     if "store" not in values:
         values["store"] = default_store()
+    if values["delivery"] == "process" and values["store"] is None:
+        refuse(ConfigError("PHASETRACE_DELIVERY='process': expected a store to deliver from"))
+        values["delivery"] = "thread"
     if "trace_url" not in values:
         values["trace_url"] = _jaeger_url(values["endpoint"], values["protocol"])
     return Settings(
@@ -129,11 +180,20 @@ def store_path(environ: Mapping[str, str] | None = None) -> Path | None:
     Raises:
         ConfigError: if it names none that can be.
     """
-    environ = os.environ if environ is None else environ
-    variable = VARIABLES[0]
-    value = environ.get(variable.name, "").strip()
-    path: Path | None = read_value(variable, variable.name, value) if value else default_store()
+    path: Path | None = _own(os.environ if environ is None else environ, "store", default_store)
     return path
+
+
+def store_limits(environ: Mapping[str, str] | None = None) -> tuple[int | None, int | None]:
+    """Return the most executions and bytes that the environment has the store keep.
+
+    Raises:
+        ConfigError: if it names none that can be.
+    """
+    limits: tuple[int | None, int | None] = _own(
+        os.environ if environ is None else environ, "retention", lambda: DEFAULT_RETENTION
+    )
+    return limits
 
 
 def default_store() -> Path:
@@ -164,19 +224,84 @@ def selected_provider() -> str | None:
     return os.environ.get("OTEL_PYTHON_TRACER_PROVIDER") or None
 
 
-def batch_limits(environ: Mapping[str, str] | None = None) -> BatchLimits:
-    """Return what the ``OTEL_BSP_*`` variables say (OpenTelemetry, "Batch Span Processor")."""
-    environ = os.environ if environ is None else environ
+def selected_configurator() -> str | None:
+    """Return the configurator that ``OTEL_PYTHON_CONFIGURATOR`` names, None if it names none."""
+    return os.environ.get("OTEL_PYTHON_CONFIGURATOR") or None
+
+
+def selected_sampler() -> str | None:
+    """Return the sampler that ``OTEL_TRACES_SAMPLER`` names, None if it names none."""
+    return os.environ.get("OTEL_TRACES_SAMPLER", "").strip().lower() or None
+
+
+def batch_limits(
+    environ: Mapping[str, str] | None = None, warn: _Warn | None = None
+) -> BatchLimits:
+    """Return what the ``OTEL_BSP_*`` variables say (OpenTelemetry, "Batch Span Processor").
+
+    `warn` is told of bad values, in place of the log.
+    """
+    environ, warn = os.environ if environ is None else environ, warn or _warn
     limits = BatchLimits(
-        _above_zero(environ, "OTEL_BSP_MAX_QUEUE_SIZE"),
-        _above_zero(environ, _BATCH_SIZE),
-        _above_zero(environ, "OTEL_BSP_SCHEDULE_DELAY"),
+        _above_zero(environ, "OTEL_BSP_MAX_QUEUE_SIZE", warn),
+        _above_zero(environ, _BATCH_SIZE, warn),
+        _above_zero(environ, "OTEL_BSP_SCHEDULE_DELAY", warn),
     )
     queue, batch, _ = limits
     if queue is not None and batch is not None and batch > queue:
-        _warn(_BATCH_SIZE, str(batch), f"at most OTEL_BSP_MAX_QUEUE_SIZE, {queue}")
+        warn(_BATCH_SIZE, str(batch), f"at most OTEL_BSP_MAX_QUEUE_SIZE, {queue}")
         return limits._replace(max_export_batch_size=None)
     return limits
+
+
+def otlp_endpoint(settings: Settings, is_grpc: bool) -> str:
+    """Return the address that OTLP goes to (OpenTelemetry, "Endpoint URLs for OTLP/HTTP").
+
+    A base is completed, also one that a call gave; the variable for traces is taken as it is.
+    """
+    base = settings.given_endpoint
+    if base is None:
+        traces = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "").strip()
+        if traces:
+            return traces
+        base = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").strip()
+        base = base or f"http://localhost:{4317 if is_grpc else 4318}"
+    if is_grpc or base.rstrip("/").endswith("/v1/traces"):
+        return base
+    return f"{base.rstrip('/')}/v1/traces"
+
+
+def otlp_headers() -> list[str]:
+    """Return the variables that say with which headers OTLP is sent; they may be secret."""
+    for name in ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"):
+        value = os.environ.get(name, "").strip()
+        if value:
+            return [value]
+    return []
+
+
+def exporter_variables() -> list[str]:
+    """Return what the environment says of exporters other than OTLP's; it may be secret."""
+    return sorted(
+        f"{name}={value}"
+        for name, value in os.environ.items()
+        if name.startswith("OTEL_EXPORTER_") and not name.startswith("OTEL_EXPORTER_OTLP_")
+    )
+
+
+def shipping_environment(settings: Settings) -> dict[str, str]:
+    """Return an environment in which another process has the same destinations."""
+    environment = dict(os.environ)
+    # Whatever instruments every program of this machine is not to trace that one.
+    environment["OTEL_SDK_DISABLED"] = "true"
+    environment["OTEL_TRACES_EXPORTER"] = ",".join(
+        exporter for exporter in settings.exporters if isinstance(exporter, str)
+    )
+    environment["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"] = settings.protocol
+    if settings.given_endpoint is not None:
+        is_grpc = settings.protocol == "grpc"
+        environment["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] = otlp_endpoint(settings, is_grpc)
+    return environment
 
 
 def compression_is_off() -> bool:
@@ -187,7 +312,14 @@ def compression_is_off() -> bool:
     return value.strip().lower() == "none"
 
 
-def _standard(environ: Mapping[str, str]) -> dict[str, Any]:
+def _own(environ: Mapping[str, str], field: str, default: Callable[[], Any]) -> Any:
+    """Return what a variable of our own says, or its default."""
+    (variable,) = (one for one in VARIABLES if one.field == field)
+    value = environ.get(variable.name, "").strip()
+    return read_value(variable, variable.name, value) if value else default()
+
+
+def _standard(environ: Mapping[str, str], warn: _Warn) -> dict[str, Any]:
     endpoint = (
         environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "").strip()
         or environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").strip()
@@ -201,36 +333,37 @@ def _standard(environ: Mapping[str, str]) -> dict[str, Any]:
             protocol = value
             break
         if value:
-            _warn(name, value, f"one of {', '.join(PROTOCOLS)}")
+            warn(name, value, f"one of {', '.join(PROTOCOLS)}")
     disabled = environ.get("OTEL_SDK_DISABLED", "").strip().lower()
     if disabled not in ("", "true", "false"):
-        _warn("OTEL_SDK_DISABLED", disabled, "true or false")
+        warn("OTEL_SDK_DISABLED", disabled, "true or false")
     return {
         "endpoint": endpoint,
         "exporters": read_exporters(names) if names else (("otlp",) if endpoint else ()),
         "protocol": protocol,
         "service_name": None,
         "disabled": disabled == "true",
-        "max_value_length": _length_limit(environ),
+        "max_value_length": _length_limit(environ, warn),
+        "handle_signals": False,
     }
 
 
-def _above_zero(environ: Mapping[str, str], name: str) -> int | None:
+def _above_zero(environ: Mapping[str, str], name: str, warn: _Warn) -> int | None:
     value = environ.get(name, "").strip()
     if value.isdecimal() and int(value) > 0:
         return int(value)
     if value:
-        _warn(name, value, "a whole number above 0")
+        warn(name, value, "a whole number above 0")
     return None
 
 
-def _length_limit(environ: Mapping[str, str]) -> int | None:
+def _length_limit(environ: Mapping[str, str], warn: _Warn) -> int | None:
     for name in ("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT"):
         value = environ.get(name, "").strip()
         if value.isdecimal():
             return int(value)
         if value and value.lower() != "unset":
-            _warn(name, value, "a number of characters")
+            warn(name, value, "a number of characters")
     return None
 
 

@@ -10,6 +10,7 @@ import copy
 import sys
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from phasetrace.context import RESERVED
 from phasetrace.course import Course, CourseResult
 from phasetrace.identity import trace_id_of
 from phasetrace.spans import EXECUTION, PHASE, PhaseKey, SpanRecord, Status, key_of
@@ -175,8 +176,10 @@ class ExecutionTally:
             if known is not None:
                 key, stat = known
                 stat.add(start_ns, end_ns - start_ns, span.outcome())
-                if span._bounded is not None or span._plain is not None:
-                    metadata = span.metadata()
+                metadata: Any = span._plain
+                if span._bounded is not None or metadata is not None:
+                    if span._bounded is not None or not RESERVED.isdisjoint(metadata):
+                        metadata = span.metadata()
                     if metadata:
                         self.metadata[key] = metadata
                 if start_ns < self._first_ns:

@@ -15,7 +15,11 @@ from phasetrace._version import __version__
 from phasetrace.attributes import MAX_VALUE_LENGTH
 from phasetrace.collector import RemovedExecution, TimingCollector
 from phasetrace.context import is_suppressed
+from phasetrace.delivery.fleet import Delivery, Fleet
+from phasetrace.delivery.shipping import make_fleet
 from phasetrace.executions import Executions
+from phasetrace.exporting import Outlet
+from phasetrace.feed import Feed
 from phasetrace.pace import Drainer, Draining, Pace
 from phasetrace.pipeline import Sink, pipeline
 from phasetrace.planned_ids import PlannedIds
@@ -23,7 +27,7 @@ from phasetrace.processor import TimingSpanProcessor
 from phasetrace.provider import TracerProvider
 from phasetrace.recorder import Recorder
 from phasetrace.settings import Settings
-from phasetrace.sinks import CollectorSink, FeedSink, StoreSink
+from phasetrace.sinks import CollectorSink, FallbackSink, FeedSink, StoreSink
 from phasetrace.store.processor import StoreSpanProcessor
 from phasetrace.store.retention import Retention
 from phasetrace.store.writer import StoreWriter
@@ -37,7 +41,10 @@ if TYPE_CHECKING:
     from phasetrace.timing_log import TimingLog
 
 EXIT_TIMEOUT_S = 5.0
-"""What exporters get at the end; what they have not delivered then is given up."""
+"""What exporters get at the end. What they have not delivered then waits in the store, and is given
+up where there is none."""
+EXIT_PATIENCE_S = 0.8
+"""So long the end of the program waits for a receiver that takes nothing of what is stored."""
 _STORE_TIMEOUT_S = 30.0
 """What the store gets: it is on this machine, and a full queue takes some seconds to write."""
 
@@ -80,7 +87,9 @@ class Tracing:
         self._provider: Any = None
         self._recorder: Recorder | None = None
         global_provider.load_selected()
-        self.exporters = exporting.make_feeds(settings) if self._feeds_exporters() else []
+        self.outlets = self._make_outlets()
+        self.exporters: list[Feed] = [outlet.feed() for outlet in self.outlets if not outlet.spec]
+        self._fleet: Fleet | None = None
 
     def start(self, previous: Tracing | None) -> None:
         """Record from now on, in place of `previous`, which goes on until then."""
@@ -97,6 +106,10 @@ class Tracing:
                     self.executions.rooted_elsewhere,
                     pipeline=pipeline,
                 )
+        if self.writer is not None:
+            self._fleet = make_fleet(settings, self.writer.path, self.outlets)
+            self.writer.destinations = self._fleet.specs
+            self.writer.on_written = self._fleet.wake
         if previous is not None:
             previous.leave(self)
         if settings.timing is not None:
@@ -140,9 +153,17 @@ class Tracing:
         """Bring what has come here into the store and to the exporters; return whether it is."""
         deadline = time.monotonic() + timeout_s
         pipeline.drain()
+        flushes = exporting.begin_flush(self._feeds, timeout_s)
         flushed = self.writer is None or self.writer.flush(timeout_s)
-        left_s = max(0.0, deadline - time.monotonic())
-        return exporting.force_flush(self._feeds, left_s) and flushed
+        if self._fleet is not None:
+            flushed = self._fleet.flush(deadline) and flushed
+        return exporting.end_flush(flushes) and flushed
+
+    def save(self) -> None:
+        """Bring what has come here into the store."""
+        pipeline.drain()
+        if self.writer is not None:
+            self.writer.flush(_STORE_TIMEOUT_S)
 
     def shares_store_with(self, other: Tracing) -> bool:
         """Tell whether another configuration writes the same store in the same way."""
@@ -151,7 +172,7 @@ class Tracing:
 
     def leave(self, successor: Tracing) -> None:
         """Prepare for a successor, while spans still come here."""
-        kept = [feed.exporter for feed in successor.exporters]
+        kept = [outlet.exporter for outlet in successor.outlets]
         for feed in self.exporters:
             feed.kept = any(feed.exporter is exporter for exporter in kept)
         if self.writer is not None:  # the successor writes elsewhere
@@ -167,9 +188,18 @@ class Tracing:
             self.writer.close(_STORE_TIMEOUT_S)
         if self._drainer is not None:
             self._drainer.stop()
-        exporting.shut_down(self._feeds, EXIT_TIMEOUT_S)
+        deadline = time.monotonic() + EXIT_TIMEOUT_S
+        for feed in self._feeds:
+            feed.begin_shutdown()
+        if self._fleet is not None:
+            self._fleet.finish(EXIT_TIMEOUT_S, EXIT_PATIENCE_S)
+        exporting.shut_down(self._feeds, max(0.0, deadline - time.monotonic()))
         if self._timing_log is not None:
             self._timing_log.shutdown()
+
+    def deliveries(self) -> list[Delivery]:
+        """Return how far delivery from the store has got."""
+        return self._fleet.outcome() if self._fleet is not None else []
 
     def disconnect(self) -> None:
         """Take no spans any more."""
@@ -237,11 +267,21 @@ class Tracing:
         An application's provider has the exporters that the application wants; another one is fed
         only if a call asked for it.
         """
-        if self.settings.delivery == "off" or self.settings.disabled:
+        if self.settings.disabled:
             return False
         installed = global_provider.installed()
         theirs = hasattr(installed, "add_span_processor") and not global_provider.is_own(installed)
         return not theirs or self.settings.exporters_given
+
+    def _make_outlets(self) -> list[Outlet]:
+        """Find out where spans are to go; make the exporters that this process is to use."""
+        if not self._feeds_exporters():
+            return []
+        delivery = self.settings.delivery
+        outlets = exporting.make_outlets(self.settings, makes=delivery == "thread")
+        if delivery == "off":
+            outlets = [outlet for outlet in outlets if outlet.spec is not None]
+        return outlets
 
     def _first_use(self) -> None:
         """Do what a process has to do that records; called before its first span.
@@ -259,6 +299,9 @@ class Tracing:
             self._hooks.first_use()
         for feed in self._feeds:
             feed.start()  # at the end, when the pipeline is drained, it is too late
+        if self._fleet is not None and self.writer is not None:
+            self.writer.on_written = self._fleet.wake  # a fork has undone it
+            self._fleet.wake()
         if pipeline.owner is self:
             if pipeline.worker is not None:
                 pipeline.worker.wake()  # from now on it looks by itself
@@ -273,13 +316,23 @@ class Tracing:
     def _remake_exporters(self) -> None:
         if not self.exporters:
             return
-        self.exporters = exporting.make_feeds(self.settings)
+        self.exporters = [outlet.again().feed() for outlet in self.outlets if not outlet.spec]
         self._feeds = self.exporters
         for switch, processors in self._switches.items():
             if switch.owner is self:
                 switch.processors = tuple(processors())
         if pipeline.owner is self:
             self._connect_pipeline()
+
+    def _fall_back(self) -> list[Feed]:
+        """Return feeds for the exporters that were to be fed from the store."""
+        outlets = [outlet for outlet in self.outlets if outlet.spec is not None]
+        if self.settings.delivery == "off":
+            return []
+        feeds = [outlet.again().feed() for outlet in outlets]
+        self.exporters = [*self.exporters, *feeds]
+        self._feeds = self.exporters
+        return feeds
 
     def _make_timing_log(self, path: Path, previous: Tracing | None) -> TimingLog:
         if previous is not None and previous.settings.timing == path:
@@ -327,6 +380,8 @@ class Tracing:
         if self.writer is not None:
             # Before the collector: whatever is counted is then on its way to the store.
             sinks.append(StoreSink(self.writer))
+            if any(outlet.spec is not None for outlet in self.outlets):
+                sinks.append(FallbackSink(self.writer, self._fall_back))
         sinks.append(CollectorSink(self.collector))
         feeds = self._feeds if exporting_too else []
         sinks += [FeedSink(feed) for feed in feeds]
@@ -362,14 +417,14 @@ class Tracing:
         """Return the processors for spans that come by the pipeline as well."""
         return [self._timing_log] if self._timing_log is not None else []
 
-    def _local_processors(self) -> list[SpanProcessor]:
+    def _local_processors(self, exporting_too: bool = False) -> list[SpanProcessor]:
         processors: list[SpanProcessor] = [TimingSpanProcessor(self.collector)]
         if self.writer is not None:
-            processors.append(StoreSpanProcessor(self.writer))
+            processors.append(StoreSpanProcessor(self.writer, routed=exporting_too))
         return processors + self._passed_by()
 
     def _all_processors(self) -> list[SpanProcessor]:
-        return [*self._local_processors(), *self._feeds]
+        return [*self._local_processors(exporting_too=True), *self._feeds]
 
     def _rebind(self) -> None:
         """Move over to a provider that the application has installed meanwhile."""

@@ -80,9 +80,9 @@ def _read_retention(value: Any) -> tuple[int | None, int | None]:
 def _read_delivery(value: Any) -> str:
     if _is_off(value):
         return "off"
-    if value.lower() != "thread":
+    if value.lower() not in ("thread", "process"):
         raise ValueError(value)
-    return "thread"
+    return str(value.lower())
 
 
 def _read_timing(value: Any) -> Path | None:
@@ -126,8 +126,8 @@ VARIABLES: Final = (
         "PHASETRACE_DELIVERY",
         "delivery",
         _read_delivery,
-        "thread or off",
-        "whether exporters are fed, by a background thread",
+        "thread, process or off",
+        "who feeds exporters: a background thread, a process of its own, or phasetrace ship",
     ),
     Variable(
         "PHASETRACE_TIMING",
@@ -199,6 +199,7 @@ CALL_ONLY: Final = (
     Setting("service_name", _read_text, "a name"),
     Setting("disabled", _read_flag, "True or False"),
     Setting("max_value_length", _read_count, "a number of characters"),
+    Setting("handle_signals", _read_flag, "True or False"),
 )
 """What a call can set beside `VARIABLES`; in the environment it has a standard variable."""
 

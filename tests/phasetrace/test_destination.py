@@ -13,6 +13,7 @@ from phasetrace import destination, faults
 from phasetrace.context import is_suppressed
 from phasetrace.destination import Destination
 from phasetrace.otlp_bytes import BytesNotTakenError
+from phasetrace.verdict import DELIVERED, Outcome, Verdict
 from phasetrace.wire import EncodedSpan
 
 SUCCESS, FAILURE = SpanExportResult.SUCCESS, SpanExportResult.FAILURE
@@ -239,3 +240,81 @@ def test_what_an_exporter_raises_over_bytes_is_not_tried_with_spans(
     sender, exporter = Sender(raising(OSError("no"))), Exporter()
     assert list(take_bytes(sender, exporter).export(spans("a"))) == [(1, False)]
     assert exporter.exported == []
+
+
+def told(outcome: Outcome, reason: str) -> Verdict:
+    """Return a verdict of which a reason is all that is known."""
+    return Verdict(outcome, reason)
+
+
+SILENT = told(Outcome.UNKNOWN, "the exporter does not tell why it failed")
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdict"),
+    [
+        (lambda: SUCCESS, DELIVERED),
+        (lambda: FAILURE, SILENT),
+        (lambda: None, DELIVERED),
+        (raising(OSError("no room")), told(Outcome.UNKNOWN, "OSError: no room")),
+    ],
+)
+def test_any_exporter_gives_a_verdict(
+    take_bytes: Callable[..., Destination], answer: Callable[[], Any], verdict: Verdict
+) -> None:
+    """On spans, or on bytes; what it raises is a reason, for the caller to say or not."""
+    exporter, sender = Exporter(answer), Sender(answer)
+    some = spans("a", "b")
+    of_spans, of_bytes = Destination("mine", exporter), take_bytes(sender)
+    assert of_spans.export_spans(some) == verdict
+    assert of_bytes.send(b"ab", 2) == verdict
+    assert (exporter.exported, sender.sent) == ([some], [(b"ab", 2)])
+    assert of_spans.keeps_up is of_bytes.keeps_up is (verdict is DELIVERED)
+    assert faults.counts() == {}
+
+
+def test_an_attempt_is_made_where_it_can_be(
+    take_bytes: Callable[..., Destination], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It knows more, and takes no longer than it is given."""
+    made = []
+
+    def attempt(payload: bytes, spans: int, timeout_s: float | None) -> Verdict:
+        made.append((payload, spans, timeout_s))
+        return told(Outcome.REFUSED, "HTTP 400")
+
+    monkeypatch.setattr(destination, "_attempts", lambda exporter: attempt)
+    sender = Sender()
+    one = take_bytes(sender)
+    assert one.send(b"ab", 2, 1.5) == told(Outcome.REFUSED, "HTTP 400")
+    assert (made, sender.sent, one.keeps_up) == ([(b"ab", 2, 1.5)], [], False)
+
+
+def test_an_exporter_that_takes_no_bytes_after_all_says_so(
+    take_bytes: Callable[..., Destination],
+) -> None:
+    """Then it is for the caller to export the spans, which have not been sent."""
+    sender, exporter = Sender(raising(BytesNotTakenError())), Exporter()
+    one = take_bytes(sender, exporter)
+    assert one.takes_bytes
+    for _ in range(2):
+        assert one.send(b"ab", 2) == told(Outcome.UNKNOWN, "the exporter takes no bytes")
+        assert not one.takes_bytes
+    assert one.export_spans(spans("a", "b")) is DELIVERED
+    assert len(sender.sent) == len(exporter.exported) == 1
+    assert faults.counts() == {"handing bytes to mine; it is handed spans": 1}
+
+
+def test_sending_is_not_traced(take_bytes: Callable[..., Destination]) -> None:
+    """Nor is exporting for a verdict; and both can be seen to be under way."""
+    seen = []
+
+    def look() -> object:
+        seen.append((is_suppressed(), one.busy_s > 0))
+        return SUCCESS
+
+    one = Destination("mine", Exporter(look))
+    one.export_spans(spans("a"))
+    one = take_bytes(Sender(look))
+    one.send(b"a", 1)
+    assert (seen, is_suppressed(), one.busy_s) == ([(True, True)] * 2, False, 0.0)

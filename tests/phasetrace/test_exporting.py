@@ -13,9 +13,9 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
 
 from phasetrace.errors import ConfigError
-from phasetrace.exporting import GROUP, force_flush, make_feeds, shut_down
+from phasetrace.exporting import GROUP, begin_flush, end_flush, make_outlets, shut_down
 from phasetrace.feed import Feed
-from phasetrace.settings import settings_from
+from phasetrace.settings import Settings, settings_from
 
 HIDDEN = "hunter2"
 LONG_S = 60.0
@@ -51,6 +51,16 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         monkeypatch.setattr("phasetrace.exporting.entry_points", lambda group: points)
 
     return install
+
+
+def make_feeds(settings: Settings) -> list[Feed]:
+    """Return feeds of the exporters that settings name."""
+    return [outlet.feed() for outlet in make_outlets(settings)]
+
+
+def force_flush(feeds: list[Feed], timeout_s: float) -> bool:
+    """Flush feeds as a flush of everything does."""
+    return end_flush(begin_flush(feeds, timeout_s))
 
 
 def made(*exporters: Any, **given: Any) -> list[Any]:
@@ -96,7 +106,7 @@ def test_a_grpc_endpoint_is_left_as_it_is(install: Callable[..., None]) -> None:
     """An endpoint of gRPC has no path."""
     install(otlp_proto_grpc=Recorded)
     (exporter,) = made("otlp", endpoint="http://h:4317", protocol="grpc")
-    assert exporter.arguments == {"endpoint": "http://h:4317"}
+    assert exporter.arguments["endpoint"] == "http://h:4317"
 
 
 def test_the_environments_endpoint_is_the_exporters_to_read(install: Callable[..., None]) -> None:

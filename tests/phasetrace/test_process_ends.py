@@ -370,7 +370,7 @@ def test_a_forked_child_makes_named_exporters_anew(program: Program) -> None:
             def force_flush(self, timeout_millis=0): return True
         phasetrace.exporting.entry_points = lambda group: [Point()]
         from phasetrace import configure, time_phase
-        configure(exporters=["mine"])
+        configure(exporters=["mine"], store=False)
         with time_phase("exec_1", "node_1", "parent"):
             pass
         if os.fork() == 0:

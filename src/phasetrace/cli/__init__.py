@@ -1,12 +1,12 @@
-"""The command line: ``phasetrace run``, ``metrics`` and ``list``.
+"""The command line: ``phasetrace run``, ``metrics``, ``list``, ``ship``, ``status``, ``doctor``.
 
 Each subcommand is a module with `add_arguments(parser)` and `execute(args) -> exit code`, imported
 only when it is called: the reading ones start without OpenTelemetry and without rich. Data goes to
 stdout and everything else to stderr.
 
-Exit codes: 0 fine, 1 stdout cannot be written, 2 wrong usage or setting, 3 no such execution, 4 the
-store cannot be read, 130 interrupted, 141 nobody reads stdout any more. ``run`` exits with its
-program's.
+Exit codes: 0 fine, 1 a check failed or stdout cannot be written, 2 wrong usage or setting, 3 no
+such execution, 4 the store cannot be read, 130 interrupted, 141 nobody reads stdout any more.
+``run`` exits with its program's.
 """
 
 from __future__ import annotations
@@ -55,6 +55,9 @@ _COMMANDS: Final = {
     ),
     "metrics": _Command("metrics", "show what happened in an execution and where its time went"),
     "list": _Command("listing", "list the executions in the store, newest first"),
+    "ship": _Command("ship", "deliver what waits in the store, or send an execution again"),
+    "status": _Command("status", "show what was delivered, what waits, and what was lost"),
+    "doctor": _Command("doctor", "check the configuration, the store and the destinations"),
 }
 
 

@@ -61,9 +61,21 @@ def print_epilogue(tracing: Tracing, run: Run) -> None:
         missing = exporter.failed + exporter.dropped + exporter.in_flight
         if missing:
             say(f"{missing} spans could not be delivered to {exporter.name}")
-        url = tracing.settings.trace_url
-        if answer is not None and exporter.delivered and url and exporter.name.startswith("otlp"):
-            say(f"trace: {url.replace('{trace_id}', answer.breakdown.execution.trace_id)}")
+        if answer is not None and exporter.delivered:
+            _tell_address(tracing, exporter.name, answer)
+    for delivery in tracing.deliveries():
+        if delivery.waiting:
+            whither = safe(delivery.spec.endpoint or delivery.spec.name)
+            ship = f"{_where(tracing)}{run.command} ship"
+            say(f"{delivery.waiting:,} spans wait for {whither}; {ship} delivers them")
+        if answer is not None and delivery.is_delivered:
+            _tell_address(tracing, delivery.spec.name, answer)
+
+
+def _tell_address(tracing: Tracing, exporter: str, answer: _Answer) -> None:
+    url = tracing.settings.trace_url
+    if url and exporter.startswith("otlp"):
+        say(f"trace: {url.replace('{trace_id}', answer.breakdown.execution.trace_id)}")
 
 
 def _tell(tracing: Tracing, answer: _Answer, executions: list[str], run: Run) -> None:

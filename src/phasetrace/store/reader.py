@@ -21,6 +21,7 @@ from phasetrace.spans import EXECUTION, SYSTEM_NODE, SpanRecord
 from phasetrace.store.blocks import labels_of, records
 from phasetrace.store.file import DamagedStore, is_damage, open_for_reading
 from phasetrace.store.process import host_name, is_alive
+from phasetrace.store.standing import Standing, read_standing
 from phasetrace.store.stored import (
     EXECUTIONS,
     OF_CHILDREN,
@@ -281,6 +282,11 @@ class StoreReader:
                 for name, value in self._connection.execute("SELECT name, value FROM counters")
                 if name.startswith(_LOST)
             }
+
+    def standing(self) -> Standing:
+        """Return how much the store keeps, and what became of what was to be delivered."""
+        with self._one_moment():
+            return read_standing(self._connection, self._path, self._now_ns())
 
     @contextmanager
     def _one_moment(self) -> Iterator[None]:

@@ -190,7 +190,8 @@ class StoreSession:
                     (self._now_ns(), self._process),
                 )
         except sqlite3.Error as error:
-            faults.report("closing the store", error)
+            if not self.complained:
+                faults.report("closing the store", error)
         self.disconnect()
 
     def abandon(self) -> sqlite3.Connection | None:
@@ -219,7 +220,7 @@ class StoreSession:
     def _connect(self, timeout_s: float) -> None:
         connection, identity = open_for_writing(self.path, timeout_s)
         try:
-            # A new file may get the number that the old one had on the disk.
+            # A file system gives a number again: a new file may have that of the one before it.
             if identity != self._identity or not _is_registered(connection, self._process):
                 self._process = _register(connection, self._now_ns())
                 self._registered_specs, self.registered = None, destinations.NONE
@@ -289,10 +290,12 @@ def _wait_for_lock(connection: sqlite3.Connection, seconds: float) -> None:
 
 
 def _is_registered(connection: sqlite3.Connection, process: int) -> bool:
-    found = connection.execute(
-        "SELECT 1 FROM processes WHERE id = ? AND pid = ?", (process, os.getpid())
-    )
-    return found.fetchone() is not None
+    """Tell whether a row is the one of this process."""
+    row = connection.execute(
+        "SELECT pid, birth, host FROM processes WHERE id = ?", (process,)
+    ).fetchone()
+    pid = os.getpid()
+    return row is not None and row == (pid, birth_of(pid), host_name())
 
 
 def _register(connection: sqlite3.Connection, now_ns: int) -> int:

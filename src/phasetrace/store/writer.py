@@ -216,6 +216,11 @@ class StoreWriter:
         stuck = since and time.monotonic() - since > _BUSY_S
         return not (self._retry_at or self._session.broken or self._closed or stuck)
 
+    @property
+    def is_broken(self) -> bool:
+        """Whether the store cannot be used in this process, now or later."""
+        return self._session.broken
+
     def wake(self) -> bool:
         """Have the thread look now; return False if there is none, and none to be had."""
         if self._thread is None and not self._closed:

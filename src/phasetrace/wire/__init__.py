@@ -11,11 +11,12 @@ from phasetrace.wire.encoding import (
     encode_span,
     plain_end,
 )
-from phasetrace.wire.framing import frame, unframe
+from phasetrace.wire.framing import Block, frame, frame_blocks, unframe
 from phasetrace.wire.reading import MalformedMessage
 from phasetrace.wire.stored import EncodedSpan, encode
 
 __all__ = [
+    "Block",
     "EncodedSpan",
     "MalformedMessage",
     "encode",
@@ -25,6 +26,7 @@ __all__ = [
     "encode_scope",
     "encode_span",
     "frame",
+    "frame_blocks",
     "plain_end",
     "unframe",
 ]

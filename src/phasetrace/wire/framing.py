@@ -18,6 +18,7 @@ Fields of the same number concatenate, so a stored message needs only a tag and 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from phasetrace.wire.reading import Message
 from phasetrace.wire.stored import EncodedSpan
@@ -25,6 +26,19 @@ from phasetrace.wire.writing import delimited
 
 _Belonging = tuple[bytes, str]
 """The message of a resource or a scope, and its schema URL."""
+_Resources = dict[_Belonging, dict[_Belonging, list[bytes]]]
+"""Of each resource, of each of its scopes: runs of ``spans`` fields."""
+
+
+class Block(NamedTuple):
+    """Spans that belong under one scope of one resource, already written as its fields."""
+
+    resource: bytes
+    resource_schema_url: str
+    scope: bytes
+    scope_schema_url: str
+    records: bytes
+    """The spans, one behind the other, each with the tag and the length of a ``spans`` field."""
 
 
 def frame(spans: Iterable[EncodedSpan]) -> bytes:
@@ -33,17 +47,21 @@ def frame(spans: Iterable[EncodedSpan]) -> bytes:
     Resources, the scopes of a resource and the spans of a scope come in the order in which they
     came first.
     """
-    resources: dict[_Belonging, dict[_Belonging, list[bytes]]] = {}
+    resources: _Resources = {}
     for span, resource, resource_schema_url, scope, scope_schema_url in spans:
         scopes = resources.setdefault((resource, resource_schema_url), {})
-        scopes.setdefault((scope, scope_schema_url), []).append(span)
-    return b"".join(
-        delimited(
-            1,
-            _group(resource, [_group(scope, messages) for scope, messages in scopes.items()]),
-        )
-        for resource, scopes in resources.items()
-    )
+        scopes.setdefault((scope, scope_schema_url), []).append(delimited(2, span))
+    return _request(resources)
+
+
+def frame_blocks(blocks: Iterable[Block]) -> bytes:
+    """Return the request that `frame` makes of the spans in some blocks, in their order."""
+    resources: _Resources = {}
+    for resource, resource_schema_url, scope, scope_schema_url, records in blocks:
+        if records:
+            scopes = resources.setdefault((resource, resource_schema_url), {})
+            scopes.setdefault((scope, scope_schema_url), []).append(records)
+    return _request(resources)
 
 
 def unframe(request: bytes) -> list[EncodedSpan]:
@@ -61,11 +79,18 @@ def unframe(request: bytes) -> list[EncodedSpan]:
     return spans
 
 
+def _request(resources: _Resources) -> bytes:
+    written = []
+    for resource, scopes in resources.items():
+        groups = [delimited(2, _group(scope, records)) for scope, records in scopes.items()]
+        written.append(delimited(1, _group(resource, groups)))
+    return b"".join(written)
+
+
 def _group(belonging: _Belonging, contents: list[bytes]) -> bytes:
     """Return a ``ResourceSpans`` or a ``ScopeSpans``, which number their fields alike."""
     message, schema_url = belonging
-    fields = [delimited(1, message)]
-    fields += [delimited(2, content) for content in contents]
+    fields = [delimited(1, message), *contents]
     if schema_url:
         fields.append(delimited(3, schema_url.encode()))
     return b"".join(fields)

@@ -49,6 +49,7 @@ _truths: dict[tuple[str, bool], bytes] = {}
 _before_floats: dict[str, bytes] = {}
 _before_short: dict[str, bytes] = {}
 _before_middle: dict[str, bytes] = {}
+_before_long: dict[str, bytes] = {}
 _keys: dict[Any, bytes] = {}
 
 _double = struct.Struct("<d").pack
@@ -93,6 +94,10 @@ def append_attributes(fields: list[bytes], attributes: Mapping[str, Any]) -> Non
             elif 0x80 <= value < 0x4000:
                 before = _before_middle.get(key) or _before_integer(key, 2)
                 field = before + _two_bytes(value & 0x7F | 0x80 | value >> 7 << 8)
+            elif 0x4000 <= value < 0x200000:
+                before = _before_long.get(key) or _before_integer(key, 3)
+                low = value & 0x7F | 0x80 | (value << 1 & 0x7F00) | 0x8000
+                field = before + _two_bytes(low) + ONE_BYTE[value >> 14]
             else:
                 field = _pair(_keys.get(key) or _key(key), _int64(value))
         elif kind is float:
@@ -149,7 +154,7 @@ def _string(key: str, value: str) -> bytes:
 
 def _before_integer(key: str, length: int) -> bytes:
     """Return what a ``KeyValue`` has in front of an integer that takes so many bytes."""
-    table = _before_short if length == 1 else _before_middle
+    table = (_before_short, _before_middle, _before_long)[length - 1]
     return keep(table, key, key, _pair(_key(key), _INT + bytes(length))[:-length])
 
 

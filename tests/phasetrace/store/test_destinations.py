@@ -148,6 +148,24 @@ def test_a_new_file_has_the_destinations_too(recording: Recording, path: Path) -
     assert counts(path) == {(JAEGER.key, "stored"): 1}
 
 
+def test_a_new_file_may_have_the_number_of_the_old_one(recording: Recording, path: Path) -> None:
+    """File systems give it again, and after a fork nobody holds the old one."""
+    recording.writer.destinations = (JAEGER,)
+    recording.phase("e")
+    flush(recording)
+    recording.writer._session.disconnect()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for table in ("blocks", "streams", "executions", "processes", "destinations", "routes"):
+            connection.execute(f"DELETE FROM {table}")  # noqa: S608 - constants
+    recording.phase("e")
+    flush(recording)
+    assert query(path, "SELECT count(*) FROM processes p JOIN streams s ON s.process = p.id") == [1]
+    assert query(path, "SELECT key FROM destinations") == [JAEGER.key]
+    assert recording.writer.destination_ids() == {
+        key: row for row, key in query(path, "SELECT id, key FROM destinations")
+    }
+
+
 def test_what_was_not_sampled_goes_nowhere(recording: Recording, path: Path) -> None:
     """It is stored for the local numbers."""
     recording.writer.destinations = (JAEGER,)

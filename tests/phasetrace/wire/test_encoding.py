@@ -291,7 +291,15 @@ class Forgetful(dict[Any, bytes]):
         self.clear()
 
 
-TABLES = ("_strings", "_truths", "_before_floats", "_before_short", "_before_middle", "_keys")
+TABLES = (
+    "_strings",
+    "_truths",
+    "_before_floats",
+    "_before_short",
+    "_before_middle",
+    "_before_long",
+    "_keys",
+)
 
 
 @given(found=attributes)
@@ -640,3 +648,14 @@ def test_encoding_imports_neither_protobuf_nor_the_sdk() -> None:
         "assert not loaded, loaded\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("bits", [7, 14, 21, 28, 63])
+@pytest.mark.parametrize("beside", [-2, -1, 0, 1])
+def test_integers_at_the_edges_of_their_lengths_are_what_protobuf_makes_of_them(
+    bits: int, beside: int
+) -> None:
+    """Each length of a varint is written in a way of its own."""
+    value = min(2**bits + beside, 2**63 - 1)
+    check_as_officially(span_with(attributes={"n": value, "negative": -value}))
+    assert kept(value) == value

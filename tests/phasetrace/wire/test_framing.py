@@ -15,7 +15,15 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope as Scope
 from opentelemetry.trace import SpanContext
 
-from phasetrace.wire import EncodedSpan, MalformedMessage, encode, frame, unframe
+from phasetrace.wire import (
+    Block,
+    EncodedSpan,
+    MalformedMessage,
+    encode,
+    frame,
+    frame_blocks,
+    unframe,
+)
 from phasetrace.wire.writing import delimited, tag
 from tests.phasetrace.wire.strategies import span_with
 
@@ -82,6 +90,40 @@ def test_what_was_framed_can_be_taken_apart(batch: list[ReadableSpan]) -> None:
     # As their messages, because not every encoder writes the fields of one in the same order.
     assert frame(unframe(officially)) == officially
     assert TracesData.FromString(frame(grouped)).SerializeToString() == officially
+
+
+@everyday
+@given(batch=batches, sizes=st.lists(st.integers(0, 4), max_size=12))
+def test_blocks_make_the_request_that_their_spans_make(
+    batch: list[ReadableSpan], sizes: list[int]
+) -> None:
+    """However the spans are cut into blocks, and whether a resource or a scope comes again."""
+    spans = stored(batch)
+    assert frame_blocks(blocks_of(spans, sizes)) == frame(spans)
+
+
+def blocks_of(spans: list[EncodedSpan], sizes: list[int]) -> list[Block]:
+    """Cut spans into blocks of at most the given sizes, then of any."""
+    blocks: list[Block] = []
+    wanted = iter(sizes)
+    left = 0
+    for span in spans:
+        belonging = span[1:]
+        if not left or blocks[-1][:4] != belonging:
+            blocks.append(Block(*belonging, b""))
+            left = next(wanted, len(spans))
+        blocks[-1] = blocks[-1]._replace(records=blocks[-1].records + delimited(2, span.span))
+        left = max(0, left - 1)
+    return blocks
+
+
+def test_a_block_without_spans_adds_nothing() -> None:
+    """Nor does it decide which resource comes first."""
+    empty = Block(b"other", "", b"", "", b"")
+    span = EncodedSpan(b"a span", b"a resource", URL, b"a scope", "")
+    block = Block(*span[1:], delimited(2, span.span))
+    assert frame_blocks([empty, block]) == frame([span])
+    assert frame_blocks([empty]) == b""
 
 
 def test_stored_bytes_are_not_looked_into() -> None:

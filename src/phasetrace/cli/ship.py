@@ -1,0 +1,223 @@
+"""``phasetrace ship``: deliver what waits in the store, or send executions again."""
+
+from __future__ import annotations
+
+import argparse
+import sqlite3
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from phasetrace.cli import FAILED, open_store
+from phasetrace.errors import ConfigError, StoreError, StoreMissing
+from phasetrace.rendering import safe
+
+if TYPE_CHECKING:
+    from phasetrace.delivery.shipper import Shipper
+    from phasetrace.exporting import Outlet
+    from phasetrace.settings import Settings
+    from phasetrace.store.ledger import StoredBlock
+
+_TIMEOUT_S: Final = 30.0
+_SLICE_S: Final = 0.5
+_LAST_CALL_S: Final = 1.0
+_AT_ONCE: Final = 2_048
+_ALL: Final = 2**62
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``ship``."""
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--follow", action="store_true", help="go on delivering until interrupted")
+    what.add_argument(
+        "--replay",
+        nargs="+",
+        metavar="EXEC_ID",
+        help="send executions again, whole, also to where they were not to go; 'latest' is one",
+    )
+    parser.add_argument("--endpoint", help="where to (default: as the environment says)")
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=_TIMEOUT_S,
+        metavar="S",
+        help=f"seconds to go on trying for (default: {_TIMEOUT_S:g})",
+    )
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Deliver to the destinations that the environment names.
+
+    Raises:
+        ConfigError: if it names none, or one that cannot be had.
+        StoreError: if there is no store, or it cannot be read.
+        UnknownExecution: if one that is to be sent again is not there.
+    """
+    from phasetrace.settings import settings_from
+
+    settings = settings_from(endpoint=args.endpoint)
+    try:
+        open_store().close()  # for what is wrong with it to be told in the usual way
+    except StoreMissing:
+        if not args.follow:
+            raise
+    assert settings.store is not None  # noqa: S101 - it was opened, or is to come
+    outlets = _outlets(settings)
+    if args.replay:
+        return _replay(settings.store, args.replay, outlets, args.timeout)
+    from phasetrace.delivery.shipping import shippers
+
+    couriers = shippers(settings.store, outlets)
+    try:
+        if args.follow:
+            return _follow(couriers)
+        return _deliver(settings.store, couriers, args.timeout)
+    finally:
+        deadline = time.monotonic() + _LAST_CALL_S
+        for courier in couriers:
+            courier.close(deadline)
+
+
+def _outlets(settings: Settings) -> list[Outlet]:
+    from phasetrace import exporting
+
+    outlets = [one for one in exporting.make_outlets(settings) if one.spec is not None]
+    if not outlets:
+        raise ConfigError(
+            "there is nowhere to ship to: set OTEL_EXPORTER_OTLP_ENDPOINT, or give --endpoint"
+        )
+    return outlets
+
+
+def _deliver(store: Path, couriers: Sequence[Shipper], timeout_s: float) -> int:
+    from phasetrace.delivery.fleet import Fleet
+
+    specs = [courier.spec for courier in couriers]
+    Fleet(store, couriers, specs).flush(time.monotonic() + timeout_s)
+    code = 0
+    for courier in couriers:
+        whither = safe(courier.spec.endpoint or courier.spec.name)
+        waiting = _waiting(store, courier)
+        if waiting is None:
+            print(  # noqa: T201
+                f"nothing was recorded for {whither}; what was recorded without it is sent by:"
+                " phasetrace ship --replay EXEC_ID"
+            )
+            continue
+        print(f"{whither}: {_numbers(courier, waiting)}")  # noqa: T201
+        if waiting:
+            code = FAILED
+            reason = courier.failing or "another process is delivering, or there was no time left"
+            print(f"phasetrace: {whither}: {safe(reason)}", file=sys.stderr)  # noqa: T201
+    return code
+
+
+def _numbers(courier: Shipper, waiting: int) -> str:
+    numbers = [f"{courier.delivered:,} spans delivered"]
+    if courier.refused:
+        numbers.append(f"{courier.refused:,} refused (see phasetrace status)")
+    numbers.append(f"{waiting:,} waiting")
+    return ", ".join(numbers)
+
+
+def _waiting(store: Path, courier: Shipper) -> int | None:
+    """Return how many spans wait; None if the store knows no such destination."""
+    from phasetrace.store.ledger import Ledger
+
+    try:
+        with closing(Ledger(store, courier.spec.key)) as ledger:
+            return ledger.waiting_spans(ledger.cursor, _ALL)
+    except LookupError:
+        return None
+    except sqlite3.Error as error:
+        raise StoreError(f"cannot read the store {store}: {error}") from error
+
+
+def _follow(couriers: Sequence[Shipper]) -> int:
+    import signal
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    for courier in couriers:
+        whither = safe(courier.spec.endpoint or courier.spec.name)
+        print(f"phasetrace: delivering to {whither} until interrupted", file=sys.stderr)  # noqa: T201
+        courier.hurry()
+    with suppress(KeyboardInterrupt):
+        while True:
+            for courier in couriers:
+                courier.wait_for_position(_ALL, time.monotonic() + _SLICE_S)
+    return 0
+
+
+def _replay(
+    path: Path, exec_ids: Sequence[str], outlets: Sequence[Outlet], timeout_s: float
+) -> int:
+    from phasetrace.store.file import open_for_reading
+    from phasetrace.store.ledger import blocks_of_execution
+
+    found = []
+    with open_store() as store, closing(open_for_reading(path)) as connection:
+        for exec_id in exec_ids:
+            execution = store.latest() if exec_id == "latest" else store.find(exec_id)
+            found.append((execution.exec_id, blocks_of_execution(connection, execution.row)))
+    code = 0
+    deadline = time.monotonic() + timeout_s
+    for outlet in outlets:
+        assert outlet.spec is not None  # noqa: S101 - they were chosen by it
+        whither = safe(outlet.spec.endpoint or outlet.name)
+        for exec_id, blocks in found:
+            delivered, problem = _send_again(outlet, blocks, deadline)
+            print(f"{whither}: {safe(exec_id)}: {delivered:,} spans sent")  # noqa: T201
+            if problem is not None:
+                code = FAILED
+                print(f"phasetrace: {whither}: {safe(problem)}", file=sys.stderr)  # noqa: T201
+    return code
+
+
+def _send_again(
+    outlet: Outlet, blocks: list[StoredBlock], deadline: float
+) -> tuple[int, str | None]:
+    """Send blocks; return how many spans were taken, and what went wrong."""
+    from phasetrace.delivery.backoff import Backoff
+    from phasetrace.delivery.request import Request
+    from phasetrace.destination import Destination
+
+    destination, backoff = Destination(outlet.name, outlet.exporter), Backoff()
+    delivered, problem = 0, None
+    while blocks:
+        number = spans = 0
+        while number < len(blocks) and (not number or spans + blocks[number].spans <= _AT_ONCE):
+            spans += blocks[number].spans
+            number += 1
+        request, blocks = Request(blocks[:number], is_trusted=delivered > 0), blocks[number:]
+        while True:
+            verdict = request.advance(destination, lambda: time.monotonic() > deadline)
+            if verdict is None:
+                break
+            wait_s = backoff.next_s(verdict.retry_after_s)
+            if time.monotonic() + wait_s > deadline:
+                return delivered, verdict.reason
+            time.sleep(wait_s)
+        backoff.reset()
+        settlement = request.settlement()
+        delivered += settlement.delivered
+        for letter in settlement.dead_letters:
+            problem = f"a span {letter.name!r} was refused: {letter.reason}"
+        if settlement.rejected:
+            problem = f"{settlement.rejected} spans were rejected"
+    return delivered, problem
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < 1e9:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return seconds

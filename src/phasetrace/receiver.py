@@ -1,0 +1,167 @@
+"""What a receiver of OTLP means by its answer.
+
+Source: https://opentelemetry.io/docs/specs/otlp/, "OTLP/gRPC Response" and "OTLP/HTTP Response",
+with their sections on partial success, failures, retryable codes and throttling. Of the failures
+that are not to be tried again, those that are about the sender and not about the spans are told
+apart here: other spans would not help.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from datetime import timezone
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any, Final
+
+from phasetrace.verdict import DELIVERED, Outcome, Verdict, shortened
+from phasetrace.wire.reading import MalformedMessage, Message
+
+_HTTP_RETRYABLE: Final = frozenset({429, 502, 503, 504})
+_HTTP_ABOUT_THE_SENDER: Final = frozenset({401, 403, 404, 405, 407})
+_GRPC_RETRYABLE: Final = frozenset(
+    {"CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"}
+)
+_GRPC_ABOUT_THE_SENDER: Final = frozenset(
+    {"UNAUTHENTICATED", "PERMISSION_DENIED", "UNIMPLEMENTED", "NOT_FOUND"}
+)
+_DETAILS_ABOUT_THE_SENDER: Final = (
+    "CERTIFICATE_VERIFY_FAILED",
+    "WRONG_VERSION_NUMBER",
+    "Failed parsing HTTP/2",
+    "http1.x server",
+    "Invalid metadata",
+)
+"""What gRPC itself says behind UNAVAILABLE, of a receiver that cannot be spoken to this way, and
+behind INTERNAL, of headers that cannot be sent."""
+_TOO_LARGE: Final = "larger than max"
+"""In the details of gRPC's implementations in C and in Go, where they mean the message's size."""
+
+
+def http_verdict(status: int, phrase: str, headers: Mapping[str, str], body: bytes) -> Verdict:
+    """Return what an HTTP response means; its headers are found in small letters."""
+    kind = headers.get("content-type") or ""
+    if 200 <= status < 300:
+        return _partial_success(*_rejection(kind, body))
+    reason = f"HTTP {status} {phrase or _phrase(status)}".rstrip()
+    message = shortened(_status_message(kind, body))
+    if 300 <= status < 400:
+        message = f"to {shortened(headers.get('location') or '?')}"
+    if message:
+        reason = f"{reason}: {message}"
+    if status in _HTTP_RETRYABLE:
+        return Verdict(Outcome.UNAVAILABLE, reason, _retry_after_s(headers.get("retry-after")))
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return Verdict(Outcome.TOO_LARGE, reason)
+    if status in _HTTP_ABOUT_THE_SENDER or 300 <= status < 400:
+        return Verdict(Outcome.MISCONFIGURED, reason)
+    return Verdict(Outcome.REFUSED, reason)
+
+
+def grpc_verdict(
+    code: str, details: str | None, metadata: Iterable[tuple[str, str | bytes]] | None
+) -> Verdict:
+    """Return what a gRPC status, by its name, means; `metadata` came behind it."""
+    details = details or ""
+    reason = f"gRPC {code}: {shortened(details)}" if details else f"gRPC {code}"
+    retry_after_s = _retry_info_s(dict(metadata or ()))
+    if code in _GRPC_ABOUT_THE_SENDER or any(text in details for text in _DETAILS_ABOUT_THE_SENDER):
+        return Verdict(Outcome.MISCONFIGURED, reason)
+    if code in _GRPC_RETRYABLE:
+        return Verdict(Outcome.UNAVAILABLE, reason, retry_after_s)
+    if code == "RESOURCE_EXHAUSTED":
+        if _TOO_LARGE in details:
+            return Verdict(Outcome.TOO_LARGE, reason)
+        # The specification has a client give up here unless it is told when to come back. Nothing
+        # is lost by coming back: what is exhausted is the receiver, not its patience with a span.
+        return Verdict(Outcome.UNAVAILABLE, reason, retry_after_s)
+    return Verdict(Outcome.REFUSED, reason)
+
+
+def grpc_success(response: Any) -> Verdict:
+    """Return what an ``ExportTraceServiceResponse`` means."""
+    partial = getattr(response, "partial_success", None)
+    return _partial_success(
+        getattr(partial, "rejected_spans", 0), getattr(partial, "error_message", "")
+    )
+
+
+def _partial_success(rejected: int, message: str) -> Verdict:
+    if rejected <= 0 and not message:
+        return DELIVERED
+    return Verdict(Outcome.DELIVERED, shortened(message), rejected=max(0, rejected))
+
+
+def _rejection(kind: str, body: bytes) -> tuple[int, str]:
+    """Return how many spans a response says it rejected, and why; the response is not vouched for.
+
+    Many receivers answer something else, or nothing.
+    """
+    with suppress(Exception):
+        if "json" in kind:
+            partial = json.loads(body).get("partialSuccess") or {}
+            return int(partial.get("rejectedSpans") or 0), str(partial.get("errorMessage") or "")
+        if "protobuf" in kind:
+            message = Message(Message(body).data(1))
+            return _signed(message.number(1)), message.text(2)
+    return 0, ""
+
+
+def _status_message(kind: str, body: bytes) -> str:
+    """Return the message of the ``google.rpc.Status`` that the body is, or the body."""
+    with suppress(Exception):
+        if "protobuf" in kind:
+            return Message(body).text(2)
+        if "json" in kind:
+            return str(json.loads(body)["message"])
+    return body.decode(errors="replace")
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""
+
+
+def _retry_after_s(value: str | None) -> float | None:
+    """Return what ``Retry-After`` says, in seconds or as a date (RFC 9110, 10.2.3)."""
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            at = parsedate_to_datetime(value)
+            seconds = (at if at.tzinfo else at.replace(tzinfo=timezone.utc)).timestamp()
+            seconds -= time.time()
+        except (ValueError, TypeError, OverflowError):
+            return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def _retry_info_s(metadata: Mapping[str, str | bytes]) -> float | None:
+    """Return the delay of a ``google.rpc.RetryInfo``: among the details of the status, or alone."""
+    with suppress(MalformedMessage):
+        info = metadata.get("google.rpc.retryinfo-bin")
+        if isinstance(info, bytes):
+            return _delay_s(info)
+        status = metadata.get("grpc-status-details-bin")
+        if isinstance(status, bytes):
+            for detail in map(Message, Message(status).messages(3)):
+                if detail.text(1).endswith("/google.rpc.RetryInfo"):
+                    return _delay_s(detail.data(2))
+    return None
+
+
+def _delay_s(retry_info: bytes) -> float:
+    delay = Message(Message(retry_info).data(1))
+    return max(0.0, _signed(delay.number(1)) + _signed(delay.number(2)) / 1e9)
+
+
+def _signed(number: int) -> int:
+    return number - 2**64 if number >= 2**63 else number

@@ -1,0 +1,200 @@
+"""What answers of receivers mean, one by one, and that none of them can do harm."""
+
+from __future__ import annotations
+
+import json
+import time
+from email.utils import formatdate
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from phasetrace.receiver import grpc_success, grpc_verdict, http_verdict
+from phasetrace.verdict import DELIVERED, Outcome, Verdict
+from phasetrace.wire.writing import delimited, tag, varint
+
+JSON = {"content-type": "application/json; charset=utf-8"}
+PROTOBUF = {"content-type": "application/x-protobuf"}
+
+OUTCOMES = {
+    Outcome.DELIVERED: [200, 202, 204],
+    Outcome.UNAVAILABLE: [429, 502, 503, 504],
+    Outcome.REFUSED: [400, 402, 406, 408, 409, 415, 418, 422, 499, 500, 501, 505, 511, 599, 100],
+    Outcome.TOO_LARGE: [413],
+    Outcome.MISCONFIGURED: [300, 301, 302, 303, 304, 307, 308, 401, 403, 404, 405, 407],
+}
+
+
+def test_every_http_status_is_understood() -> None:
+    """As the specification has it, which lets few be tried again."""
+    seen = {
+        outcome: [status for status in statuses if outcome_of(status) is outcome]
+        for outcome, statuses in OUTCOMES.items()
+    }
+    assert seen == OUTCOMES
+
+
+def outcome_of(status: int) -> Outcome:
+    """Return what a plain response means."""
+    return http_verdict(status, "", {}, b"").outcome
+
+
+def test_a_reason_has_the_phrase_of_the_receiver_or_the_usual_one() -> None:
+    """Or none."""
+    reasons = [
+        http_verdict(400, "Nope", {}, b"").reason,
+        http_verdict(400, "", {}, b"").reason,
+        http_verdict(499, "", {}, b"").reason,
+    ]
+    assert reasons == ["HTTP 400 Nope", "HTTP 400 Bad Request", "HTTP 499"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        (JSON, b'{"code": 3, "message": "no such field"}'),
+        (PROTOBUF, tag(1, 0) + b"\3" + delimited(2, b"no such field")),
+        ({}, b"no such\r\n   field"),
+        ({"content-type": "text/plain"}, b"no such field"),
+    ],
+)
+def test_a_refusal_is_told_in_the_receivers_words(headers: dict[str, str], body: bytes) -> None:
+    """A ``google.rpc.Status`` in either form, or any text."""
+    verdict = http_verdict(400, "", headers, body)
+    assert verdict == Verdict(Outcome.REFUSED, "HTTP 400 Bad Request: no such field")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected_s"),
+    [
+        ("7", 7.0),
+        (" 0 ", 0.0),
+        ("-3", 0.0),
+        ("nan", None),
+        ("inf", None),
+        ("soon", None),
+        ("", None),
+        ("Fri, 99 Foo 2026 00:00:00 GMT", None),
+        (formatdate(1_000_030, usegmt=True), 30.0),
+        (formatdate(999_000, usegmt=True), 0.0),
+    ],
+)
+def test_retry_after_is_read_as_seconds_or_as_a_date(
+    value: str, expected_s: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A date that has passed means now, and what is neither means nothing."""
+    monkeypatch.setattr(time, "time", lambda: 1_000_000.0)
+    for status in (429, 503):
+        assert http_verdict(status, "", {"retry-after": value}, b"").retry_after_s == expected_s
+
+
+def test_a_date_without_a_zone_is_one_in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever it is read."""
+    monkeypatch.setattr(time, "time", lambda: 1_000_000.0)
+    try:
+        with monkeypatch.context() as elsewhere:
+            elsewhere.setenv("TZ", "EST5")
+            time.tzset()
+            verdict = http_verdict(503, "", {"retry-after": formatdate(1_000_030)}, b"")
+    finally:
+        time.tzset()
+    assert verdict.retry_after_s == 30.0
+
+
+def partial_success(rejected: int, message: str) -> bytes:
+    """Return an ``ExportTraceServiceResponse``."""
+    number = tag(1, 0) + varint(rejected % 2**64)
+    return delimited(1, number + delimited(2, message.encode()))
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "verdict"),
+    [
+        (PROTOBUF, b"", DELIVERED),
+        (PROTOBUF, partial_success(0, ""), DELIVERED),
+        (PROTOBUF, partial_success(3, "old"), Verdict(Outcome.DELIVERED, "old", rejected=3)),
+        (PROTOBUF, partial_success(0, "slow down"), Verdict(Outcome.DELIVERED, "slow down")),
+        (PROTOBUF, partial_success(-1, ""), DELIVERED),
+        (JSON, b"{}", DELIVERED),
+        (JSON, b'{"partialSuccess": null}', DELIVERED),
+        (
+            JSON,
+            b'{"partialSuccess": {"rejectedSpans": "3", "errorMessage": "old"}}',
+            Verdict(Outcome.DELIVERED, "old", rejected=3),
+        ),
+        ({}, b"thank you", DELIVERED),
+    ],
+)
+def test_partial_success_is_read_in_either_form(
+    headers: dict[str, str], body: bytes, verdict: Verdict
+) -> None:
+    """What was rejected is gone; the rest has arrived."""
+    assert http_verdict(200, "", headers, body) == verdict
+
+
+bodies = st.one_of(
+    st.binary(max_size=50),
+    st.builds(partial_success, st.integers(-(2**63), 2**64), st.text(max_size=5)),
+    st.recursive(
+        st.none() | st.floats() | st.text(max_size=3),
+        lambda inner: st.dictionaries(
+            st.sampled_from(["partialSuccess", "rejectedSpans", "errorMessage", "message"]), inner
+        ),
+    ).map(lambda value: json.dumps(value).encode()),
+)
+
+
+@given(
+    status=st.integers(100, 999),
+    headers=st.dictionaries(
+        st.sampled_from(["content-type", "retry-after", "location"]),
+        st.sampled_from([*JSON.values(), *PROTOBUF.values(), "1e999", "4"]) | st.text(max_size=9),
+    ),
+    body=bodies,
+)
+def test_whatever_is_answered_there_is_a_verdict(
+    status: int, headers: dict[str, str], body: bytes
+) -> None:
+    """Of one line."""
+    verdict = http_verdict(status, "", headers, body)
+    assert (verdict.outcome is Outcome.DELIVERED) == (200 <= status < 300)
+    assert "\n" not in verdict.reason
+    assert verdict.rejected >= 0
+
+
+def test_an_answer_that_nests_without_end_is_not_followed() -> None:
+    """It comes from outside."""
+    assert http_verdict(200, "", JSON, b"[" * 4_000) is DELIVERED
+    assert http_verdict(400, "", JSON, b"[" * 4_000).outcome is Outcome.REFUSED
+
+
+@given(value=st.binary(max_size=40))
+def test_whatever_stands_behind_a_status_there_is_a_verdict(value: bytes) -> None:
+    """In metadata that only a receiver writes."""
+    for name in ("google.rpc.retryinfo-bin", "grpc-status-details-bin"):
+        verdict = grpc_verdict("UNAVAILABLE", "", [(name, value)])
+        assert verdict.outcome is Outcome.UNAVAILABLE
+        assert verdict.retry_after_s is None or verdict.retry_after_s >= 0
+
+
+def test_a_status_may_come_alone() -> None:
+    """Without details, and without metadata."""
+    assert grpc_verdict("UNAVAILABLE", None, None) == Verdict(
+        Outcome.UNAVAILABLE, "gRPC UNAVAILABLE"
+    )
+
+
+@pytest.mark.parametrize("delay", [b"", tag(1, 0) + varint(2**64 - 5)])
+def test_no_delay_is_one_of_nothing(delay: bytes) -> None:
+    """Nor is a negative one."""
+    info: list[tuple[str, Any]] = [("google.rpc.retryinfo-bin", delimited(1, delay))]
+    assert grpc_verdict("RESOURCE_EXHAUSTED", "busy", info) == Verdict(
+        Outcome.UNAVAILABLE, "gRPC RESOURCE_EXHAUSTED: busy", 0.0
+    )
+
+
+def test_a_response_of_another_kind_is_a_success() -> None:
+    """It was answered as one."""
+    assert grpc_success(object()) is DELIVERED

@@ -1,0 +1,137 @@
+"""Exceptions of HTTP clients, in the words of those who have to do something about them."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Callable
+
+import pytest
+import requests
+import urllib3
+
+from phasetrace.unreachable import network_verdict
+from phasetrace.verdict import Outcome
+
+URL = "https://me:secret@receiver:4318/v1/traces"
+UNAVAILABLE, MISCONFIGURED = Outcome.UNAVAILABLE, Outcome.MISCONFIGURED
+
+
+def chained(outer: Exception, inner: Exception) -> Exception:
+    """Return an exception that was raised while another one was handled."""
+    try:
+        try:
+            raise inner
+        except Exception:
+            raise outer  # noqa: B904 - as clients do
+    except Exception as error:
+        return error
+
+
+POOL = urllib3.HTTPSConnectionPool("receiver", 4318)
+CONNECTION = urllib3.connection.HTTPSConnection("receiver", 4318)
+
+
+def max_retries(error: Exception) -> urllib3.exceptions.MaxRetryError:
+    """Return what urllib3 makes of an error when it gives up."""
+    return urllib3.exceptions.MaxRetryError(POOL, "/v1/traces", error)
+
+
+def not_connected(error: OSError) -> Exception:
+    """Return what urllib3 makes of an error while it connects."""
+    new = urllib3.exceptions.NewConnectionError(CONNECTION, f"Failed to establish: {error}")
+    return chained(new, error)
+
+
+UNTRUSTED = ssl.SSLCertVerificationError(1, "certificate verify failed")
+UNTRUSTED.verify_message = "self-signed certificate"
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome", "reason"),
+    [
+        (
+            requests.ConnectionError(max_retries(not_connected(ConnectionRefusedError(111, "No")))),
+            UNAVAILABLE,
+            "cannot connect to receiver:4318: No",
+        ),
+        (
+            max_retries(not_connected(socket.gaierror(-2, "Name or service not known"))),
+            UNAVAILABLE,
+            "cannot connect to receiver:4318: Name or service not known",
+        ),
+        (
+            requests.ConnectTimeout(
+                max_retries(urllib3.exceptions.ConnectTimeoutError(CONNECTION, "timed out"))
+            ),
+            UNAVAILABLE,
+            "cannot connect to receiver:4318: it does not answer",
+        ),
+        (
+            requests.ReadTimeout(urllib3.exceptions.ReadTimeoutError(POOL, "/", "Read timed out.")),
+            UNAVAILABLE,
+            "no answer from receiver:4318 in time",
+        ),
+        (
+            urllib3.exceptions.ProtocolError("Connection aborted.", ConnectionResetError(104, "R")),
+            UNAVAILABLE,
+            "no answer from receiver:4318: R",
+        ),
+        (
+            requests.exceptions.SSLError(
+                max_retries(urllib3.exceptions.SSLError(ssl.SSLEOFError(8, "EOF occurred")))
+            ),
+            UNAVAILABLE,
+            "no answer from receiver:4318: EOF occurred",
+        ),
+        (
+            requests.exceptions.SSLError(max_retries(urllib3.exceptions.SSLError(UNTRUSTED))),
+            MISCONFIGURED,
+            "the certificate of receiver:4318 is not trusted: self-signed certificate",
+        ),
+        (
+            urllib3.exceptions.LocationParseError("http://me:secret@["),
+            MISCONFIGURED,
+            "Failed to parse: http://…@[",
+        ),
+        (
+            requests.exceptions.InvalidHeader("Invalid header value: 'secret\\n'"),
+            MISCONFIGURED,
+            "one of the headers cannot be sent",
+        ),
+        (ZeroDivisionError("no"), Outcome.UNKNOWN, "ZeroDivisionError: no"),
+    ],
+)
+def test_what_is_at_the_bottom_is_told(error: Exception, outcome: Outcome, reason: str) -> None:
+    """Without addresses of objects, and without passwords."""
+    verdict = network_verdict(error, URL)
+    assert verdict.outcome is outcome
+    assert verdict.reason.startswith(reason)
+    assert "secret" not in verdict.reason
+    assert "0x" not in verdict.reason
+
+
+def circular() -> Exception:
+    """Return an exception that is its own reason."""
+    error = OSError(5, "no")
+    error.args = (error,)
+    return error
+
+
+class Hostile(Exception):
+    """Has neither words nor a reason."""
+
+    def __str__(self) -> str:
+        """Raise."""
+        raise RuntimeError
+
+    @property
+    def reason(self) -> str:
+        """Raise."""
+        raise RuntimeError
+
+
+@pytest.mark.parametrize("make", [circular, Hostile])
+def test_an_exception_that_cannot_be_followed_does_no_harm(make: Callable[[], Exception]) -> None:
+    """It is somebody else's."""
+    assert network_verdict(make(), "?").outcome in (Outcome.UNKNOWN, MISCONFIGURED)
