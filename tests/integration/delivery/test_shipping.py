@@ -80,7 +80,8 @@ def test_follow_goes_on_until_it_is_interrupted(counting: Counting, store: Path)
             assert arrive(counting, first + SPANS)
         assert follower.process.poll() is None
     finally:
-        follower.process.send_signal(signal.SIGINT)
+        # Not SIGINT, which a shell switches off for what it starts in the background.
+        follower.process.send_signal(signal.SIGTERM)
         done = follower.finished()
     assert "Traceback" not in done.stderr
     assert counting.arrivals("phasetrace").seqs == set(range(2 * SPANS))
