@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -52,6 +53,10 @@ class Books:
         provider = TracerProvider(shutdown_on_exit=False)
         provider.add_span_processor(StoreSpanProcessor(self.writer, routed=True))
         self.tracer = provider.get_tracer("tests")
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.writer.close()
 
     def record(
         self, number: int, exec_id: str | None = "exec_1", end_ns: int | None = None
@@ -104,9 +109,10 @@ class Books:
 
 
 @pytest.fixture
-def books(path: Path) -> Books:
-    """Return a store without anything in it."""
-    return Books(path)
+def books(path: Path) -> Iterator[Books]:
+    """Give a store without anything in it."""
+    with closing(Books(path)) as books:
+        yield books
 
 
 few = st.integers(1, 5)
@@ -123,8 +129,7 @@ steps = st.one_of(
 @hypothesis_settings(max_examples=60, deadline=None)
 def test_every_span_is_somewhere(history: list[tuple[object, ...]]) -> None:
     """Whatever has been delivered, refused, dropped and lost so far, the totals add up."""
-    with TemporaryDirectory() as folder:
-        books = Books(Path(folder) / "traces.db")
+    with TemporaryDirectory() as folder, closing(Books(Path(folder) / "traces.db")) as books:
         books.record(1)
         recorded, lost = 1, 0
         delivered = dict.fromkeys(BOTH, 0)
