@@ -7,6 +7,7 @@ import os
 import socket
 import sqlite3
 from collections.abc import Iterator
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -284,8 +285,20 @@ def test_the_console_is_not_written_to(doctor: Doctor, capsys: pytest.CaptureFix
     assert "took a span" in found["found"]
 
 
-def test_whose_the_provider_is(doctor: Doctor) -> None:
+def configurators(monkeypatch: pytest.MonkeyPatch, *installed: EntryPoint) -> None:
+    """Have these configurators installed, whatever there is where the tests run."""
+
+    def points(group: str) -> Any:
+        if group == "opentelemetry_configurator":
+            return EntryPoints(installed)
+        return entry_points(group=group)
+
+    monkeypatch.setattr("phasetrace.checks.ownership.entry_points", points)
+
+
+def test_whose_the_provider_is(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
     """By name, by the program, or phasetrace's."""
+    configurators(monkeypatch)
     (found,) = doctor().of("tracer provider")
     assert found["found"] == "phasetrace's own, unless the program sets one"
     (found,) = doctor(OTEL_PYTHON_TRACER_PROVIDER="nobody").of("tracer provider")
@@ -302,16 +315,8 @@ def test_whose_the_provider_is(doctor: Doctor) -> None:
 
 def test_a_configurator_that_overrules(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
     """What opentelemetry-distro does, where it is installed, is warned of."""
-    from importlib.metadata import EntryPoint, EntryPoints, entry_points
-
     distro = EntryPoint("configurator", "opentelemetry.distro:C", "opentelemetry_configurator")
-
-    def points(group: str) -> Any:
-        if group == "opentelemetry_configurator":
-            return EntryPoints((distro,))
-        return entry_points(group=group)
-
-    monkeypatch.setattr("phasetrace.checks.ownership.entry_points", points)
+    configurators(monkeypatch, distro)
     _, found = doctor(OTEL_PYTHON_TRACER_PROVIDER="phasetrace").of("tracer provider")
     assert found["level"] == "warning"
     assert found["advice"] == "keep it out with OTEL_PYTHON_CONFIGURATOR=none"
