@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -49,17 +50,22 @@ attach: Callable[[Context], Any] = (
 )
 """Make a context current; return the token for `detach`."""
 
+reset: Callable[[Any], None] = (
+    _current_context.reset if _current_context is not None else context_api.detach
+)
+"""Give the context back that `attach` replaced.
+
+Raises:
+    ValueError: if this is not the context that it was replaced in.
+"""
+
 _new_item: Final = dict.__setitem__
 
 
 def detach(token: Any) -> None:
     """Give the context back that `attach` replaced; says nothing if that cannot be done here."""
-    try:
-        token.var.reset(token)
-    except ValueError:
-        pass  # left in another context than it was entered in: nothing to give back
-    except AttributeError:
-        context_api.detach(token)  # an implementation of its own
+    with suppress(ValueError):  # left in another context than it was entered in
+        reset(token)
 
 
 def context_with(span: object, context: Context) -> Context:

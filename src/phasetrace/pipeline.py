@@ -221,8 +221,7 @@ class Pipeline:
         self._paused = []
         self.queue.clear()
         for span in list(self.open.values()):
-            # Its end is the parent's to record.
-            span._forked = True
+            span.leave_to_parent()
         self.open.clear()
 
     def _begin(self) -> None:

@@ -38,7 +38,7 @@ from phasetrace.context import (
     without_ids,
 )
 from phasetrace.current import context_with
-from phasetrace.executions import Executions
+from phasetrace.executions import Executions, ExecutionState
 from phasetrace.identity import root_span_id_of, trace_id_of
 from phasetrace.planned_ids import PlannedIds
 from phasetrace.span import Span as LeanSpan
@@ -173,7 +173,7 @@ class Recorder:
                 state.root = started.span.get_span_context()
             return started
         if not first:
-            state = self.executions.find(exec_id, lambda: self._root_context(exec_id))
+            state = self.state_of(exec_id)
             context = self._below(state.root)
             return self._start(span_name, context, attributes, ids, start_ns=start_ns)
         outside = trace.get_current_span().get_span_context()
@@ -196,6 +196,10 @@ class Recorder:
             except Exception as fault:  # a hostile exception; the span ends all the same
                 faults.report("recording an exception", fault)
         span.end(end_ns)
+
+    def state_of(self, exec_id: str) -> ExecutionState:
+        """Return what is known of an execution; on first sight it becomes an implicit one."""
+        return self.executions.find(exec_id, lambda: self._root_context(exec_id))
 
     def end_of_measurement(
         self, exec_id: str, node_id: str, duration_ns: int, collector: TimingCollector
@@ -290,13 +294,13 @@ class Recorder:
                 exec_id = around.exec_id if around is not None else ""
         if around is None or around.exec_id != exec_id:
             around = Ids(exec_id)
-            state = self.executions.find(exec_id, lambda: self._root_context(exec_id))
+            state = self.state_of(exec_id)
             context = self._below(state.root)
         if node_id is None or node_id == around.node_id:
             return around, context
         if around.node_id is None:
             # Code that only knows its ids belongs below the node's span, if that is open.
-            state = self.executions.find(exec_id, lambda: self._root_context(exec_id))
+            state = self.state_of(exec_id)
             parent = state.open_node(node_id)
             if parent is not None and parent.is_valid:
                 context = self._below(parent)

@@ -301,9 +301,9 @@ class Span(sdk.Span):
         if self._bounded is None:
             with self._lock:
                 if self._bounded is None:
-                    bounded = self._bound(self._plain)
-                    bounded._immutable = self._end_time is not None
-                    self._bounded, self._plain = bounded, None
+                    self._bounded, self._plain = self._bound(self._plain), None
+        if self._end_time is not None:  # PERF: here, since most spans' ends have nobody looking
+            self._bounded._immutable = True
         return self._bounded
 
     @property
@@ -507,8 +507,6 @@ class Span(sdk.Span):
             self._end_time = now_ns
             if self._forked:
                 return
-            if self._bounded is not None:
-                self._bounded._immutable = True
         origin = self._origin
         around, self._parent_span = self._parent_span, None
         if around is not None:  # the parent is not kept alive for longer than need be
@@ -524,6 +522,10 @@ class Span(sdk.Span):
             origin.processor.on_end(self._readable_span())
         if origin.pipeline is not None:
             origin.pipeline.end(self)
+
+    def leave_to_parent(self) -> None:
+        """In a forked child: leave the end to the process that started the span."""
+        self._forked = True
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(name="{self._name}", context={self._context})'
