@@ -55,7 +55,7 @@ is_off = False
 _origin: Any = None
 _provider: Any = None
 _offset_ns = 0
-_recorder: Any = None
+_recorder: Recorder
 _states: dict[str, ExecutionState] = {}
 _queue: Any = None
 _append: Any = None
@@ -207,9 +207,7 @@ class PhaseSpan(Span):
         span_id = self._span_id = _new_span_id(64)
         _open[span_id] = self
         # PERF: most contexts have nothing but a span in them, and a copy would cost 0.1 µs.
-        self._token = attach(
-            Context({**context, SPAN_KEY: self} if has_more else {SPAN_KEY: self})
-        )
+        self._token = attach(Context({**context, SPAN_KEY: self} if has_more else {SPAN_KEY: self}))
         self._start_time = monotonic_ns() + _offset_ns
         return self
 

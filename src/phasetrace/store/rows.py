@@ -263,20 +263,27 @@ class RowWriter:
         known = transaction.executions.get(exec_id)
         if known is not None:
             return known
-        self._connection.execute(
-            "INSERT OR IGNORE INTO executions (exec_id, trace_id, process, started_ns, last_ns)"
-            " VALUES (?, ?, ?, ?, ?)",
-            (
-                exec_id,
-                first.trace_id.to_bytes(16, "big"),
-                self._process,
-                as_integer(first.start_ns),
-                as_integer(first.end_ns),
-            ),
-        )
-        row, owner = self._connection.execute(
+        # PERF: looked for first, here and below: most batches go on with what there is, and each
+        # statement lets the interpreter go, which busy threads then keep for 5 ms.
+        found = self._connection.execute(
             "SELECT id, process FROM executions WHERE exec_id = ?", (exec_id,)
         ).fetchone()
+        if found is None:
+            found = (
+                self._insert(
+                    "INSERT INTO executions (exec_id, trace_id, process, started_ns, last_ns)"
+                    " VALUES (?, ?, ?, ?, ?)",
+                    (
+                        exec_id,
+                        first.trace_id.to_bytes(16, "big"),
+                        self._process,
+                        as_integer(first.start_ns),
+                        as_integer(first.end_ns),
+                    ),
+                ),
+                self._process,
+            )
+        row, owner = found
         if owner != self._process:
             transaction.elsewhere.add(exec_id)
         transaction.executions[exec_id] = execution = _Execution(row, first)
@@ -296,18 +303,18 @@ class RowWriter:
             group.sampled,
             route,
         )
-        self._connection.execute(
-            "INSERT OR IGNORE INTO streams"
-            " (execution, process, resource, scope, trace_id, sampled, route)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            values,
-        )
-        (row,) = self._connection.execute(
+        found = self._connection.execute(
             "SELECT id FROM streams WHERE execution = ? AND process = ? AND resource = ?"
             " AND scope = ? AND trace_id = ? AND sampled = ? AND route = ?",
             values,
         ).fetchone()
-        return int(row)
+        if found is not None:
+            return int(found[0])
+        return self._insert(
+            "INSERT INTO streams (execution, process, resource, scope, trace_id, sampled, route)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            values,
+        )
 
     def _message(
         self, table: str, payload: bytes, schema_url: str, transaction: _Transaction
@@ -316,16 +323,24 @@ class RowWriter:
         key = (table, payload, schema_url)
         row = transaction.messages.get(key)
         if row is None:
-            self._connection.execute(
-                f"INSERT OR IGNORE INTO {table} (payload, schema_url) VALUES (?, ?)",  # noqa: S608 - one of two literals
-                (payload, schema_url),
-            )
-            (row,) = self._connection.execute(
-                f"SELECT id FROM {table} WHERE payload = ? AND schema_url = ?",  # noqa: S608
-                (payload, schema_url),
+            values = (payload, schema_url)
+            found = self._connection.execute(
+                f"SELECT id FROM {table} WHERE payload = ? AND schema_url = ?",  # noqa: S608 - one of two literals
+                values,
             ).fetchone()
-            transaction.messages[key] = row
-        return int(row)
+            row = transaction.messages[key] = (
+                int(found[0])
+                if found is not None
+                else self._insert(
+                    f"INSERT INTO {table} (payload, schema_url) VALUES (?, ?)",  # noqa: S608
+                    values,
+                )
+            )
+        return row
+
+    def _insert(self, statement: str, values: tuple[object, ...]) -> int:
+        """Insert a row; return its number."""
+        return int(self._connection.execute(statement, values).lastrowid or 0)
 
     def _count(self, lost: Mapping[str, int], routed_lost: Mapping[str, int]) -> None:
         for reason, number in lost.items():

@@ -71,6 +71,7 @@ class StoreSession:
         self._connection: sqlite3.Connection | None = None
         self._identity: Identity | None = None
         self._process = 0
+        self._patience_ms = -1  # how long the connection waits for another process's lock
         self._damage_seen = 0
         self._retained_at: float | None = None
         self._registered_specs: Sequence[DestinationSpec] | None = None
@@ -110,7 +111,7 @@ class StoreSession:
                 return Outcome.NEVER
             while True:
                 left_s = deadline - time.monotonic()
-                _wait_for_lock(connection, min(left_s, _SLICE_S))
+                self._wait_for_lock(connection, min(left_s, _SLICE_S))
                 try:
                     self._register_destinations(connection)
                     writer = RowWriter(connection, self._process, self.registered)
@@ -141,7 +142,7 @@ class StoreSession:
             connection = self._connected(timeout_s)
             if connection is None:
                 return False
-            _wait_for_lock(connection, timeout_s)
+            self._wait_for_lock(connection, timeout_s)
             elsewhere = RowWriter(connection, self._process).claim(spans)
         except (StoreError, sqlite3.Error):
             return False
@@ -157,7 +158,7 @@ class StoreSession:
             return
         self._retained_at = now
         try:
-            _wait_for_lock(self._connection, _PATIENCE_S)
+            self._wait_for_lock(self._connection, _PATIENCE_S)
             retention.apply(self._connection, self._limits, self._now_ns())
             self.is_full = retention.is_exceeded(self._connection, self._limits)
         except sqlite3.Error as error:
@@ -184,7 +185,7 @@ class StoreSession:
         """Note that this process writes no more, and let go of the file."""
         try:
             if self._connection is not None:
-                _wait_for_lock(self._connection, _PATIENCE_S)
+                self._wait_for_lock(self._connection, _PATIENCE_S)
                 self._connection.execute(
                     "UPDATE processes SET closed_ns = ? WHERE id = ?",
                     (self._now_ns(), self._process),
@@ -230,6 +231,15 @@ class StoreSession:
             connection.close()
             raise as_store_error(error, self.path, identity) from error
         self._connection, self._identity = connection, identity
+        self._patience_ms = -1
+
+    def _wait_for_lock(self, connection: sqlite3.Connection, seconds: float) -> None:
+        # PERF: asked only if it changes. Whoever calls SQLite lets the interpreter go, and gets it
+        # back after 5 ms where other threads have work to do.
+        milliseconds = max(0, int(seconds * 1000))
+        if milliseconds != self._patience_ms:
+            connection.execute(f"PRAGMA busy_timeout = {milliseconds}")
+            self._patience_ms = milliseconds
 
     def _register_destinations(self, connection: sqlite3.Connection) -> None:
         specs = self.destinations
@@ -283,10 +293,6 @@ class StoreSession:
         self.broken = self.complained = True
         self.disconnect()
         faults.logger.warning("phasetrace: %s; this run is not stored", error)
-
-
-def _wait_for_lock(connection: sqlite3.Connection, seconds: float) -> None:
-    connection.execute(f"PRAGMA busy_timeout = {max(0, int(seconds * 1000))}")
 
 
 def _is_registered(connection: sqlite3.Connection, process: int) -> bool:
