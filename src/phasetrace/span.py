@@ -508,8 +508,9 @@ class Span(sdk.Span):
             if self._forked:
                 return
         origin = self._origin
-        around, self._parent_span = self._parent_span, None
+        around = self._parent_span
         if around is not None:  # the parent is not kept alive for longer than need be
+            self._parent_span = None
             self._parent_given = around._context_made
             if around._flags != self._flags or around._trace_state is not self._trace_state:
                 self._parent_given = around._context

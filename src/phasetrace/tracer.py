@@ -75,7 +75,7 @@ class Tracer(sdk.Tracer):
     _samples_roots = False
     """Every root is sampled, and nobody need be asked."""
     _random_ids = False
-    _can_be_disabled = False
+    _is_off = False
     _metrics: Any = None
 
     origin: Origin
@@ -102,7 +102,7 @@ class Tracer(sdk.Tracer):
         self._inherits = follows_parent(self.sampler)
         self._samples_roots = samples_roots(self.sampler)
         self._random_ids = type(self.id_generator) is RandomIdGenerator
-        self._can_be_disabled = hasattr(self, "_is_enabled")  # SDK 1.40 and later
+        self._is_off = hasattr(self, "_is_enabled") and not self._is_enabled()  # SDK 1.40 and later
         metrics = getattr(self, "_tracer_metrics", None)
         if type(metrics).__name__ != "NoOpTracerMetrics":
             self._metrics = metrics
@@ -123,7 +123,7 @@ class Tracer(sdk.Tracer):
             and self._metrics is None
             and self._random_ids
             and not self.origin.listeners._span_processors
-            and (not self._can_be_disabled or self._is_enabled())
+            and not self._is_off
         )
 
     def start_span(
@@ -153,7 +153,7 @@ class Tracer(sdk.Tracer):
                 lean = parent  # type: ignore[assignment]
             else:
                 outer = _context_of(parent)
-        if self._can_be_disabled and not self._is_enabled():
+        if self._is_off:
             return NonRecordingSpan(
                 lean._context if lean is not None else outer or INVALID_SPAN_CONTEXT
             )
@@ -163,11 +163,13 @@ class Tracer(sdk.Tracer):
         span: Span = _new(Span)
         origin = span._origin = self.origin
         span._name = name if type(name) is str else text(name)
+        is_placed = attributes or len(around) > 1
         if lean is not None:
             span._trace_id = lean._trace_id
             span._parent_id = lean._span_id
             span._parent_span = lean
             span._flags = lean._flags
+            is_placed = is_placed or lean._exec_id is not None
         elif outer is not None:
             span._trace_id = outer.trace_id
             span._parent_id, span._parent_given = outer.span_id, outer
@@ -180,13 +182,14 @@ class Tracer(sdk.Tracer):
         else:
             span._trace_id = self.id_generator.generate_trace_id()
             span._flags = self._random_flag()
-        if root_ids is not None and span._parent_id is None:
+        if root_ids is not None and lean is None and outer is None:
             span._span_id = root_ids[1]
         else:
             span._span_id = (
                 _random(64) if self._random_ids else self.id_generator.generate_span_id()
             )
-        if attributes or lean is None or lean._exec_id is not None or len(around) > 1:
+        # PERF: a context with a span alone, or with nothing, names no execution.
+        if is_placed or (around and parent is None):
             _place(span, attributes, lean, around)
 
         if (

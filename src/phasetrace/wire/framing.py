@@ -48,9 +48,15 @@ def frame(spans: Iterable[EncodedSpan]) -> bytes:
     came first.
     """
     resources: _Resources = {}
-    for span, resource, resource_schema_url, scope, scope_schema_url in spans:
-        scopes = resources.setdefault((resource, resource_schema_url), {})
-        scopes.setdefault((scope, scope_schema_url), []).append(delimited(2, span))
+    records: list[bytes] = []
+    latest: tuple[bytes, str, bytes, str] | None = None
+    for span in spans:
+        belonging = span[1:]
+        # PERF: most spans belong where the one before them does.
+        if belonging != latest:
+            latest = belonging
+            records = _records(resources, *latest)
+        records.append(delimited(2, span[0]))
     return _request(resources)
 
 
@@ -59,8 +65,8 @@ def frame_blocks(blocks: Iterable[Block]) -> bytes:
     resources: _Resources = {}
     for resource, resource_schema_url, scope, scope_schema_url, records in blocks:
         if records:
-            scopes = resources.setdefault((resource, resource_schema_url), {})
-            scopes.setdefault((scope, scope_schema_url), []).append(records)
+            belonging = resource, resource_schema_url, scope, scope_schema_url
+            _records(resources, *belonging).append(records)
     return _request(resources)
 
 
@@ -77,6 +83,18 @@ def unframe(request: bytes) -> list[EncodedSpan]:
             scope = scope_spans.data(1), scope_spans.text(3)
             spans += [EncodedSpan(span, *resource, *scope) for span in scope_spans.messages(2)]
     return spans
+
+
+def _records(
+    resources: _Resources,
+    resource: bytes,
+    resource_schema_url: str,
+    scope: bytes,
+    scope_schema_url: str,
+) -> list[bytes]:
+    """Return where the spans of a scope of a resource are gathered."""
+    scopes = resources.setdefault((resource, resource_schema_url), {})
+    return scopes.setdefault((scope, scope_schema_url), [])
 
 
 def _request(resources: _Resources) -> bytes:

@@ -48,7 +48,8 @@ def encode(
                     _optional_text(scope.schema_url) if scope is not None else "",
                 )
                 known = belongings[ids] = (resource, scope, messages)
-            encoded.append(EncodedSpan(message_of(span), *known[2]))
+            # PERF: a named tuple's own way to be made takes 0.2 µs longer.
+            encoded.append(tuple.__new__(EncodedSpan, (message_of(span), *known[2])))
         except Exception as error:
             faults.report("encoding a span", error)
             encoded.append(None)
