@@ -192,16 +192,14 @@ class PhaseSpan(Span):
             self._flags = state.flags
             self._trace_state = state.trace_state
         metadata = self._plain
-        if (
-            metadata is not None
-            and not (
-                PLAIN_TYPES.issuperset(map(type, metadata.values()))
-                and _UNUSUAL_KEYS.isdisjoint(metadata)
-                and len(metadata) <= _MAX_PLAIN
-            )
-            and not self._convert_metadata(origin)
-        ):
-            return self._enter_scope()
+        if metadata is not None:
+            is_plain = len(metadata) <= _MAX_PLAIN and _UNUSUAL_KEYS.isdisjoint(metadata)
+            for value in metadata.values():
+                if type(value) not in PLAIN_TYPES:
+                    is_plain = False
+                    break
+            if not is_plain and not self._convert_metadata(origin):
+                return self._enter_scope()
         self._exec_id, self._node_id = exec_id, node_id
         self._origin = origin
         span_id = self._span_id = _new_span_id(64)

@@ -75,9 +75,10 @@ class ExecutionTally:
         self.spans = 0
         self.open: dict[int, OpenSpan] = {}
         self.stats: dict[PhaseKey, PhaseStats] = {}
-        # PERF: a tuple is equal to its PhaseKey, and cheaper; but only one key is kept for all
-        # spans, since the collector of garbage looks at all that is kept.
-        self._known: dict[tuple[str | None, str | None], tuple[PhaseKey, PhaseStats]] = {}
+        # PERF: a tuple is equal to its PhaseKey, and cheaper. The same one stands in all that is
+        # pending: of plain tuples of strings and numbers the collector of garbage lets go at the
+        # first sight, while it would look at everything that refers to a PhaseKey each time.
+        self._known: dict[tuple[str | None, str | None], tuple[Any, PhaseStats]] = {}
         self.metadata: dict[PhaseKey, Metadata] = {}
         self.pending: list[Interval | int] = []
         """Intervals, and between them the id of a root where a stretch of the course begins."""
@@ -222,7 +223,7 @@ class ExecutionTally:
                     key, merged = PhaseKey(OTHER, OTHER), 1
                 stat = self.stats.setdefault(key, PhaseStats())
                 if key.phase is not None:
-                    self._known[key] = key, stat
+                    self._known[key] = (key.node_id, key.phase), stat
             stat.add(start_ns, end_ns - start_ns, status)
             if node_type is not None:
                 stat.node_type = node_type
