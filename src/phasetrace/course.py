@@ -6,7 +6,7 @@ has a root and a wall time of its own; what lies between two stretches is unattr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING, Final
 
 from phasetrace.timeline import Timeline
@@ -63,9 +63,9 @@ class Course:
         """Log a finished span."""
         self._timeline.add(span_id, parent_id, start_ns, end_ns, key)
 
-    def log(self) -> Callable[[Entry], None]:
-        """Return what logs the spans of the present stretch; good until `opened` is called."""
-        return self._timeline.log
+    def log(self, entries: Iterable[Entry]) -> None:
+        """Log finished spans of the present stretch, and keep the very tuples."""
+        self._timeline.log(entries)
 
     def fold(self, horizon_ns: int, open_spans: Iterable[Open], finished: bool) -> None:
         """Fold what lies before the horizon, if enough has come together to be worth it."""

@@ -58,6 +58,7 @@ Raises:
     ValueError: if this is not the context that it was replaced in.
 """
 
+
 def detach(token: Any) -> None:
     """Give the context back that `attach` replaced; says nothing if that cannot be done here."""
     try:  # noqa: SIM105 - suppress() would cost 0.3 µs

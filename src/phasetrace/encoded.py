@@ -79,15 +79,7 @@ def _plain_message(span: Span) -> bytes | None:
     if (
         exec_id is None
         or node_id is None
-        or span._node_details is not None
-        or span._bounded is not None
-        or span._status is not _UNSET
-        or span._event_list is not None
-        or span._link_list is not None
-        or span._parent_given is not None
-        or span._trace_state is not None
-        or span._kind is not _INTERNAL
-        or type(span._name) is not str
+        or not (span._is_plain or _is_as_plain(span))
         or (attributes is not None and (EXEC_ID in attributes or NODE_ID in attributes))
     ):
         return None
@@ -101,6 +93,21 @@ def _plain_message(span: Span) -> bytes | None:
         span._end_time,
         attributes,
         _ends.get((exec_id, node_id, flags)) or _end(exec_id, node_id, flags),
+    )
+
+
+def _is_as_plain(span: Span) -> bool:
+    """Tell of a span that was not made as a plain one whether it is like one."""
+    return (
+        span._node_details is None
+        and span._bounded is None
+        and span._status is _UNSET
+        and span._event_list is None
+        and span._link_list is None
+        and span._parent_given is None
+        and span._trace_state is None
+        and span._kind is _INTERNAL
+        and type(span._name) is str
     )
 
 

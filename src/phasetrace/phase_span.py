@@ -115,6 +115,7 @@ def new_phase(
     span._node_id = node_id
     span._name = name
     span._start_time = None
+    span._is_plain = True
     if metadata:
         span._plain = span._given = metadata
     else:
@@ -175,14 +176,16 @@ class PhaseSpan(Span):
             around = parent._node_id
             if node_id is None or node_id == around:
                 node_id = around or SYSTEM_NODE
-                self._node_details = parent._node_details
+                details = self._node_details = parent._node_details
+                if details is not None:
+                    self._is_plain = False
             elif around is None and _is_open(around_exec_id, node_id):
                 return self._enter_scope()
             exec_id = around_exec_id
             self._trace_id = parent._trace_id
             self._parent_id = parent._span_id
             self._flags = parent._flags
-            self._trace_state = parent._trace_state
+            trace_state = self._trace_state = parent._trace_state
         else:
             state = _states.get(exec_id) or _new_state(exec_id)  # type: ignore[arg-type]
             if state is None or node_id is None or node_id in state.open_nodes:
@@ -190,7 +193,9 @@ class PhaseSpan(Span):
             self._trace_id = state.trace_id
             self._parent_id = state.root_id
             self._flags = state.flags
-            self._trace_state = state.trace_state
+            trace_state = self._trace_state = state.trace_state
+        if trace_state is not None:
+            self._is_plain = False
         metadata = self._plain
         if metadata is not None:
             is_plain = len(metadata) <= _MAX_PLAIN and _UNUSUAL_KEYS.isdisjoint(metadata)
@@ -333,6 +338,7 @@ class PhaseSpan(Span):
         self._origin = origin
         self._bounded = super()._bound(_convert(metadata))
         self._plain = None
+        self._is_plain = False
         return True
 
     def exceeds_limits(self) -> bool:

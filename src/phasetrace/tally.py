@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from phasetrace.context import RESERVED
 from phasetrace.course import Course, CourseResult
 from phasetrace.identity import trace_id_of
-from phasetrace.spans import EXECUTION, PHASE, PhaseKey, SpanRecord, Status, key_of
+from phasetrace.spans import EXECUTION, PhaseKey, SpanRecord, Status, key_of
 from phasetrace.stats import PhaseStats
 
 if TYPE_CHECKING:
@@ -170,16 +170,15 @@ class ExecutionTally:
         end_ns: int = span._end_time  # type: ignore[assignment]
         if end_ns < start_ns:
             end_ns = start_ns
-        details = span._node_details
-        if span._span_type == PHASE and details is None:
-            # PERF: an ordinary phase of a known key, written out: half of what the calls take.
+        metadata = span._plain  # before it is asked whether that is all
+        if span._is_plain:
+            # PERF: a phase of a known key, written out: half of what the calls take.
             known = self._known.get((span._node_id, span._name))
             if known is not None:
                 key, stat = known
-                stat.add(start_ns, end_ns - start_ns, span.outcome())
-                metadata: Any = span._plain
-                if span._bounded is not None or metadata is not None:
-                    if span._bounded is not None or not RESERVED.isdisjoint(metadata):
+                stat.add(start_ns, end_ns - start_ns, "ok")
+                if metadata:
+                    if not RESERVED.isdisjoint(metadata):
                         metadata = span.metadata()
                     if metadata:
                         self.metadata[key] = metadata
@@ -190,6 +189,7 @@ class ExecutionTally:
                 self.spans += 1
                 self.pending.append((span._span_id, span._parent_id, start_ns, end_ns, key))
                 return 0
+        details = span._node_details
         return self._count(
             span._span_id,
             span._parent_id,
@@ -241,13 +241,15 @@ class ExecutionTally:
 
     def sweep(self, pending: list[Interval | int]) -> None:
         """Bring what was pending into the course."""
-        log = self.course.log()
+        stretch: list[Interval] = []
         for entry in pending:
             if isinstance(entry, int):
+                self.course.log(stretch)
+                stretch = []
                 self.course.opened(entry)
-                log = self.course.log()
             else:
-                log(entry)
+                stretch.append(entry)
+        self.course.log(stretch)
 
     def undivided(self) -> CourseResult:
         """Return a course of which nothing is known but how long it took."""

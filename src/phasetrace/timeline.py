@@ -139,13 +139,15 @@ class Timeline:
             end_ns = start_ns
         self._log.setdefault(span_id, (span_id, parent_id, start_ns, end_ns, key))
 
-    def log(self, entry: Entry) -> None:
-        """Log a finished span as `add` does, and keep the very tuple."""
-        horizon_ns = self._horizon
-        if entry[3] < entry[2] or (horizon_ns is not None and entry[2] <= horizon_ns):
-            self.add(*entry)
-        else:
-            self._log.setdefault(entry[0], entry)
+    def log(self, entries: Iterable[Entry]) -> None:
+        """Log finished spans as `add` does, and keep the very tuples."""
+        horizon_ns = self._horizon if self._horizon is not None else -NEVER
+        put = self._log.setdefault
+        for entry in entries:
+            if entry[END] < entry[START] or entry[START] <= horizon_ns:
+                self.add(*entry)
+            else:
+                put(entry[0], entry)
 
     def _add_behind(
         self,
@@ -221,10 +223,24 @@ class Timeline:
             return
         state = self._state
         opened = self._unfinished(open_spans)
-        log = self._log.values()
-        starts = [entry for entry in log if entry[START] <= horizon_ns]
-        ends = [entry for entry in log if entry[END] <= horizon_ns]
-        ends += [entry for entry in self._ends.values() if entry[END] <= horizon_ns]
+        starts: list[Entry] = []
+        ends: list[Entry] = []
+        waiting: dict[int, Entry] = {}
+        crossing: dict[int, Entry] = {}
+        for entry in self._log.values():
+            if entry[START] > horizon_ns:
+                waiting[entry[0]] = entry
+            else:
+                starts.append(entry)
+                if entry[END] <= horizon_ns:
+                    ends.append(entry)
+                else:
+                    crossing[entry[0]] = entry
+        for entry in self._ends.values():
+            if entry[END] <= horizon_ns:
+                ends.append(entry)
+            else:
+                crossing[entry[0]] = entry
         overdue: dict[int, int] = {}
         for span_id, entry in opened.items():
             if span_id in state.active:
@@ -243,13 +259,7 @@ class Timeline:
             state.active[span_id].self_ns += missed_ns
         self.late += len(overdue)
 
-        crossing = {
-            entry[0]: entry
-            for entry in (*self._ends.values(), *log)
-            if entry[START] <= horizon_ns < entry[END]
-        }
-        self._log = {i: entry for i, entry in self._log.items() if entry[START] > horizon_ns}
-        self._ends = crossing
+        self._log, self._ends = waiting, crossing
         self._give_up(horizon_ns, opened)
         if state.root_start == NEVER and state.first_ns != NEVER:
             state.unclipped = state.first_ns, state.last_ns

@@ -11,7 +11,7 @@ from phasetrace import faults
 from phasetrace.attributes import text
 from phasetrace.encoded import belonging_of, message_of
 from phasetrace.span import Span
-from phasetrace.spans import EXECUTION
+from phasetrace.spans import EXECUTION, PHASE
 from phasetrace.store.blocks import Columns, Label, Row
 from phasetrace.store.entry import (
     SAMPLED,
@@ -27,7 +27,6 @@ from phasetrace.tally import ExecutionTotals
 from phasetrace.wire import encode
 
 _MAX_TOTALS: Final = 4_096
-_UNSET: Final = Span._status
 
 Belonging = tuple[bytes, str, bytes, str]
 """The message of a resource and that of a scope, each with its schema URL."""
@@ -174,7 +173,8 @@ class Batch:
                 if type(handed) is not kind:  # PERF: isinstance() asks an ABC, for 0.3 µs
                     kind = type(handed)
                     is_ours = issubclass(kind, Span)
-                if not is_ours or handed._span_type == EXECUTION:
+                is_plain = is_ours and handed._is_plain
+                if not is_ours or (not is_plain and handed._span_type == EXECUTION):
                     span_ids.append(self._add(handed, raw))
                     continue
                 # PERF: a node or phase of our own, written out: a third of what `_add` takes. Most
@@ -194,17 +194,17 @@ class Batch:
                     add_message = spans.messages.append
                     origin, exec_id = handed._origin, handed._exec_id
                     trace_id, flags = handed._trace_id, handed._flags
-                status, details = "ok", handed._node_details
-                if handed._status is not _UNSET or handed._cancelled:
-                    status = handed.outcome()
                 start_ns: int = handed._start_time or 0
                 end_ns: int = handed._end_time or 0
                 if not 0 <= start_ns <= end_ns <= MAX_INTEGER:
                     start_ns, end_ns = as_integer(start_ns), as_integer(max(start_ns, end_ns))
-                node_type, iteration = None, None
-                if details is not None:
-                    node_type, iteration = details[0], _plain(details[1])
-                type_, name, node_id = handed._span_type, handed._name, handed._node_id
+                status, type_, node_type, iteration = "ok", PHASE, None, None
+                if not is_plain:
+                    status, type_ = handed.outcome(), handed._span_type
+                    if handed._node_details is not None:
+                        node_type, iteration = handed._node_details
+                        iteration = _plain(iteration)
+                name, node_id = handed._name, handed._node_id
                 span_id, parent_id = handed._span_id, handed._parent_id or 0
                 message = message_of(handed) if raw else b""
                 index = index_of((type_, name, node_id, node_type, iteration, status))
