@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from phasetrace import faults, scopes
@@ -29,6 +30,9 @@ timing_collector: Final = TimingCollector()
 
 executions: Final = Executions()
 """The executions that this process has taken part in."""
+
+before_first_span: Final[list[Callable[[], None]]] = []
+"""What else a process is to do before its first span, a forked one too."""
 
 _lock = threading.RLock()  # guards _tracing and _defaults
 _tracing: Tracing | None = None
@@ -162,7 +166,9 @@ def _handle_signals(wanted: bool) -> None:
     if wanted:
         from phasetrace.signals import SignalHandling
 
-        _signals = _signals or SignalHandling(_at_signal)
+        if _signals is None:
+            _signals = SignalHandling(_at_signal)
+            before_first_span.append(_signals.before_first_span)
         try:
             _signals.install()
         except ValueError as error:
@@ -211,6 +217,8 @@ def _at_first_use() -> None:
     from phasetrace.child_processes import at_end_of_child
 
     at_end_of_child(_at_exit)
+    for call in before_first_span:
+        call()
 
 
 def _before_the_provider_ends() -> None:

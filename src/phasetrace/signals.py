@@ -19,6 +19,7 @@ from types import FrameType
 from typing import Any, Final
 
 from phasetrace import faults
+from phasetrace.missed_signals import InheritedHandlers
 
 _SIGNALS: Final = ("SIGTERM", "SIGHUP")
 _PAUSE_S: Final = 1.5
@@ -36,14 +37,23 @@ class SignalHandling:
     def __init__(self, write_out: Callable[[bool], None]) -> None:
         self._write_out = write_out
         self._previous: dict[int, Any] = {}
+        self._inherited = InheritedHandlers(_numbers(), self._on_signal, self._previous)
         self._start_afresh()
         if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._start_afresh)
+            os.register_at_fork(after_in_child=self._after_fork_in_child)
 
     def _start_afresh(self) -> None:
         self._writing = _thread.allocate_lock()  # held from a signal until it is handed on
         self._written = _thread.allocate_lock()  # held until everything is written
         self._is_written = False
+
+    def _after_fork_in_child(self) -> None:
+        self._start_afresh()
+        self._inherited.give_back()
+
+    def before_first_span(self) -> None:
+        """Take the signals over in a forked child, too."""
+        self._inherited.take_again()
 
     def install(self) -> None:
         """Take the signals over, but those that are ignored. Idempotent.
@@ -55,10 +65,7 @@ class SignalHandling:
             raise ValueError("signals are handled in the main thread")
         if os.getpid() == 1:
             return  # to this process the kernel delivers none that it does not handle
-        for name in _SIGNALS:
-            number = getattr(signal, name, None)
-            if number is None:
-                continue
+        for number in _numbers():
             previous = signal.getsignal(number)
             # None: handled by something that is not Python.
             if previous not in (signal.SIG_IGN, None, self._on_signal):
@@ -73,6 +80,7 @@ class SignalHandling:
         self._previous.clear()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._inherited.called()
         if self._writing.acquire(blocking=False):
             self._is_written = False
             self._written.acquire(blocking=False)
@@ -113,3 +121,7 @@ class SignalHandling:
         else:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
+
+
+def _numbers() -> list[signal.Signals]:
+    return [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]

@@ -29,6 +29,7 @@ LAYERS = {
         "histogram",
         "identity",
         "measurement",
+        "missed_signals",
         "receiver",
         "rendering",
         "settings",

@@ -23,6 +23,7 @@ from types import FrameType
 from typing import Final, NoReturn
 
 from phasetrace import faults
+from phasetrace.missed_signals import InheritedHandlers
 
 TIMED_OUT: Final = 124
 """The exit code after ``--timeout``, that of timeout(1)."""
@@ -56,6 +57,7 @@ class Ending:
         """Whether an exception in the main thread reaches the program's own code."""
         self._write_out = write_out
         self._masks: dict[int, Iterable[int]] = {}  # of the threads that are forking
+        self._inherited = InheritedHandlers(_numbers(), self._on_signal, {})
         self._start_afresh()
 
     def _start_afresh(self) -> None:
@@ -81,6 +83,10 @@ class Ending:
             after_in_parent=self._after_fork_in_parent,
             after_in_child=self._after_fork_in_child,
         )
+
+    def before_first_span(self) -> None:
+        """Take the signals over in a forked child, too."""
+        self._inherited.take_again()
 
     def watch(self, seconds: float) -> None:
         """End the program when this time has passed."""
@@ -116,9 +122,11 @@ class Ending:
 
     def _after_fork_in_child(self) -> None:
         self._start_afresh()
+        self._inherited.give_back()
         self._after_fork_in_parent()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._inherited.called()
         if self.timed_out and self.program_runs:
             raise TimedOut
         if self._ending.acquire(blocking=False):

@@ -122,6 +122,7 @@ class _Run:
         configuration.executions.ambient_id = self._args.exec_id
         configuration.executions.ambient = self._ambient
         configuration.executions.end_ambient = self._end_default
+        configuration.before_first_span.append(self._ending.before_first_span)
         os.register_at_fork(
             after_in_child=self._after_fork, after_in_parent=self._after_fork_in_parent
         )

@@ -23,6 +23,7 @@ from typing import Final
 from opentelemetry.sdk.trace import ReadableSpan
 
 from phasetrace import clock, faults
+from phasetrace.missed_signals import watchers
 from phasetrace.pipeline import Pipeline
 from phasetrace.store import retention
 from phasetrace.store.batch import Batch
@@ -373,6 +374,8 @@ class StoreWriter:
                     rested = now - self._written_at >= FLUSH_INTERVAL_S / 2
                     if not self._closed and rested and now >= self._retry_at:
                         self._write_all(None)
+                for look in watchers:
+                    look()
             except Exception as error:
                 faults.report("writing the store", error)
 

@@ -49,6 +49,9 @@ def test_an_outage_loses_nothing(tmp_path: Path, outage_s: int) -> None:
         for receiver in receivers:
             receiver.start()
         done = {key: program.finished() for key, program in running.items()}
+        for receiver in receivers:
+            for delivery in ("thread", "process"):
+                ship_all(environment_of(tmp_path, receiver, delivery))
         arrived = {
             (receiver.protocol, tracer): receiver.arrivals(tracer)
             for receiver in receivers
@@ -64,8 +67,7 @@ def test_an_outage_loses_nothing(tmp_path: Path, outage_s: int) -> None:
             for delivery in ("thread", "process"):
                 assert done[receiver.protocol, delivery].returncode == 0
                 env = environment_of(tmp_path, receiver, delivery)
-                ship_all(env)
-                arrivals = receiver.arrivals(delivery)
+                arrivals = arrived[receiver.protocol, delivery]
                 assert arrivals.seqs == set(range(spans))
                 assert not arrivals.doubled
                 assert status(env)["waiting"] == 0

@@ -1,0 +1,95 @@
+"""Signals that come in the instant before a call that blocks, in a forked child.
+
+Python's handler of a signal runs in the main thread between two bytecodes. A signal that arrives
+after the last look for one, and before a system call that blocks, interrupts nothing, and its
+handler waits for as long as the call does. A pool's worker that waits for its next task is often in
+that instant when the pool terminates it, once, and then waits for its end for ever.
+
+That a signal has come is noted at once in a pipe (`signal.set_wakeup_fd`). The thread that
+writes spans looks there, ten times a second, and has the main thread interrupted once more. A child
+without such a thread has nothing to write, and is better off without a handler.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+watchers: list[Callable[[], None]] = []
+"""What the thread that writes spans calls whenever it wakes."""
+
+
+class InheritedHandlers:
+    """The handlers that a forked child has from its parent.
+
+    `previous` tells what handled a signal before; where it does not, that was the default. Whoever
+    handles a signal says so by `called`.
+    """
+
+    def __init__(self, numbers: Iterable[int], handler: Any, previous: Mapping[int, Any]) -> None:
+        self._numbers = frozenset(numbers)
+        self._handler = handler
+        self._previous = previous
+        self._given_back: dict[int, Any] = {}
+        self._reading = -1
+        self._called_at = 0.0
+        self._looked_at = 0.0
+        self._missed: int | None = None
+
+    def called(self) -> None:
+        """Note that the handler has been called."""
+        self._called_at = time.monotonic()
+
+    def give_back(self) -> None:
+        """In a child that has just been forked: handle nothing until there are spans."""
+        if self._look in watchers:  # this child's parent was itself a child
+            watchers.remove(self._look)
+        for number in self._numbers:
+            if signal.getsignal(number) == self._handler:
+                previous = self._previous.get(number, signal.SIG_DFL)
+                signal.signal(number, previous)
+                self._given_back[number] = previous
+
+    def take_again(self) -> None:
+        """Before the first span of a child: handle the signals again, where that can be done."""
+        if not self._given_back or threading.current_thread() is not threading.main_thread():
+            return
+        self._listen()
+        for number, previous in self._given_back.items():
+            if signal.getsignal(number) == previous:
+                signal.signal(number, self._handler)
+        self._given_back.clear()
+
+    def _listen(self) -> None:
+        reading, writing = os.pipe()
+        os.set_blocking(reading, False)
+        os.set_blocking(writing, False)
+        before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        if before != -1 and self._reading == -1:
+            # Somebody else's, who learns of signals in this way already.
+            signal.set_wakeup_fd(before)
+            os.close(reading)
+            os.close(writing)
+            return
+        self._reading, self._missed = reading, None
+        self._looked_at = time.monotonic()
+        watchers.append(self._look)
+
+    def _look(self) -> None:
+        before, self._looked_at = self._looked_at, time.monotonic()
+        try:
+            noted = os.read(self._reading, 512)
+        except OSError:  # nothing, or the program has closed what it does not know
+            noted = b""
+        if self._called_at >= before:
+            self._missed = None
+            return
+        # Not at the first sight: it may be about to be handled.
+        main = threading.main_thread().ident
+        if self._missed is not None and main is not None:
+            signal.pthread_kill(main, self._missed)
+        self._missed = next((one for one in noted if one in self._numbers), self._missed)
