@@ -13,8 +13,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import phasetrace
-from phasetrace import configuration, faults, global_provider, scopes
-from phasetrace.pipeline import pipeline
+from phasetrace.testing import forget_everything
 
 
 @pytest.fixture(autouse=True)
@@ -25,22 +24,7 @@ def clean_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[N
             monkeypatch.delenv(name)
     monkeypatch.setenv("PHASETRACE_STORE", str(tmp_path / "store" / "traces.db"))
     yield
-    phasetrace.shutdown()
-    phasetrace.timing_collector.clear()
     forget_everything()
-
-
-def forget_everything() -> None:
-    """Bring the wiring back to where it is after an import."""
-    configuration.executions.__init__()  # type: ignore[misc]
-    configuration._defaults.clear()
-    global_provider.forget()
-    pipeline.open.clear()
-    faults._counts.clear()
-    trace._TRACER_PROVIDER = None
-    trace._TRACER_PROVIDER_SET_ONCE = type(trace._TRACER_PROVIDER_SET_ONCE)()
-    scopes.source.recorder = configuration._first_recorder
-    phasetrace.timing_collector.emit = configuration._first_emit
 
 
 Spans = InMemorySpanExporter

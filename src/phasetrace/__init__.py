@@ -73,10 +73,15 @@ _HOME = {
     "timed": "phases",
     "timing_collector": "configuration",
 }
+_MODULES = ("observer", "propagate", "testing")
 
 
 def __getattr__(name: str) -> Any:
     home = _HOME.get(name)
+    if name in _MODULES:
+        import importlib
+
+        return importlib.import_module(f"phasetrace.{name}")
     if home is None:
         raise AttributeError(f"module 'phasetrace' has no attribute {name!r}")
     import importlib

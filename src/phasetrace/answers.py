@@ -18,32 +18,40 @@ if TYPE_CHECKING:
 _FLUSH_TIMEOUT_S = 5.0
 
 
-def breakdown(exec_id: str) -> ExecutionBreakdown:
+def breakdown(exec_id: str, rolled_up: bool = False) -> ExecutionBreakdown:
     """Return where the time of an execution went, so far or in the end.
 
-    The collector of this process answers, and for what it does not hold (it was popped, or another
-    process ran it) the store, if there is one.
+    The collector of this process answers; and the store, if there is one, for what the collector
+    does not hold, or not all of: it was popped, or other processes took part.
+
+    `rolled_up` asks the store to have sub-executions among the nodes, called by their names.
 
     Raises:
         UnknownExecution: if neither knows the execution: it never ran, recording is switched off
             (``OTEL_SDK_DISABLED``), or the store no longer has it, or cannot be read.
     """
     exec_id = text(exec_id)
+    held: ExecutionBreakdown | None = None
+    nearest: tuple[str, ...] = ()
     try:
-        return configuration.timing_collector.breakdown(exec_id)
+        held = configuration.timing_collector.breakdown(exec_id)
     except UnknownExecution as unknown:
-        path = _store()
-        if path is None:
-            raise
         nearest = unknown.nearest
-    try:
-        with StoreReader(path) as store:
-            return store.breakdown(store.find(exec_id))
-    except UnknownExecution as unknown:
-        nearest = tuple(dict.fromkeys((*nearest, *unknown.nearest)))
-        raise UnknownExecution(exec_id, nearest) from None
-    except StoreError as error:  # missing, or unreadable
-        raise UnknownExecution(exec_id, nearest) from error
+    path = _store()
+    if path is not None:
+        try:
+            with StoreReader(path) as store:
+                stored = store.find(exec_id)
+                if held is None or rolled_up or stored.spans > held.spans:
+                    return store.breakdown(stored, rolled_up)
+        except UnknownExecution as unknown:
+            nearest = tuple(dict.fromkeys((*nearest, *unknown.nearest)))
+        except StoreError as error:  # missing, or unreadable
+            if held is None:
+                raise UnknownExecution(exec_id, nearest) from error
+    if held is None:
+        raise UnknownExecution(exec_id, nearest)
+    return held
 
 
 def _store() -> Path | None:

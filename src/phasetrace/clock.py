@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from time import monotonic_ns
 from typing import Final
 
 NowNs = Callable[[], int]
@@ -47,4 +48,4 @@ OFFSET_NS: Final = offset()
 
 def now_ns() -> int:
     """Return the present by the clock of this process (Unix ns)."""
-    return time.monotonic_ns() + OFFSET_NS
+    return monotonic_ns() + OFFSET_NS

@@ -16,7 +16,12 @@ from phasetrace import faults, scopes
 from phasetrace.collector import TimingCollector
 from phasetrace.errors import ConfigError
 from phasetrace.executions import Executions
-from phasetrace.settings import Settings, settings_from, settings_or_defaults
+from phasetrace.settings import (
+    Settings,
+    inherited_carrier,
+    settings_from,
+    settings_or_defaults,
+)
 
 if TYPE_CHECKING:
     from phasetrace.provider import TracerProvider
@@ -39,6 +44,7 @@ _tracing: Tracing | None = None
 _latest: Tracing | None = None
 _signals: SignalHandling | None = None
 _defaults: dict[str, Any] = {}
+_origin_known = False
 _writing_out = threading.RLock()  # nobody leaves while another thread writes out
 
 
@@ -140,6 +146,17 @@ def shutdown() -> None:
             tracing.write_out()
 
 
+def forget() -> None:
+    """Bring the wiring to where it is after an import (for tests); to be shut down first."""
+    global _origin_known, _tracing, _latest
+    executions.__init__()  # type: ignore[misc]
+    _defaults.clear()
+    _origin_known = False
+    _tracing = _latest = None
+    scopes.source.recorder = _first_recorder
+    timing_collector.emit = _first_emit
+
+
 def _configure(settings: Settings) -> None:
     global _tracing, _latest
     previous = _tracing
@@ -148,6 +165,7 @@ def _configure(settings: Settings) -> None:
     from phasetrace.tracing import Hooks, Tracing
 
     _handle_signals(settings.handle_signals)
+    _look_at_origin()
     hooks = Hooks(_at_first_use, _before_the_provider_ends)
     tracing = Tracing(settings, timing_collector, executions, hooks)  # may raise
     tracing.start(previous)
@@ -159,6 +177,18 @@ def _configure(settings: Settings) -> None:
     if previous is not None:
         previous.disconnect()
         previous.write_out()
+
+
+def _look_at_origin() -> None:
+    """Find out, once, what this process is a part of."""
+    global _origin_known
+    if not _origin_known:
+        _origin_known = True
+        carrier = inherited_carrier()
+        if carrier:
+            from phasetrace.carrier import inherited
+
+            executions.inherited = inherited(carrier)
 
 
 def _handle_signals(wanted: bool) -> None:

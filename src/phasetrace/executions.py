@@ -27,6 +27,7 @@ class ExecutionState:
         "exec_id",
         "explicit",
         "flags",
+        "handed_on",
         "nodes",
         "open_nodes",
         "root_id",
@@ -39,8 +40,10 @@ class ExecutionState:
         self.exec_id = exec_id
         self.root = root
         self.explicit = explicit
-        self.rooted = explicit
+        self.rooted = explicit or root.is_remote
         """A root span was started, or is another process's task."""
+        self.handed_on = False
+        """Others take part who were given its context, and leave the root to this process."""
         self.ended = False
         """The root span has ended: what is known may be forgotten."""
         self.nodes: dict[str, SpanContext] = {}
@@ -102,6 +105,8 @@ class Executions:
         """Ends the span that `ambient` opened."""
         self.cancelled = False
         """What is still to end was ended from outside, by a signal or a time limit."""
+        self.inherited: Context | None = None
+        """The context that the process was started with, if there is one."""
         self.ambient_id: str | None = None
         """The id of an execution that is opened without one (``phasetrace run --exec-id``)."""
 
@@ -145,11 +150,17 @@ class Executions:
         if state is not None:
             state.ended = True
 
+    def handed_on(self, exec_id: str) -> None:
+        """Note that the context of an execution is given to others."""
+        state = self.states.get(exec_id)
+        if state is not None:
+            state.handed_on = True
+
     def rooted_elsewhere(self, exec_id: str) -> None:
-        """Note that another process ends the root of an execution, unless it is explicit here."""
+        """Note that another process ends the root of an execution, unless that is done here."""
         with self._lock:
             state = self.states.get(exec_id)
-            if state is not None:
+            if state is not None and not state.handed_on:
                 state.rooted = True
                 state.ended = not state.explicit
 

@@ -32,6 +32,12 @@ def counts() -> dict[str, int]:
         return dict(_counts)
 
 
+def forget() -> None:
+    """Forget all faults, and say them anew."""
+    with _lock:
+        _counts.clear()
+
+
 def after_fork() -> None:
     """Start afresh in a forked child, whose lock may be held by a thread that it does not have."""
     global _lock

@@ -35,7 +35,7 @@ class InheritedHandlers:
         self._handler = handler
         self._previous = previous
         self._given_back: dict[int, Any] = {}
-        self._reading = -1
+        self._reading = self._writing = -1
         self._called_at = 0.0
         self._looked_at = 0.0
         self._missed: int | None = None
@@ -46,8 +46,7 @@ class InheritedHandlers:
 
     def give_back(self) -> None:
         """In a child that has just been forked: handle nothing until there are spans."""
-        if self._look in watchers:  # this child's parent was itself a child
-            watchers.remove(self._look)
+        self._stop_listening()  # this child's parent may itself have been a child
         for number in self._numbers:
             if signal.getsignal(number) == self._handler:
                 previous = self._previous.get(number, signal.SIG_DFL)
@@ -58,26 +57,45 @@ class InheritedHandlers:
         """Before the first span of a child: handle the signals again, where that can be done."""
         if not self._given_back or threading.current_thread() is not threading.main_thread():
             return
-        self._listen()
-        for number, previous in self._given_back.items():
-            if signal.getsignal(number) == previous:
-                signal.signal(number, self._handler)
+        # Not where the child has set a handler of its own meanwhile.
+        ours = [
+            number
+            for number, previous in self._given_back.items()
+            if signal.getsignal(number) == previous
+        ]
+        for number in ours:
+            signal.signal(number, self._handler)
         self._given_back.clear()
+        if ours:
+            self._listen()
 
     def _listen(self) -> None:
         reading, writing = os.pipe()
         os.set_blocking(reading, False)
         os.set_blocking(writing, False)
         before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-        if before != -1 and self._reading == -1:
-            # Somebody else's, who learns of signals in this way already.
+        if before != -1:  # somebody else's, who learns of signals in this way already
             signal.set_wakeup_fd(before)
             os.close(reading)
             os.close(writing)
             return
-        self._reading, self._missed = reading, None
+        self._reading, self._writing, self._missed = reading, writing, None
         self._looked_at = time.monotonic()
         watchers.append(self._look)
+
+    def _stop_listening(self) -> None:
+        """Close the pipe that was inherited: what is written there is the parent's to read."""
+        if self._reading == -1:
+            return
+        if self._look in watchers:
+            watchers.remove(self._look)
+        before = signal.set_wakeup_fd(-1)
+        if before not in (-1, self._writing):
+            signal.set_wakeup_fd(before)
+        os.close(self._reading)
+        os.close(self._writing)
+        self._reading = self._writing = -1
+        self._missed = None
 
     def _look(self) -> None:
         before, self._looked_at = self._looked_at, time.monotonic()
@@ -88,8 +106,11 @@ class InheritedHandlers:
         if self._called_at >= before:
             self._missed = None
             return
-        # Not at the first sight: it may be about to be handled.
+        # Not at the first sight, when it may be about to be handled; and once: the main thread is
+        # interrupted in its call, or else is about to look for signals by itself.
         main = threading.main_thread().ident
-        if self._missed is not None and main is not None:
-            signal.pthread_kill(main, self._missed)
-        self._missed = next((one for one in noted if one in self._numbers), self._missed)
+        missed, self._missed = self._missed, None
+        if missed is None:
+            self._missed = next((one for one in noted if one in self._numbers), None)
+        elif main is not None and signal.getsignal(missed) == self._handler:
+            signal.pthread_kill(main, missed)

@@ -187,6 +187,8 @@ class PhaseSpan(Span):
             self._flags = parent._flags
             trace_state = self._trace_state = parent._trace_state
         else:
+            if has_more and parent is not None:
+                return self._enter_scope()  # it may be a remote one, whose ids are beside it
             state = _states.get(exec_id) or _new_state(exec_id)  # type: ignore[arg-type]
             if state is None or node_id is None or node_id in state.open_nodes:
                 return self._enter_scope()

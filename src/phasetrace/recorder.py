@@ -37,7 +37,7 @@ from phasetrace.context import (
     with_ids,
     without_ids,
 )
-from phasetrace.current import context_with
+from phasetrace.current import SPAN_KEY, context_with
 from phasetrace.executions import Executions, ExecutionState
 from phasetrace.identity import root_span_id_of, trace_id_of
 from phasetrace.planned_ids import PlannedIds
@@ -156,7 +156,8 @@ class Recorder:
         if is_suppressed():
             return _nothing_started()
         exec_id = text(exec_id)
-        around = ids_in()
+        current = self._current()
+        around = ids_in(current)
         attributes = self.attributes(metadata)
         attributes[EXEC_ID] = exec_id
         attributes[TYPE] = EXECUTION
@@ -165,9 +166,7 @@ class Recorder:
         first = self.executions.open(exec_id, lambda: self._root_context(exec_id))
         if around is not None and around.exec_id != exec_id:
             attributes[PARENT_EXEC_ID] = around.exec_id
-            started = self._start(
-                span_name, context_api.get_current(), attributes, ids, start_ns=start_ns
-            )
+            started = self._start(span_name, current, attributes, ids, start_ns=start_ns)
             state = self.executions.get(exec_id)
             if state is not None and first:
                 state.root = started.span.get_span_context()
@@ -176,10 +175,9 @@ class Recorder:
             state = self.state_of(exec_id)
             context = self._below(state.root)
             return self._start(span_name, context, attributes, ids, start_ns=start_ns)
-        outside = trace.get_current_span().get_span_context()
+        outside = trace.get_current_span(current).get_span_context()
         links = [Link(outside)] if outside.is_valid else []
-        context = context_api.get_current()
-        return self._start_root(exec_id, span_name, context, attributes, links, start_ns)
+        return self._start_root(exec_id, span_name, current, attributes, links, start_ns)
 
     def end(
         self,
@@ -275,7 +273,7 @@ class Recorder:
 
     def _place(self, exec_id: str | None, node_id: str | None) -> tuple[Ids | None, Context]:
         """Find the ids of a new span and the context that holds its parent."""
-        context = context_api.get_current()
+        context = self._current()
         around = ids_in(context)
         exec_id = text(exec_id) if exec_id is not None else None
         node_id = text(node_id) if node_id is not None else None
@@ -306,8 +304,22 @@ class Recorder:
                 context = self._below(parent)
         return Ids(exec_id, node_id), context
 
+    def _current(self) -> Context:
+        """Return the current context; where it is empty, that which the process was started in."""
+        context = context_api.get_current()
+        inherited = self.executions.inherited
+        if inherited is None or SPAN_KEY in context or given_ids(context) is not None:
+            return context
+        return Context({**inherited, **context})
+
     def _root_context(self, exec_id: str) -> SpanContext:
         trace_id = trace_id_of(exec_id)
+        inherited = self.executions.inherited
+        if inherited is not None:
+            ids = given_ids(inherited)
+            if ids is not None and ids.exec_id == exec_id:
+                # It goes on in its trace, below that by which this process was started.
+                return trace.get_current_span(inherited).get_span_context()
         sampled = True
         if self._sampler is not None:
             # The root may be started later, or elsewhere: ask what will be decided then.

@@ -289,6 +289,13 @@ def exporter_variables() -> list[str]:
     )
 
 
+_FILES: Final = tuple(
+    f"OTEL_EXPORTER_OTLP_{signal}{file}"
+    for signal in ("", "TRACES_")
+    for file in ("CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY")
+)
+
+
 def shipping_environment(settings: Settings) -> dict[str, str]:
     """Return an environment in which another process has the same destinations."""
     environment = dict(os.environ)
@@ -298,10 +305,55 @@ def shipping_environment(settings: Settings) -> dict[str, str]:
         exporter for exporter in settings.exporters if isinstance(exporter, str)
     )
     environment["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"] = settings.protocol
+    from pathlib import Path
+
+    for name in _FILES:
+        path = environment.get(name, "").strip()
+        if path:
+            environment[name] = str(Path(path).absolute())  # the process has another folder
+    python_path = environment.get("PYTHONPATH")
+    if python_path:
+        environment["PYTHONPATH"] = os.pathsep.join(
+            str(Path(folder).absolute()) for folder in python_path.split(os.pathsep)
+        )
     if settings.given_endpoint is not None:
         is_grpc = settings.protocol == "grpc"
         environment["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] = otlp_endpoint(settings, is_grpc)
     return environment
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of this process, for another one."""
+    return dict(os.environ)
+
+
+def hand_to_children(variables: Mapping[str, str]) -> None:
+    """Put variables into the environment of the programs that this one starts."""
+    os.environ.update(variables)
+
+
+def choose_own_provider() -> bool:
+    """Have ``opentelemetry-instrument`` use phasetrace's provider, if our distro was asked for.
+
+    Returns:
+        Whether it was, and nothing else says what the provider is to be.
+    """
+    if not distro_is_chosen() or os.environ.get("OTEL_CONFIG_FILE", "").strip():
+        return False
+    os.environ.setdefault("OTEL_PYTHON_TRACER_PROVIDER", "phasetrace")
+    # Configurators would set up a provider of the SDK's beside it.
+    os.environ.setdefault("OTEL_PYTHON_CONFIGURATOR", "phasetrace")
+    return True
+
+
+def distro_is_chosen() -> bool:
+    """Tell whether ``OTEL_PYTHON_DISTRO`` names phasetrace."""
+    return os.environ.get("OTEL_PYTHON_DISTRO", "").strip() == "phasetrace"
+
+
+def inherited_carrier() -> dict[str, str]:
+    """Return the environment if it may say what the process is a part of; else nothing."""
+    return dict(os.environ) if "TRACEPARENT" in os.environ or "PHASETRACE" in os.environ else {}
 
 
 def compression_is_off() -> bool:

@@ -219,5 +219,6 @@ def read_value(setting: Setting | Variable, source: str, value: Any) -> Any:
 
 
 def redacted(text: str) -> str:
-    """Return `text` without what addresses in it carry in front of their host."""
-    return re.sub(r"://\S*@", "://…@", text)
+    """Return `text` without what addresses in it carry in front of their host, or as a query."""
+    without_user = re.sub(r"://\S*@", "://…@", text)
+    return re.sub(r"(://[^\s?#'\"]*)[?#][^\s'\"]*", r"\1?…", without_user)

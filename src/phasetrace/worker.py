@@ -143,7 +143,9 @@ class Worker:
                 if deadline is not None:
                     break
                 with suppress(Empty):
-                    self._bell.get(timeout=rest_s)
+                    self._bell.get(
+                        timeout=min(rest_s, threading.TIMEOUT_MAX) if rest_s is not None else None
+                    )
         finally:
             with self.changed:
                 if self._thread is threading.current_thread():

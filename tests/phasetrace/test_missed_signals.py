@@ -72,3 +72,44 @@ phasetrace.configure(handle_signals=True)
     ended = run([sys.executable, "prog.py"], tmp_path, store)
     assert (ended.code, ended.err) == (0, "")
     assert phases(store) == ["after", "child", "parent"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc what a thread does")
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_handler_that_the_child_sets_is_left_alone(tmp_path: Path, when: str) -> None:
+    """It is called for the signals that come, and for no others."""
+    store = tmp_path / "traces.db"
+    setup = "phasetrace.configure(handle_signals=True)\ncalls = []"
+    handle = "signal.signal(signal.SIGTERM, lambda *_: calls.append(1))"
+    work = f"""{handle if when == "before" else "pass"}
+    {SPAN}
+    {handle if when == "after" else "pass"}
+    os.kill(os.getpid(), signal.SIGTERM)
+    threading.Event().wait(0.5)  # for what must not come
+    phasetrace.force_flush()
+    assert calls == [1], calls
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)"""
+    write(tmp_path, {"prog.py": PROGRAM.format(setup=setup, work=work)})
+    ended = run([sys.executable, "prog.py"], tmp_path, store)
+    assert (ended.code, ended.err) == (0, "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc what a thread does")
+def test_a_grandchild_s_signal_is_not_the_child_s(tmp_path: Path) -> None:
+    """The pipe in which signals are noted is not shared."""
+    store = tmp_path / "traces.db"
+    setup = "phasetrace.configure(handle_signals=True)"
+    work = f"""{SPAN}
+    grandchild = os.fork()
+    if not grandchild:
+        with time_phase("e", "n", "grandchild"): pass
+        os.kill(os.getpid(), signal.SIGTERM)
+        os._exit(1)
+    _, status = os.waitpid(grandchild, 0)
+    assert os.waitstatus_to_exitcode(status) == -signal.SIGTERM, status
+    threading.Event().wait(0.5)  # for what must not come
+    with time_phase("e", "n", "later"): pass"""
+    write(tmp_path, {"prog.py": PROGRAM.format(setup=setup, work=work)})
+    ended = run([sys.executable, "prog.py"], tmp_path, store)
+    assert (ended.code, ended.err) == (0, "")
+    assert phases(store) == ["child", "grandchild", "later", "parent"]

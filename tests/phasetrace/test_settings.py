@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,10 @@ from phasetrace.settings import (
     service_is_named,
     settings_from,
     settings_or_defaults,
+    shipping_environment,
     store_path,
 )
+from phasetrace.variables import redacted
 
 HIDDEN = "hunter2"
 
@@ -483,3 +486,24 @@ def test_the_environment_is_read_in_one_module() -> None:
         or (isinstance(node, ast.alias) and node.name in ("environ", "environb", "getenv"))
     }
     assert readers == {"settings.py"}
+
+
+def test_secrets_in_addresses_are_not_shown() -> None:
+    """Neither in front of the host, nor in a query."""
+    text = "cannot reach https://u:secret@h/v1?api_key=secret, nor 'http://h?k=secret#secret'"
+    assert "secret" not in redacted(text)
+    assert redacted("http://h:4318/v1/traces (why?)") == "http://h:4318/v1/traces (why?)"
+
+
+def test_another_process_finds_the_same_files(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It runs in another folder, so paths are made absolute."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", "ca.pem")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", "/key.pem")
+    monkeypatch.setenv("PYTHONPATH", f"lib{os.pathsep}")
+    environment = shipping_environment(settings_from())
+    assert environment["OTEL_EXPORTER_OTLP_CERTIFICATE"] == str(tmp_path / "ca.pem")
+    assert environment["OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY"] == "/key.pem"
+    assert environment["PYTHONPATH"] == f"{tmp_path / 'lib'}{os.pathsep}{tmp_path}"

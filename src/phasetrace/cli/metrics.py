@@ -34,6 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--breakdown", action="store_true", help="show the time of every node and phase"
     )
     parser.add_argument(
+        "--rolled-up",
+        action="store_true",
+        help="have executions that were started within it among its nodes",
+    )
+    parser.add_argument(
         "--json",
         action="store_true",
         help="print everything as JSON (phasetrace.breakdown/1), times in integer nanoseconds",
@@ -51,13 +56,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Print the metrics of the execution that was asked for."""
-    if not (args.json or args.breakdown):
+    if not (args.json or args.breakdown or args.rolled_up):
         with _found(args.exec_id) as (store, execution):
             summary = store.summary(execution)
         _print_summary(summary, _COLOURS[args.color])
         return 0
     with _found(args.exec_id) as (store, execution), _without_collections():
-        breakdown = store.breakdown(execution)
+        breakdown = store.breakdown(execution, args.rolled_up)
     if args.json:
         import json
 

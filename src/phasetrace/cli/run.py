@@ -90,7 +90,6 @@ class _Run:
         self._command = command()
         self._pid = os.getpid()
         self._started = False
-        self._has_children = False
         self._was_opened = False
         self._started_ns = 0
         self._exec_id = ""
@@ -123,11 +122,26 @@ class _Run:
         configuration.executions.ambient = self._ambient
         configuration.executions.end_ambient = self._end_default
         configuration.before_first_span.append(self._ending.before_first_span)
-        os.register_at_fork(
-            after_in_child=self._after_fork, after_in_parent=self._after_fork_in_parent
-        )
+        os.register_at_fork(after_in_child=self._after_fork)
+        self._hand_to_children()
         if self._args.breakdown:  # now: the program may change where modules are found
             importlib.import_module("phasetrace.cli.table")
+
+    def _hand_to_children(self) -> None:
+        """Have the programs that this one starts take part in its execution.
+
+        Where this run is itself part of something, they take part in that already.
+        """
+        from phasetrace import configuration, scopes
+
+        recorder = scopes.source.recorder()
+        if recorder is None or configuration.executions.inherited is not None:
+            return
+        from phasetrace.carrier import in_environment, of_root
+        from phasetrace.settings import hand_to_children
+
+        root = recorder.state_of(self._exec_id).root
+        hand_to_children(in_environment(of_root(self._exec_id, root)))
 
     def run(self, program: Callable[[], None]) -> int:
         self._started = True
@@ -253,7 +267,7 @@ class _Run:
         if self._ending.timed_out and not self._ending.program_runs:
             self._cancel_what_is_open()
             return
-        if self._has_children and not self._was_opened:
+        if not self._was_opened:
             self._open_for_children()
         with self._opening:
             default, self._default, self._context = self._default, None, None
@@ -262,7 +276,7 @@ class _Run:
             recorder.end(span, self._error)
 
     def _open_for_children(self) -> None:
-        """Open the execution if forked children have recorded phases of it; the store knows."""
+        """Open the execution if children have recorded phases of it; the store knows."""
         from phasetrace import configuration
 
         tracing = configuration.latest_tracing()
@@ -271,7 +285,8 @@ class _Run:
             return
         try:
             with StoreReader(tracing.settings.store) as store:
-                store.find(self._exec_id)
+                if not store.knows(self._exec_id):
+                    return
         except (PhasetraceError, OSError):
             return
         self._ambient(recorder)
@@ -279,9 +294,6 @@ class _Run:
     def _after_fork(self) -> None:
         self._opening = threading.Lock()
         self._default = None  # the parent's to end; its context stays
-
-    def _after_fork_in_parent(self) -> None:
-        self._has_children = True
 
 
 def _depth() -> int:

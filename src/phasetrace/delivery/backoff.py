@@ -11,6 +11,8 @@ MOST_S: Final = 5.0
 """Short, so that a receiver that is back is noticed within seconds: a try costs next to nothing."""
 SLOW_S: Final = 30.0
 """Where the receiver refuses whatever comes, until somebody does something about it."""
+MOST_ASKED_S: Final = 300.0
+"""What a receiver that asks for more gets: it may have meant milliseconds, or a date."""
 
 
 class Backoff:
@@ -34,7 +36,7 @@ class Backoff:
         wait_s = min(FIRST_S * 2.0 ** min(self._failures, 30), most_s)
         self._failures += 1
         wait_s = self._uniform(wait_s / 2, wait_s)
-        return max(wait_s, retry_after_s or 0.0)
+        return max(wait_s, min(retry_after_s or 0.0, MOST_ASKED_S))
 
     def reset(self) -> None:
         """Begin anew, after a success."""

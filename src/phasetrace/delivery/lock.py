@@ -15,6 +15,7 @@ from pathlib import Path
 
 def lock_path(store: Path, key: str) -> Path:
     """Return the lock's file for a store and the key of a destination."""
+    store = store.resolve()  # one lock, by whichever name the file is known
     digest = hashlib.sha256(key.encode("utf-8", "backslashreplace")).hexdigest()
     return store.with_name(f"{store.name}-{digest[:12]}.lock")
 

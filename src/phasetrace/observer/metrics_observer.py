@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import threading
 from collections.abc import Callable
@@ -53,6 +54,8 @@ class MetricsObserver:
 
     async def consume(self, event: object) -> None:
         """Take an event of the engine; never raises for what is in it."""
+        with contextlib.suppress(Exception):  # it will be said when there is a span to start
+            source.recorder()  # what has to be set up first is not the execution's time
         now_ns = self._now_ns()
         try:
             finished = self._take(event, now_ns)

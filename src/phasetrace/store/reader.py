@@ -17,6 +17,7 @@ from phasetrace.breakdowns import (
     open_calls,
 )
 from phasetrace.errors import StoreError, UnknownExecution
+from phasetrace.rollup import SEPARATOR, open_within, spans_within
 from phasetrace.spans import EXECUTION, SYSTEM_NODE, SpanRecord
 from phasetrace.store.blocks import labels_of, records
 from phasetrace.store.file import DamagedStore, is_damage, open_for_reading
@@ -107,8 +108,18 @@ class StoreReader:
 
         raise UnknownExecution(exec_id, tuple(difflib.get_close_matches(exec_id, ids, 3, 0.5)))
 
-    def breakdown(self, execution: StoredExecution) -> ExecutionBreakdown:
+    def knows(self, exec_id: str) -> bool:
+        """Tell whether there is an execution of an id."""
+        with self._queries():
+            row = self._connection.execute(
+                "SELECT 1 FROM executions WHERE exec_id = ?", (_stored(exec_id),)
+            ).fetchone()
+        return row is not None
+
+    def breakdown(self, execution: StoredExecution, rolled_up: bool = False) -> ExecutionBreakdown:
         """Return where an execution's time went, or has gone so far.
+
+        `rolled_up` has its sub-executions, and theirs, among its nodes; see `phasetrace.rollup`.
 
         From the totals of the one process that ran it, where they are complete; worked out from the
         spans where several processes took part, the execution was opened more than once, or the
@@ -116,7 +127,9 @@ class StoreReader:
         then are part of it.
         """
         with self._one_moment():
-            return self._breakdown(self._again(execution))
+            execution = self._again(execution)
+            subs = self._sub_executions(execution) if rolled_up else []
+            return self._rolled_up(execution, subs) if subs else self._breakdown(execution)
 
     def summary(self, execution: StoredExecution) -> ExecutionSummary:
         """Return what is known of an execution without working a breakdown out."""
@@ -179,13 +192,54 @@ class StoreReader:
                 shares_ns = round(sum(stat.share_ns for stat in stats.values()))
                 unattributed_ns = max(0, execution.duration_ns - shares_ns)
             return make_breakdown(header_of(execution), stats, counted, unattributed_ns)
+        return self._worked_out(execution, list(self.spans(execution)), open_spans, now_ns)
+
+    def _rolled_up(
+        self, execution: StoredExecution, subs: list[tuple[StoredExecution, str]]
+    ) -> ExecutionBreakdown:
         spans = list(self.spans(execution))
+        open_spans, now_ns = self._open_now(execution)
+        for sub, label in subs:
+            spans += spans_within(self.spans(sub), label)
+            open_spans += open_within(self._open_now(sub)[0], label)
+        return self._worked_out(execution, spans, open_spans, now_ns)
+
+    def _worked_out(
+        self,
+        execution: StoredExecution,
+        spans: list[SpanRecord],
+        open_spans: list[OpenSpan],
+        now_ns: int,
+    ) -> ExecutionBreakdown:
         roots = execution.openings + sum(key == EXECUTION for *_, key in open_spans)
         root_id = None
         if roots == 1:
             root_id = execution.root_span_id or _root_around(spans)
         until_ns = now_ns if execution.status == "running" else None
         return breakdown_of(header_of(execution), spans, root_id, open_spans, until_ns)
+
+    def _sub_executions(self, execution: StoredExecution) -> list[tuple[StoredExecution, str]]:
+        """Return what was started within an execution, at any depth, and what it is called there.
+
+        Each once, also where two are said to be within each other.
+        """
+        found: list[tuple[StoredExecution, str]] = []
+        seen = {execution.row}
+        waiting = [(execution, "")]
+        while waiting:
+            outer, label = waiting.pop()
+            rows = self._connection.execute(
+                f"{EXECUTIONS} WHERE e.parent_exec_id = ? ORDER BY e.started_ns, e.id",
+                (_stored(outer.exec_id),),
+            )
+            for row in rows.fetchall():
+                sub = stored_execution(self._now_ns(), *row)
+                if sub.row not in seen:
+                    seen.add(sub.row)
+                    within = f"{label}{SEPARATOR}" if label else ""
+                    found.append((sub, f"{within}{sub.name or sub.exec_id}"))
+                    waiting.append(found[-1])
+        return found
 
     def _open_now(self, execution: StoredExecution) -> tuple[list[OpenSpan], int]:
         """Return the open spans that belong to an execution's numbers, and when now is for it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from phasetrace.delivery.backoff import FIRST_S, MOST_S, SLOW_S, Backoff
+from phasetrace.delivery.backoff import FIRST_S, MOST_ASKED_S, MOST_S, SLOW_S, Backoff
 
 
 def test_waits_double_up_to_a_limit_at_which_a_recovery_is_noticed_within_seconds() -> None:
@@ -27,6 +27,11 @@ def test_what_the_receiver_asks_for_is_the_least() -> None:
     backoff = Backoff()
     assert backoff.next_s(retry_after_s=60) == 60
     assert backoff.next_s(retry_after_s=0.001) > 0.4
+
+
+def test_what_the_receiver_asks_for_has_an_end() -> None:
+    """It may have meant a date, or milliseconds."""
+    assert Backoff().next_s(retry_after_s=1_730_000_000_000) == MOST_ASKED_S
 
 
 def test_what_does_not_pass_by_itself_is_tried_less_often() -> None:

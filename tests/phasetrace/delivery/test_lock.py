@@ -23,6 +23,12 @@ sys.stdin.read()
 """
 
 
+def test_a_store_has_one_lock_by_whichever_name(tmp_path: Path) -> None:
+    """Two programs may know it by a link and by its own name."""
+    (tmp_path / "link.db").symlink_to(tmp_path / "traces.db")
+    assert lock_path(tmp_path / "link.db", "d") == lock_path(tmp_path / "traces.db", "d")
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """Return where the lock is."""
