@@ -29,9 +29,10 @@ from opentelemetry.context import Context
 from phasetrace import clock, faults
 from phasetrace.attributes import MAX_VALUE_LENGTH, faithful, key
 from phasetrace.context import RESERVED, suppresses
-from phasetrace.current import IS_STANDARD, SPAN_KEY, attach, current_context, detach, reset
+from phasetrace.current import IS_STANDARD, SPAN_KEY, attach, current_context, reset
 from phasetrace.executions import ExecutionState
 from phasetrace.instrument import instrumented
+from phasetrace.leaving import leave
 from phasetrace.pipeline import Pipeline
 from phasetrace.recorder import Recorder, mark
 from phasetrace.scopes import PhaseScope, Scope
@@ -187,8 +188,8 @@ class PhaseSpan(Span):
             self._flags = parent._flags
             trace_state = self._trace_state = parent._trace_state
         else:
-            if has_more and parent is not None:
-                return self._enter_scope()  # it may be a remote one, whose ids are beside it
+            if parent is not None and (has_more or (kind is not PhaseSpan and kind is not Span)):
+                return self._enter_scope()  # it may be a remote one, of the same execution
             state = _states.get(exec_id) or _new_state(exec_id)  # type: ignore[arg-type]
             if state is None or node_id is None or node_id in state.open_nodes:
                 return self._enter_scope()
@@ -225,14 +226,19 @@ class PhaseSpan(Span):
         """End the phase; an exception is recorded and goes on."""
         now_ns = monotonic_ns() + _offset_ns
         token = self._token
-        if token is None or error is not None or self._origin is not _origin:
+        if (
+            token is None
+            or error is not None
+            or self._origin is not _origin
+            or current_context().get(SPAN_KEY) is not self
+        ):
             self._exit_slowly(kind, error, traceback, now_ns)
             return
         self._token = None
-        try:  # noqa: SIM105 - suppress() would cost 0.3 µs
+        try:
             reset(token)
-        except ValueError:
-            pass  # left in another context than it was entered in: nothing to give back
+        except ValueError:  # left by another thread or task than it was entered in
+            leave(token, self)
         self._end_time = now_ns
         _append(self)
         _close(self._span_id, None)
@@ -260,12 +266,12 @@ class PhaseSpan(Span):
 
     def end(self, end_time: int | None = None) -> None:
         """End the span, at `end_time` (Unix ns) or now."""
-        self._look_closely()
+        self.look_closely()
         super().end(end_time)
 
     def leave_to_parent(self) -> None:
         """In a forked child: leave the end to the process that started the span."""
-        self._look_closely()
+        self.look_closely()
         super().leave_to_parent()
 
     # For a generator's work, which starts and ends more often than the phase.
@@ -279,14 +285,14 @@ class PhaseSpan(Span):
         self._long_way().attach()
 
     def detach(self) -> None:
-        """Give the context back that `attach` replaced."""
+        """Give the context back that `attach` replaced, and keep what is current by then."""
         self._long_way().detach()
 
     def close(self, error: BaseException | None = None) -> None:
         """End the phase; `error` is the exception that ended the work, if any."""
         self._long_way().close(error)
 
-    def _look_closely(self) -> None:
+    def look_closely(self) -> None:
         """Have the end go the long way: there is more to it than ending this span."""
         if self._token is not None:
             self._kept_token, self._token = self._token, None
@@ -295,7 +301,7 @@ class PhaseSpan(Span):
         return self._long_way().__enter__()
 
     def _long_way(self) -> Scope:
-        self._look_closely()
+        self.look_closely()
         if self._scope is None:
             self._scope = PhaseScope(*self._ids_given(), self._name, self._given or {})
         return self._scope
@@ -310,7 +316,7 @@ class PhaseSpan(Span):
         traceback: TracebackType | None,
         now_ns: int,
     ) -> None:
-        self._look_closely()
+        self.look_closely()
         token, scope = self._kept_token, self._scope
         if scope is not None and (
             token is None or (scope.is_open() and current_context().get(SPAN_KEY) is not self)
@@ -320,7 +326,9 @@ class PhaseSpan(Span):
         if token is None:
             return
         self._kept_token = None
-        detach(token)
+        leave(token, self)
+        if self._left_for is not None:
+            self.__class__ = _LeftPhase  # nothing is to be below it; see `__enter__`
         if self._end_time is None:
             try:
                 if error is not None:
@@ -352,6 +360,10 @@ class PhaseSpan(Span):
         # Only here, since hardly anybody looks: what a span cannot carry becomes what it can.
         given = (attributes or {}).items()
         return super()._bound({key(name): faithful(value, _max_length) for name, value in given})
+
+
+class _LeftPhase(PhaseSpan):
+    """A phase that was left while others were open; `__enter__` does not take it for a parent."""
 
 
 def _new_state(exec_id: str | None) -> ExecutionState | None:

@@ -28,7 +28,8 @@ from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
 from phasetrace import carrier as carriers
-from phasetrace.current import attach, current_context, detach
+from phasetrace.current import attach, current_context
+from phasetrace.leaving import give_back
 from phasetrace.settings import environment
 
 __all__ = ["Thread", "attached", "environ", "executor", "inject", "wrap"]
@@ -55,7 +56,7 @@ def wrap(function: Function) -> Function:
             try:
                 return await function(*args, **kwargs)
             finally:
-                detach(token)
+                give_back(token)
 
         wrapper: Any = run_async
     elif inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
@@ -124,7 +125,7 @@ def attached(carrier: Mapping[str, str]) -> Iterator[None]:
     try:
         yield
     finally:
-        detach(token)
+        give_back(token)
 
 
 class _Executor(Executor):
@@ -201,7 +202,8 @@ class _Steps:
         self._token = attach(self._context)
 
     def detach(self) -> None:
-        detach(self._token)
+        self._context = current_context()
+        give_back(self._token)
 
     def close(self, error: BaseException | None = None) -> None:
         return None

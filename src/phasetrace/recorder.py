@@ -40,6 +40,7 @@ from phasetrace.context import (
 from phasetrace.current import SPAN_KEY, context_with
 from phasetrace.executions import Executions, ExecutionState
 from phasetrace.identity import root_span_id_of, trace_id_of
+from phasetrace.leaving import without_left
 from phasetrace.planned_ids import PlannedIds
 from phasetrace.span import Span as LeanSpan
 from phasetrace.spans import EXECUTION, NODE, SYSTEM_NODE
@@ -293,7 +294,10 @@ class Recorder:
         if around is None or around.exec_id != exec_id:
             around = Ids(exec_id)
             state = self.state_of(exec_id)
-            context = self._below(state.root)
+            outside = trace.get_current_span(context).get_span_context()
+            # A request came with a parent, and with the id in what was asked for.
+            if not (outside.is_remote and outside.trace_id == state.trace_id):
+                context = self._below(state.root)
         if node_id is None or node_id == around.node_id:
             return around, context
         if around.node_id is None:
@@ -306,7 +310,7 @@ class Recorder:
 
     def _current(self) -> Context:
         """Return the current context; where it is empty, that which the process was started in."""
-        context = context_api.get_current()
+        context = without_left(context_api.get_current())
         inherited = self.executions.inherited
         if inherited is None or SPAN_KEY in context or given_ids(context) is not None:
             return context

@@ -13,14 +13,15 @@ from itertools import islice
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
-from opentelemetry import context as context_api
 from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, Span
 
 from phasetrace import faults
 from phasetrace.attributes import MAX_ITEMS, text
+from phasetrace.current import attach, current_context
 from phasetrace.identity import new_exec_id
 from phasetrace.instrument import instrumented
+from phasetrace.leaving import give_back, leave, without_left
 from phasetrace.recorder import Recorder, Started
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -44,11 +45,13 @@ source: Final = _Source()
 class Scope:
     """A span around a stretch of code."""
 
-    __slots__ = ("_context", "_inner", "_process", "_recorder", "_span", "_token")
+    __slots__ = ("_context", "_inner", "_process", "_recorder", "_span", "_token", "_within")
 
     def __init__(self) -> None:
         self._span: Span | None = None
         self._token: Any = None
+        self._within: Context | None = None
+        """What was current when the work was last interrupted."""
         self._inner: list[Scope] | None = None
         """The further entries of a scope that was open already, the latest last."""
 
@@ -68,7 +71,9 @@ class Scope:
         trace: TracebackType | None,
     ) -> None:
         scope = self if not self._inner else self._left()
-        scope.detach()
+        token, scope._token = scope._token, None
+        if token is not None:
+            leave(token, scope._span)
         scope.close(error)
 
     async def __aenter__(self) -> Span:
@@ -105,20 +110,19 @@ class Scope:
         return span
 
     def attach(self) -> None:
-        """Make the span current, until `detach`."""
+        """Make the span current, until `detach`; or what was current at the last one."""
         if self._span is not None:
-            self._token = context_api.attach(self._context)
+            self._token = attach(self._within or self._context)
 
     def detach(self) -> None:
-        """Give the context back that `attach` replaced."""
+        """Give the context back that `attach` replaced, and keep what is current by now.
+
+        That may be a phase around a ``yield``.
+        """
         token, self._token = self._token, None
         if token is not None:
-            try:
-                token.var.reset(token)
-            except ValueError:
-                pass  # exited in another context than it was entered in: nothing to give back
-            except AttributeError:
-                context_api.detach(token)  # a context implementation without contextvars
+            self._within = without_left(current_context())
+            give_back(token)
 
     def close(self, error: BaseException | None = None) -> None:
         """End the span; `error` is the exception that ended the work, if any."""
@@ -136,7 +140,7 @@ class Scope:
         Threads and tasks that share a scope do not leave it in the order in which they entered it.
         """
         inner = self._inner or []
-        current = context_api.get_current()
+        current = current_context()
         entries = [*reversed(inner), self]
         latest = entries[0]
         left = next((entry for entry in entries if context_of(entry) is current), latest)
@@ -161,7 +165,7 @@ class PhaseScope(Scope):
     def __init__(
         self, exec_id: str | None, node_id: str | None, name: str, metadata: Mapping[str, Any]
     ) -> None:
-        self._span = self._token = self._inner = None
+        self._span = self._token = self._inner = self._within = None
         self._exec_id = exec_id
         self._node_id = node_id
         self._name = name

@@ -193,6 +193,8 @@ class Span(sdk.Span):
     """The span was started by the process that this one was forked from, which will end it."""
     _wire: bytes | None = None
     """The span's OTLP message, once somebody has needed that."""
+    _left_for: Context | None = None
+    """What was current before it, where it was left while something else was."""
     _origin: Origin
 
     def __init__(

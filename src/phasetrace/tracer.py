@@ -46,8 +46,9 @@ from phasetrace.context import (
     Ids,
     given_ids,
 )
-from phasetrace.current import SPAN_KEY, attach, context_with, current_context, detach
+from phasetrace.current import SPAN_KEY, attach, context_with, current_context
 from phasetrace.identity import root_span_id_of
+from phasetrace.leaving import leave
 from phasetrace.span import Origin, Outlet, Span, instant
 from phasetrace.spans import EXECUTION, NODE, PHASE, SYSTEM_NODE
 
@@ -324,8 +325,8 @@ class CurrentSpan:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        detach(self._token)
         span = self._span
+        leave(self._token, span)
         if error is None:
             if self._end_on_exit:
                 span.end()

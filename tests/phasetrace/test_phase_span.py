@@ -375,7 +375,7 @@ def test_leaving_what_was_not_entered_does_nothing(ended: Ended) -> None:
 
 
 def test_entered_and_left_in_different_contexts(ended: Ended) -> None:
-    """The span ends; the context in which it was left stays as it is."""
+    """The span ends, and is not current in either once the phases there have been left."""
     inside: Any = time_phase("e", "n", "inside")
     contextvars.copy_context().run(inside.__enter__)
     inside.__exit__(None, None, None)
@@ -384,7 +384,8 @@ def test_entered_and_left_in_different_contexts(ended: Ended) -> None:
         outside.__enter__()
         context = contextvars.copy_context()
         context.run(outside.__exit__, None, None, None)
-        assert trace.get_current_span() is not around
+        assert context.run(trace.get_current_span) is around
+    assert trace.get_current_span() is trace.INVALID_SPAN
     assert [span.name for span in ended.take()] == ["inside", "outside", "around"]
 
 

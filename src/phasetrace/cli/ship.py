@@ -17,6 +17,7 @@ from phasetrace.rendering import safe
 
 if TYPE_CHECKING:
     from phasetrace.delivery.shipper import Shipper
+    from phasetrace.destination import Destination
     from phasetrace.exporting import Outlet
     from phasetrace.settings import Settings
     from phasetrace.store.ledger import StoredBlock
@@ -157,6 +158,33 @@ def _follow(couriers: Sequence[Shipper]) -> int:
 def _replay(
     path: Path, exec_ids: Sequence[str], outlets: Sequence[Outlet], timeout_s: float
 ) -> int:
+    from phasetrace.destination import Destination
+
+    destinations = []
+    for outlet in outlets:
+        assert outlet.spec is not None  # noqa: S101 - they were chosen by it
+        whither = safe(outlet.spec.endpoint or outlet.name)
+        destinations.append((whither, Destination(outlet.name, outlet.exporter)))
+    problems = 0
+    deadline = time.monotonic() + timeout_s
+    try:
+        found = _blocks(path, exec_ids)
+        for whither, destination in destinations:
+            for exec_id, blocks in found:
+                delivered, problem = _send_again(destination, blocks, deadline)
+                print(f"{whither}: {safe(exec_id)}: {delivered:,} spans sent")  # noqa: T201
+                problems += _tell(whither, problem)
+    finally:
+        for whither, destination in destinations:
+            is_flushed = destination.force_flush(max(0.0, deadline - time.monotonic()))
+            destination.shutdown()
+            problem = None if is_flushed else "the exporter did not send all that it was given"
+            problems += _tell(whither, problem)
+    return FAILED if problems else 0
+
+
+def _blocks(path: Path, exec_ids: Sequence[str]) -> list[tuple[str, list[StoredBlock]]]:
+    """Return the blocks of executions; 'latest' is one."""
     from phasetrace.store.file import open_for_reading
     from phasetrace.store.ledger import blocks_of_execution
 
@@ -165,29 +193,25 @@ def _replay(
         for exec_id in exec_ids:
             execution = store.latest() if exec_id == "latest" else store.find(exec_id)
             found.append((execution.exec_id, blocks_of_execution(connection, execution.row)))
-    code = 0
-    deadline = time.monotonic() + timeout_s
-    for outlet in outlets:
-        assert outlet.spec is not None  # noqa: S101 - they were chosen by it
-        whither = safe(outlet.spec.endpoint or outlet.name)
-        for exec_id, blocks in found:
-            delivered, problem = _send_again(outlet, blocks, deadline)
-            print(f"{whither}: {safe(exec_id)}: {delivered:,} spans sent")  # noqa: T201
-            if problem is not None:
-                code = FAILED
-                print(f"phasetrace: {whither}: {safe(problem)}", file=sys.stderr)  # noqa: T201
-    return code
+    return found
+
+
+def _tell(whither: str, problem: str | None) -> int:
+    """Tell of a problem, if there is one; return how many there are."""
+    if problem is None:
+        return 0
+    print(f"phasetrace: {whither}: {safe(problem)}", file=sys.stderr)  # noqa: T201
+    return 1
 
 
 def _send_again(
-    outlet: Outlet, blocks: list[StoredBlock], deadline: float
+    destination: Destination, blocks: list[StoredBlock], deadline: float
 ) -> tuple[int, str | None]:
     """Send blocks; return how many spans were taken, and what went wrong."""
     from phasetrace.delivery.backoff import Backoff
     from phasetrace.delivery.request import Request
-    from phasetrace.destination import Destination
 
-    destination, backoff = Destination(outlet.name, outlet.exporter), Backoff()
+    backoff = Backoff()
     delivered, problem = 0, None
     while blocks:
         number = spans = 0

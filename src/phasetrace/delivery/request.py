@@ -32,7 +32,12 @@ class Request:
         self._starts = list(accumulate((block.spans for block in blocks), initial=0))
         self._parcel = Parcel(self._starts[-1], is_trusted, most)
         self.is_begun = False
-        """Whether it has been tried; from then on it stays as it is."""
+        """Whether it has been tried; from then on it stays as it is, unless it `is_restarted`."""
+
+    @property
+    def is_restarted(self) -> bool:
+        """Whether all of it was refused and nothing taken, the last time that it was tried."""
+        return self._parcel.is_restarted
 
     @property
     def last_seq(self) -> int:

@@ -246,6 +246,10 @@ class Shipper:
             destination = self._destination = self._make()
         verdict = request.advance(destination, lambda: self._closing or self._worker.stopped)
         if verdict is not None:
+            if request.is_restarted:
+                # Nothing of it has arrived, so it need not stay the same; the next one has what was
+                # recorded since beside it, which may be what the receiver takes.
+                self._request = None
             if verdict is not STOPPED:
                 self._failed(verdict)
             return

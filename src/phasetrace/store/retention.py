@@ -3,6 +3,9 @@
 Nor one of which something waits for a destination that is still being served: when such executions
 alone are more than the limit, the writer has to do without room (`is_exceeded`). What waits only
 for destinations that have lapsed goes like everything else, and is counted there.
+
+What receivers have refused is kept for people to look at, the latest of it. It has been counted
+when it was refused, so that the account stays right without it.
 """
 
 from __future__ import annotations
@@ -31,6 +34,10 @@ _AT_ONCE: Final = 64
 _VACUUM_PAGES: Final = 2_048
 _MAX_ORPHANS: Final = 1_000
 _MAX_WITHOUT_SPANS: Final = 1_000
+_MAX_DEAD_LETTERS: Final = 1_000
+"""As many as are told of, `standing.MAX_REFUSED`."""
+_DEAD_LETTERS_SHARE: Final = 8
+"""They may take one part in so many of the bytes."""
 
 
 class Retention(NamedTuple):
@@ -43,7 +50,8 @@ class Retention(NamedTuple):
 def apply(connection: sqlite3.Connection, limits: Retention, now_ns: int | None = None) -> int:
     """Remove executions until the store is within its limits; return how many went.
 
-    And what belonged to no execution, once it has been delivered.
+    And what belonged to no execution, once it has been delivered. Of refused spans the latest
+    thousand are kept, whatever the limits are, in no more than an eighth of the bytes.
 
     Raises:
         sqlite3.Error: what was removed before it stays removed.
@@ -51,6 +59,7 @@ def apply(connection: sqlite3.Connection, limits: Retention, now_ns: int | None 
     now_ns = clock.now_ns() if now_ns is None else now_ns
     removed = 0
     freed = _remove_dealt_with(connection, now_ns)
+    freed |= _remove_dead_letters(connection, limits.bytes)
     if limits.executions is not None:
         excess = _count(connection) - limits.executions
         while excess > removed:
@@ -203,6 +212,33 @@ def _remove_dealt_with(connection: sqlite3.Connection, now_ns: int) -> bool:
             (NO_EXECUTION,),
         )
     return gone > 0
+
+
+def _remove_dead_letters(connection: sqlite3.Connection, most_bytes: int | None) -> bool:
+    """Remove the oldest refused spans that are too many or too large; tell if there were any."""
+    room = MAX_INTEGER if most_bytes is None else most_bytes // _DEAD_LETTERS_SHARE
+    last = None
+    for number, (row, size) in enumerate(
+        connection.execute(
+            "SELECT id, length(request) + length(reason) + coalesce(length(name), 0)"
+            " FROM dead_letters ORDER BY id DESC LIMIT ?",
+            (_MAX_DEAD_LETTERS + 1,),
+        )
+    ):
+        room -= size
+        if number == _MAX_DEAD_LETTERS or room < 0:
+            last = row
+            break
+    if last is None:
+        return False
+    gone = _MAX_DEAD_LETTERS
+    while gone == _MAX_DEAD_LETTERS:  # so many a transaction
+        gone = connection.execute(
+            "DELETE FROM dead_letters WHERE id IN"
+            " (SELECT id FROM dead_letters WHERE id <= ? ORDER BY id LIMIT ?)",
+            (last, _MAX_DEAD_LETTERS),
+        ).rowcount
+    return True
 
 
 def _remove_orphans(connection: sqlite3.Connection) -> None:

@@ -51,6 +51,104 @@ def test_all_others_go_on(case: tuple[int, set[int]], most: int) -> None:
     assert parcel.is_done
 
 
+@given(
+    st.integers(10, 300).flatmap(
+        lambda spans: st.tuples(st.just(spans), st.sets(st.integers(0, spans - 2)))
+    ),
+    st.one_of(st.none(), st.integers(1, 100)),
+    st.booleans(),
+)
+def test_the_far_end_speaks_for_the_receiver(
+    case: tuple[int, set[int]], most: int | None, is_trusted: bool
+) -> None:
+    """Any number of spans is given up, beside the last one: nothing is behind them for ever."""
+    spans, poisoned = case
+    receiver, parcel = Receiver(poisoned), Parcel(spans, is_trusted, most)
+    assert parcel.advance(receiver) is None
+    assert sorted(receiver.taken) == [span for span in range(spans) if span not in poisoned]
+    assert sorted(refusal.place for refusal in parcel.refusals) == sorted(poisoned)
+    assert parcel.delivered == spans - len(poisoned)
+
+
+def test_what_is_wrong_at_both_ends_is_wrong_with_the_receiver() -> None:
+    """It has had its chance; then the spans wait."""
+    receiver, parcel = Receiver({*range(8), 2_047}), Parcel(2_048, is_trusted=True)
+    assert parcel.advance(receiver) == REFUSED
+    assert receiver.requests < 50
+    assert parcel.is_restarted
+    assert parcel.pending == [(0, 2_048)]
+
+
+def test_the_far_end_is_asked_again_after_an_outage() -> None:
+    """A wait in between does not make it forget what it was about to ask."""
+    receiver, parcel = Receiver(set(range(8))), Parcel(64)
+    sent: list[tuple[int, int]] = []
+
+    def send(start: int, stop: int) -> Verdict:
+        sent.append((start, stop))
+        is_first = sent.count((32, 64)) == 1
+        return AWAY if (start, stop) == (32, 64) and is_first else receiver(start, stop)
+
+    assert parcel.advance(send) == AWAY
+    assert not parcel.is_restarted
+    assert parcel.advance(send) is None
+    assert receiver.taken[0] == 32
+    assert [refusal.place for refusal in parcel.refusals] == list(range(8))
+
+
+@given(
+    st.integers(4, 300),
+    st.integers(0, 150),
+    st.sampled_from([Outcome.UNKNOWN, Outcome.REFUSED]),
+    st.booleans(),
+)
+def test_the_end_of_an_outage_gives_no_good_span_up(
+    spans: int, outage: int, outcome: Outcome, is_trusted: bool
+) -> None:
+    """What was refused before the first acceptance is sent once more, however the outage looked."""
+    receiver, parcel = Receiver(set()), Parcel(spans, is_trusted)
+    requests = 0
+
+    def send(start: int, stop: int) -> Verdict:
+        nonlocal requests
+        requests += 1
+        return receiver(start, stop) if requests > outage else Verdict(outcome, "an outage")
+
+    while parcel.advance(send) is not None:
+        pass
+    assert (parcel.delivered, parcel.refusals) == (spans, [])
+    assert sorted(receiver.taken) == list(range(spans))
+
+
+def test_a_doubtful_span_that_is_bad_is_given_up_all_the_same() -> None:
+    """After two more tries, beside the acceptance; it is refused once in the account."""
+    receiver, parcel = Receiver({0}), Parcel(2)
+    sent: list[tuple[int, int]] = []
+
+    def send(start: int, stop: int) -> Verdict:
+        sent.append((start, stop))
+        return receiver(start, stop)
+
+    assert parcel.advance(send) is None
+    assert sent == [(0, 2), (0, 1), (0, 1), (1, 2), (0, 1), (0, 1)]
+    assert [refusal.place for refusal in parcel.refusals] == [0]
+    assert receiver.taken == [1]
+
+
+def test_what_is_certain_stays_so() -> None:
+    """A span that is too large is not sent again because another one was taken."""
+    sent: list[tuple[int, int]] = []
+
+    def send(start: int, stop: int) -> Verdict:
+        sent.append((start, stop))
+        return Verdict(Outcome.TOO_LARGE) if start == 0 else DELIVERED
+
+    parcel = Parcel(2)
+    assert parcel.advance(send) is None
+    assert sent == [(0, 2), (0, 1), (0, 1), (1, 2)]
+    assert [refusal.place for refusal in parcel.refusals] == [0]
+
+
 def test_one_among_many_is_found_in_few_requests() -> None:
     """Two for each time that the request is halved, one before, and one to make sure."""
     receiver, parcel = Receiver({1_234}), Parcel(2_048)
@@ -77,8 +175,9 @@ def test_a_receiver_that_refuses_everything_is_not_believed() -> None:
     """Its spans wait, and it is not asked about each of them."""
     receiver, parcel = Receiver(set(range(1_000))), Parcel(1_000, is_trusted=True)
     assert parcel.advance(receiver) == REFUSED
-    assert receiver.requests < 40
+    assert receiver.requests < 50
     assert not parcel.refusals
+    assert parcel.is_restarted
     assert parcel.pending == [(0, 1_000)]
 
 
@@ -122,3 +221,21 @@ def test_spans_that_the_receiver_threw_away_are_not_counted_as_delivered() -> No
     parcel = Parcel(5)
     assert parcel.advance(lambda start, stop: DELIVERED._replace(rejected=2)) is None
     assert (parcel.delivered, parcel.rejected) == (3, 2)
+
+
+def test_spans_that_were_thrown_away_before_a_restart_are_counted_once() -> None:
+    """They are sent again with the others."""
+    parcel = Parcel(2)
+    refusals = iter([REFUSED] * 4)
+
+    def send(start: int, stop: int) -> Verdict:
+        if (start, stop) == (0, 1):
+            return DELIVERED._replace(rejected=1)
+        return next(refusals, DELIVERED)
+
+    assert parcel.advance(send) == REFUSED
+    assert (parcel.is_restarted, parcel.rejected) == (True, 0)
+    while parcel.advance(send) is not None:
+        pass
+    assert not parcel.is_restarted
+    assert parcel.delivered + parcel.rejected + len(parcel.refusals) == parcel.spans

@@ -180,6 +180,22 @@ def test_an_exporter_that_never_tells_why_is_not_believed_at_once(
     assert [len(one) for one in exporter.requests] == [5] * 4
 
 
+def test_it_says_when_all_of_it_was_refused(blocks: list[StoredBlock]) -> None:
+    """Then nothing of it has arrived; a receiver that is away says nothing of the kind."""
+    with receiving() as (receiver, destination):
+        request = Request(blocks, False)
+        receiver.answer = respond(503)
+        assert request.advance(destination, never) is not None
+        assert not request.is_restarted
+        receiver.answer = respond(400)
+        assert request.advance(destination, never) is not None
+        assert request.is_restarted
+        receiver.answer = respond(200)
+        assert request.advance(destination, never) is None
+        assert not request.is_restarted
+    assert request.settlement() == (2, 5, 0, [])
+
+
 def test_an_exporter_gets_the_spans_as_they_were_recorded(path: Path, record: Record) -> None:
     """Everything that OTLP can say of a span, where the exporter takes no bytes."""
     recording = record(HERE)

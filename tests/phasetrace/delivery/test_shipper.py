@@ -41,6 +41,7 @@ Make = Callable[..., Shipper]
 Record = Callable[..., Routed]
 
 LATER = Backoff(lambda least, most: 3600.0)
+SOON = Backoff(lambda least, most: 0.01)
 
 
 def test_what_waits_is_delivered_in_order(path: Path, recording: Routed, ship: Make) -> None:
@@ -344,6 +345,34 @@ def test_a_damaged_block_does_not_keep_the_others(
     assert [letter[:3] for letter in letters] == [("e", "b", b"")] * 2
     assert "cannot be read in the store" in letters[0][3]
     assert counts(path) == {"stored": 6, "delivered": 4, "refused": 2, "waiting": 0}
+
+
+@pytest.mark.parametrize(("before", "bad"), [(0, 1), (1, 4)])
+def test_refused_spans_do_not_keep_what_is_recorded_later(
+    path: Path, recording: Routed, before: int, bad: int
+) -> None:
+    """Too few to be believed in by themselves, they are tried again with it beside them."""
+    exporter = Taking()
+    exporter.answer = lambda spans: (fail if "bad" in {one.name for one in spans} else take)(spans)
+    limits = BatchLimits(None, None, 1)
+    shipper = Shipper(path, HERE, lambda: Destination("t", exporter), limits, backoff=lambda: SOON)
+    if before:
+        recording.block("before")
+        deliver(shipper, path)
+    recording.block(*["bad"] * bad)
+    shipper.wake()
+    wait_until(lambda: shipper.failures > 5)  # it has been cut, and begun again
+    assert counts(path).get("refused", 0) == 0
+    recording.block("good", "good")
+    deliver(shipper, path)
+    shipper.close(soon())
+    assert exporter.names == ["before"] * before + ["good", "good"]
+    assert counts(path) == {
+        "stored": before + bad + 2,
+        "delivered": before + 2,
+        "refused": bad,
+        "waiting": 0,
+    }
 
 
 def test_closing_lets_go(path: Path, recording: Routed, ship: Make) -> None:

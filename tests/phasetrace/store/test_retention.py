@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,11 @@ import pytest
 from phasetrace.store import retention
 from phasetrace.store.destinations import LAPSES_AFTER_NS, DestinationSpec, waiting
 from phasetrace.store.file import open_for_writing
+from phasetrace.store.ledger import DeadLetter, Ledger, Settlement
 from phasetrace.store.process import birth_of, host_name
 from phasetrace.store.reader import StoreReader
 from phasetrace.store.retention import Retention, apply
+from phasetrace.store.standing import MAX_REFUSED
 from tests.phasetrace.store.conftest import Recording, query, wait_until
 
 
@@ -422,3 +425,55 @@ def test_a_store_full_of_what_runs_takes_no_more_spans(
     assert not recording.writer.flush()
     assert recording.writer.lost == {"store full": 2}
     assert query(path, "SELECT name FROM spans") == []
+
+
+def refuse(path: Path, names: str, size: int = 0) -> None:
+    """Have the first destination refuse everything; of each span so many bytes are put aside."""
+    letters = [DeadLetter("no", None, b"", b"", name, b"x" * size) for name in names]
+    with closing(Ledger(path, "first")) as ledger:
+        ledger.settle(Settlement(ledger.latest(), 0, 0, letters), 1)
+
+
+@pytest.mark.usefixtures("without_thread")
+def test_the_latest_refused_spans_stay_and_all_stay_counted(
+    delivered: Recording,
+    path: Path,
+    connection: sqlite3.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As many as are told of; what the store says of its destinations goes on adding up."""
+    assert retention._MAX_DEAD_LETTERS == MAX_REFUSED
+    monkeypatch.setattr(retention, "_MAX_DEAD_LETTERS", 2)
+    one_by_one(delivered, 3)
+    refuse(path, "abcdef")
+    assert apply(connection, Retention(None, None)) == 0
+    assert query(path, "SELECT name FROM dead_letters ORDER BY id") == ["e", "f"]
+    assert apply(connection, Retention(None, None)) == 0
+    with StoreReader(path) as store:
+        standing = store.standing()
+    first, second = standing.destinations
+    assert (first.stored, first.refused, first.waiting, first.unaccounted) == (6, 6, 0, 0)
+    assert (second.stored, second.waiting, second.unaccounted) == (6, 6, 0)
+    assert [span.name for span in standing.refused_spans] == ["f", "e"]
+    assert standing.refused_total == 2
+
+
+@pytest.mark.usefixtures("without_thread")
+def test_refused_spans_do_not_fill_the_store(
+    delivered: Recording, path: Path, connection: sqlite3.Connection
+) -> None:
+    """They take an eighth of it at most, and no execution has to go for them."""
+    one_by_one(delivered, 1)
+    deal_with(connection, "e1", "second")
+    refuse(path, "abcdefghijkl", size=60_000)
+    limits = Retention(executions=None, bytes=8 * 150_000)
+    apply(connection, limits)
+    assert query(path, "SELECT name FROM dead_letters ORDER BY id") == ["k", "l"]
+    assert kept(path) == ["e1"]
+    assert query(path, "PRAGMA freelist_count") == [0]
+    limits = Retention(executions=None, bytes=400_000)
+    apply(connection, limits)
+    assert not retention.is_exceeded(connection, limits)
+    assert query(path, "SELECT count(*) FROM dead_letters") == [0]
+    assert kept(path) == ["e1"]
+    assert counted(path, "first") == {"stored": 2, "refused": 12}
