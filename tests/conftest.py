@@ -20,7 +20,7 @@ from phasetrace.testing import forget_everything
 def clean_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """Give every test an environment without settings, and take its configuration back."""
     for name in list(os.environ):
-        if name.startswith(("OTEL_", "PHASETRACE_")):
+        if name.startswith(("OTEL_", "PHASETRACE")) or name in ("TRACEPARENT", "TRACESTATE"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("PHASETRACE_STORE", str(tmp_path / "store" / "traces.db"))
     yield

@@ -1,1 +1,1 @@
-"""opentelemetry-sdk's own tests, run on phasetrace's provider and span."""
+"""OpenTelemetry's own tests, run on phasetrace's provider, tracer and span."""

@@ -1,6 +1,6 @@
 """A pytest plugin that writes down how each test ended, and which classes it ran on.
 
-The file named by ``OUTCOMES`` gets the arguments of `sdk_tests.Outcomes`, as one JSON object.
+The file named by ``OUTCOMES`` gets the arguments of `upstream_tests.Outcomes`, as one JSON object.
 """
 
 from __future__ import annotations
@@ -21,10 +21,15 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     )
 
 
-def pytest_sessionfinish() -> None:
+def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write the file."""
     from opentelemetry.sdk import trace
 
     classes = (trace.TracerProvider, trace.Tracer, trace._Span)
-    written = {"classes": [f"{one.__module__}.{one.__qualname__}" for one in classes]}
-    Path(os.environ["OUTCOMES"]).write_text(json.dumps(written | {"ends": _ends}), encoding="utf-8")
+    implementation = session.config.pluginmanager.get_plugin("implementation")
+    written = {
+        "classes": [f"{one.__module__}.{one.__qualname__}" for one in classes],
+        "ends": _ends,
+        "implemented": sorted(implementation.tests) if implementation is not None else [],
+    }
+    Path(os.environ["OUTCOMES"]).write_text(json.dumps(written), encoding="utf-8")
