@@ -1,7 +1,14 @@
-"""The current OpenTelemetry context, without the detours.
+"""The current context of phasetrace, without the detours of OpenTelemetry's own.
 
-`opentelemetry.context` reaches its `ContextVar` through four calls. Where it is the standard one
-(``OTEL_PYTHON_CONTEXT`` can name another implementation), the variable is used directly here.
+Nearly always it is OpenTelemetry's. `opentelemetry.context` reaches its `ContextVar` through four
+calls; where it is the standard one (``OTEL_PYTHON_CONTEXT`` can name another implementation), the
+variable is used directly here.
+
+Where the application's provider takes no span processors, phases are spans of a provider of ours,
+which the application's tracing system never gets to know of. Then the two keep apart: a phase as
+the parent of one of its spans would tear its trace, and one of its spans as the current one would
+hide the phase. ddtrace is such a system, and its own implementation of OpenTelemetry's context
+keeps nothing but spans of its own.
 """
 
 from __future__ import annotations
@@ -34,29 +41,54 @@ def _span_key() -> str:
 
 SPAN_KEY: Final = _span_key()
 
-_current_context: Final = _variable()
+_shared: Final = _variable()
+_apart: Final[ContextVar[Context | None]] = ContextVar("phasetrace-context", default=None)
+is_apart = False
+"""Whether the context is one of our own; see `keep_apart`."""
 
-IS_STANDARD: Final = _current_context is not None
+IS_STANDARD: Final = _shared is not None
 """The context is kept in a `ContextVar`, whose tokens know how to give it back."""
 
-current_context: Callable[[], Context] = (
-    _current_context.get if _current_context is not None else context_api.get_current
+# PERF: for whoever knows that the context is the standard one, and not kept apart.
+standard_context: Callable[[], Context] = (
+    _shared.get if _shared is not None else context_api.get_current
 )
-"""Return the current context."""
-
-attach: Callable[[Context], Any] = (
-    _current_context.set if _current_context is not None else context_api.attach
+standard_attach: Callable[[Context], Any] = (
+    _shared.set if _shared is not None else context_api.attach
 )
-"""Make a context current; return the token for `reset`."""
+standard_reset: Callable[[Any], None] = _shared.reset if _shared is not None else context_api.detach
 
-reset: Callable[[Any], None] = (
-    _current_context.reset if _current_context is not None else context_api.detach
-)
-"""Give the context back that `attach` replaced.
 
-Raises:
-    ValueError: if this is not the context that it was replaced in.
-"""
+def keep_apart(apart: bool) -> None:
+    """Say whether the context is one of our own from now on, or OpenTelemetry's."""
+    global is_apart
+    is_apart = apart
+
+
+def current_context() -> Context:
+    """Return the current context."""
+    if is_apart:
+        context = _apart.get()
+        return context if context is not None else Context()
+    return standard_context()
+
+
+def attach(context: Context) -> Any:
+    """Make a context current; return the token for `reset`."""
+    return _apart.set(context) if is_apart else standard_attach(context)
+
+
+def reset(token: Any) -> None:
+    """Give back the context that `attach` replaced.
+
+    Raises:
+        ValueError: if this is not the thread or task that it was replaced in.
+    """
+    variable = getattr(token, "var", None)
+    if variable is not None:
+        variable.reset(token)
+    else:
+        context_api.detach(token)
 
 
 def context_with(span: object, context: Context) -> Context:

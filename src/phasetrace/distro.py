@@ -11,9 +11,13 @@ and phases are made through the provider that comes of it.
 
 from __future__ import annotations
 
-from typing import Any
+import logging
+from typing import Any, Final
 
-from phasetrace.settings import choose_own_provider, distro_is_chosen
+from phasetrace.settings import choose_own_provider, distro_is_chosen, selected_configurator
+
+_LOADER: Final = "opentelemetry.instrumentation.auto_instrumentation._load"
+_PASSED_OVER: Final = "not loaded because"
 
 
 def distro() -> Any:
@@ -25,8 +29,19 @@ def distro() -> Any:
     class PhasetraceDistro(BaseDistro):  # type: ignore[misc]  # it ships no types
         def _configure(self, **kwargs: Any) -> None:
             if choose_own_provider():
+                if selected_configurator() == "phasetrace":
+                    logging.getLogger(_LOADER).addFilter(_is_news)
                 from opentelemetry import trace
 
                 trace.get_tracer_provider()  # the one that the environment names is made now
 
     return PhasetraceDistro()
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Tell whether a record says more than that configurators are passed over.
+
+    It would be printed in every program, where opentelemetry-distro is installed, and whoever chose
+    this distro has asked for just that.
+    """
+    return _PASSED_OVER not in str(record.msg)

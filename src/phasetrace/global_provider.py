@@ -4,6 +4,9 @@ A provider that the application has installed is used as it is. Where there is n
 to other libraries in a way that leaves `opentelemetry.trace.set_tracer_provider` to the
 application, which may call it at any time later.
 
+A provider may stand for another one, which it replaces when it is set up again: logfire's does. It
+stays the global one then, and the one behind it needs our processors anew.
+
 What an application's late call cannot change: a library that asked for a tracer in between keeps
 the one from our provider, whose spans go on to the store and to our exporters.
 """
@@ -11,9 +14,12 @@ the one from our provider, whose spans go on to the store and to our exporters.
 from __future__ import annotations
 
 import logging
+import os
+import threading
 from typing import Any, Final
 
 from opentelemetry import trace
+from opentelemetry.sdk import trace as sdk
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import SpanLimits
 
@@ -24,14 +30,31 @@ from phasetrace.switch import ProcessorSwitch
 
 _own: Final[list[TracerProvider]] = []
 _switches: Final[list[tuple[Any, ProcessorSwitch]]] = []
-# Both are short, and compared by identity: a provider need not be hashable, nor comparable.
+_behind: Final[list[tuple[Any, Any]]] = []
+"""The providers that stand for another one, and the one that has been given the switch."""
+_replaced: Final[list[None]] = []
+"""One for each time that one of these was exchanged."""
+# All are short, and compared by identity: a provider need not be hashable, nor comparable.
+_following = threading.Lock()  # guards _behind
+
+
+def _new_lock() -> None:
+    global _following
+    _following = threading.Lock()  # a thread may have held it when it forked
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_lock)
 
 
 def installed() -> Any:
     """Return the provider that is installed globally, None if there is none."""
     # get_tracer_provider() would answer with a proxy, and a proxy cannot be told apart from a
     # provider that takes no processors.
-    return getattr(trace, "_TRACER_PROVIDER", None)
+    provider = getattr(trace, "_TRACER_PROVIDER", None)
+    if _behind:
+        _follow(provider)
+    return provider
 
 
 def load_selected() -> None:
@@ -84,9 +107,46 @@ def switch_of(provider: Any) -> ProcessorSwitch:
         if known is provider:
             return switch
     switch = ProcessorSwitch()
-    provider.add_span_processor(switch)
+    behind = _stands_for(provider)
+    actual(provider).add_span_processor(switch)
     _switches.append((provider, switch))
+    if behind is not None:
+        with _following:
+            _behind.append((provider, behind))
     return switch
+
+
+def replacements() -> int:
+    """Return how often a provider behind another one was exchanged, as far as `installed` saw."""
+    return len(_replaced)
+
+
+def actual(provider: Any) -> Any:
+    """Return the provider that makes the spans: the one behind, or the one itself."""
+    behind = _stands_for(provider)
+    return provider if behind is None else behind
+
+
+def _stands_for(provider: Any) -> Any:
+    """Return the SDK provider behind one that passes everything on to it; None if there is none."""
+    behind = getattr(provider, "provider", None)
+    return behind if isinstance(behind, sdk.TracerProvider) else None
+
+
+def _follow(provider: Any) -> None:
+    """Give the provider's switch to the one behind it, if that is another one by now."""
+    for known, before in _behind:
+        if known is provider and _stands_for(provider) is not before:
+            break
+    else:
+        return
+    with _following:
+        behind = _stands_for(provider)
+        for index, (known, before) in enumerate(_behind):
+            if known is provider and behind is not None and behind is not before:
+                behind.add_span_processor(switch_of(provider))
+                _behind[index] = (provider, behind)
+                _replaced.append(None)
 
 
 def has_switch(provider: Any) -> bool:
@@ -115,6 +175,7 @@ def forget() -> None:
     """Forget all providers (for tests)."""
     _own.clear()
     _switches.clear()
+    _behind.clear()
 
 
 def _limits() -> SpanLimits:

@@ -39,11 +39,16 @@ def give_back(token: Any) -> bool:
     except ValueError:
         is_here = False
         attach(before(token))
+    skip_left()
+    return is_here
+
+
+def skip_left() -> None:
+    """Go on to the nearest context around the current one whose span has not been left."""
     context = current_context()
     open_one = without_left(context)
     if open_one is not context:
         attach(open_one)
-    return is_here
 
 
 def without_left(context: Context) -> Context:

@@ -26,10 +26,17 @@ from opentelemetry import trace as trace_api
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.context import Context
 
-from phasetrace import clock, faults
+from phasetrace import clock, current, faults
 from phasetrace.attributes import MAX_VALUE_LENGTH, faithful, key
 from phasetrace.context import RESERVED, suppresses
-from phasetrace.current import IS_STANDARD, SPAN_KEY, attach, current_context, reset
+from phasetrace.current import (
+    IS_STANDARD,
+    SPAN_KEY,
+    current_context,
+    standard_attach,
+    standard_context,
+    standard_reset,
+)
 from phasetrace.executions import ExecutionState
 from phasetrace.instrument import instrumented
 from phasetrace.leaving import leave
@@ -81,6 +88,7 @@ def arm(recorder: Recorder, provider: Any, pipeline: Pipeline) -> None:
         and tracer.is_plain()
         and tracer.origin.pipeline is pipeline
         and IS_STANDARD
+        and not current.is_apart
         and hasattr(trace_api, "_TRACER_PROVIDER")
     ):
         return
@@ -159,7 +167,7 @@ class PhaseSpan(Span):
             or self._start_time is not None
         ):
             return self._enter_scope()
-        context = current_context()
+        context = standard_context()
         parent: Any = None
         has_more = False  # the context, than a span
         if context:
@@ -213,7 +221,9 @@ class PhaseSpan(Span):
         span_id = self._span_id = _new_span_id(64)
         _open[span_id] = self
         # PERF: most contexts have nothing but a span in them, and a copy would cost 0.1 µs.
-        self._token = attach(Context({**context, SPAN_KEY: self} if has_more else {SPAN_KEY: self}))
+        self._token = standard_attach(
+            Context({**context, SPAN_KEY: self} if has_more else {SPAN_KEY: self})
+        )
         self._start_time = monotonic_ns() + _offset_ns
         return self
 
@@ -230,13 +240,13 @@ class PhaseSpan(Span):
             token is None
             or error is not None
             or self._origin is not _origin
-            or current_context().get(SPAN_KEY) is not self
+            or standard_context().get(SPAN_KEY) is not self
         ):
             self._exit_slowly(kind, error, traceback, now_ns)
             return
         self._token = None
         try:
-            reset(token)
+            standard_reset(token)
         except ValueError:  # left by another thread or task than it was entered in
             leave(token, self)
         self._end_time = now_ns

@@ -104,14 +104,14 @@ def environ(base: Mapping[str, str] | None = None) -> dict[str, str]:
     belong to the execution and node that are current here.
     """
     carried: dict[str, str] = {}
-    carriers.inject(carried)
+    carriers.inject(carried, current_context())
     return {**(environment() if base is None else base), **carriers.in_environment(carried)}
 
 
 def inject(carrier: dict[str, str] | None = None) -> dict[str, str]:
     """Write what is current now into the headers of a message or a request; return them."""
     carrier = {} if carrier is None else carrier
-    carriers.inject(carrier)
+    carriers.inject(carrier, current_context())
     return carrier
 
 

@@ -10,7 +10,6 @@ import traceback
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
-from opentelemetry import context as context_api
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace.sampling import Decision, Sampler
@@ -37,7 +36,7 @@ from phasetrace.context import (
     with_ids,
     without_ids,
 )
-from phasetrace.current import SPAN_KEY, context_with
+from phasetrace.current import SPAN_KEY, context_with, current_context
 from phasetrace.executions import Executions, ExecutionState
 from phasetrace.identity import root_span_id_of, trace_id_of
 from phasetrace.leaving import without_left
@@ -209,7 +208,7 @@ class Recorder:
         one phase of the execution, elsewhere those of one node.
         """
         exec_id, key = text(exec_id), text(node_id)
-        context = context_api.get_current()
+        context = current_context()
         around = ids_in(context)
         if around is not None and around.exec_id == exec_id:
             parent = trace.get_current_span(context).get_span_context()
@@ -310,7 +309,7 @@ class Recorder:
 
     def _current(self) -> Context:
         """Return the current context; where it is empty, that which the process was started in."""
-        context = without_left(context_api.get_current())
+        context = without_left(current_context())
         inherited = self.executions.inherited
         if inherited is None or SPAN_KEY in context or given_ids(context) is not None:
             return context

@@ -33,6 +33,7 @@ from phasetrace import (
     span,
     tracer,
 )
+from phasetrace.current import keep_apart
 from phasetrace.pipeline import pipeline
 
 if TYPE_CHECKING:
@@ -122,6 +123,7 @@ def forget_everything() -> None:
     configuration.forget()
     global_provider.forget()
     pipeline.open.clear()
+    keep_apart(False)
     faults.forget()
     if hasattr(trace, "_TRACER_PROVIDER_SET_ONCE"):
         trace._TRACER_PROVIDER = None

@@ -34,6 +34,7 @@ from opentelemetry.trace import (
 )
 from opentelemetry.util.types import Attributes
 
+from phasetrace import current
 from phasetrace.attributes import faithful, text
 from phasetrace.clock import OFFSET_NS
 from phasetrace.context import (
@@ -46,9 +47,15 @@ from phasetrace.context import (
     Ids,
     given_ids,
 )
-from phasetrace.current import SPAN_KEY, attach, context_with, current_context
+from phasetrace.current import (
+    SPAN_KEY,
+    context_with,
+    standard_attach,
+    standard_context,
+    standard_reset,
+)
 from phasetrace.identity import root_span_id_of
-from phasetrace.leaving import leave
+from phasetrace.leaving import leave, skip_left
 from phasetrace.span import Origin, Outlet, Span, instant
 from phasetrace.spans import EXECUTION, NODE, PHASE, SYSTEM_NODE
 
@@ -144,7 +151,10 @@ class Tracer(sdk.Tracer):
 
         A root gets the `root_ids` (trace, span), if they are given.
         """
-        around = current_context() if context is None else context
+        if context is not None:
+            around = context
+        else:
+            around = current.current_context() if current.is_apart else standard_context()
         parent = around.get(SPAN_KEY)
         lean: Span | None = None
         outer: SpanContext | None = None
@@ -283,9 +293,9 @@ class Tracer(sdk.Tracer):
         end_on_exit: bool = True,
     ) -> CurrentSpan:
         """Start a span and make it current; a context manager, and a decorator."""
-        current: CurrentSpan = _new(CurrentSpan)
-        current._tracer = self
-        current._arguments = (
+        made: CurrentSpan = _new(CurrentSpan)
+        made._tracer = self
+        made._arguments = (
             name,
             context,
             kind,
@@ -295,8 +305,8 @@ class Tracer(sdk.Tracer):
             record_exception,
             set_status_on_exception,
         )
-        current._end_on_exit = end_on_exit
-        return current
+        made._end_on_exit = end_on_exit
+        return made
 
     def _random_flag(self) -> int:
         says = getattr(self.id_generator, "is_trace_id_random", None)  # SDK 1.42 and later
@@ -316,7 +326,10 @@ class CurrentSpan:
 
     def __enter__(self) -> trace_api.Span:
         span = self._span = self._tracer.start_span(*self._arguments)
-        self._token = attach(context_with(span, current_context()))
+        if current.is_apart:
+            self._token = current.attach(context_with(span, current.current_context()))
+        else:
+            self._token = standard_attach(context_with(span, standard_context()))
         return span
 
     def __exit__(
@@ -326,7 +339,18 @@ class CurrentSpan:
         traceback: TracebackType | None,
     ) -> None:
         span = self._span
-        leave(self._token, span)
+        # PERF: as `leave` does, but for what is usual.
+        if standard_context().get(SPAN_KEY) is not span:
+            leave(self._token, span)
+        else:
+            try:
+                standard_reset(self._token)
+            except ValueError:  # left by another thread or task than it was entered in
+                leave(self._token, span)
+            else:
+                around: Any = standard_context().get(SPAN_KEY)
+                if around is not None and getattr(around, "_left_for", None) is not None:
+                    skip_left()
         if error is None:
             if self._end_on_exit:
                 span.end()
@@ -346,10 +370,10 @@ class CurrentSpan:
         """Decorate a function or coroutine function: each call has a span of its own."""
 
         def again() -> CurrentSpan:
-            current: CurrentSpan = _new(CurrentSpan)
-            current._tracer, current._arguments = self._tracer, self._arguments
-            current._end_on_exit = self._end_on_exit
-            return current
+            made: CurrentSpan = _new(CurrentSpan)
+            made._tracer, made._arguments = self._tracer, self._arguments
+            made._end_on_exit = self._end_on_exit
+            return made
 
         async def awaiting(*args: Any, **kwargs: Any) -> Any:
             with again():

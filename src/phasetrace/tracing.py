@@ -15,6 +15,7 @@ from phasetrace._version import __version__
 from phasetrace.attributes import MAX_VALUE_LENGTH
 from phasetrace.collector import RemovedExecution, TimingCollector
 from phasetrace.context import is_suppressed
+from phasetrace.current import keep_apart
 from phasetrace.delivery.fleet import Delivery, Fleet
 from phasetrace.delivery.shipping import make_fleet
 from phasetrace.executions import Executions
@@ -85,6 +86,7 @@ class Tracing:
         self._timing_log: TimingLog | None = None
         self._drainer: Drainer | None = None
         self._provider: Any = None
+        self._replacements = global_provider.replacements()
         self._recorder: Recorder | None = None
         global_provider.load_selected()
         self.outlets = self._make_outlets()
@@ -124,6 +126,8 @@ class Tracing:
         """Return what to record with; None if OpenTelemetry is disabled."""
         if global_provider.installed() is not self._global:
             self._rebind()
+        elif global_provider.replacements() != self._replacements:
+            self._follow_replacement()
         return self._recorder
 
     def close_executions(self) -> None:
@@ -365,6 +369,12 @@ class Tracing:
             if installed is None or global_provider.is_own(installed):
                 global_provider.offer(provider)
                 self._global = provider
+        # What others trace by a provider of another kind is no part of what is traced here.
+        keep_apart(
+            installed is not None
+            and not global_provider.is_own(installed)
+            and provider is not installed
+        )
         self._provider = provider
         self._connect_pipeline()
         pipeline.first_use = self._first_use
@@ -436,15 +446,28 @@ class Tracing:
                 self._bind(installed)
             self._global = installed
 
+    def _follow_replacement(self) -> None:
+        """Go on where the provider behind the application's has been exchanged for another one."""
+        with self._binding:
+            if global_provider.replacements() != self._replacements:
+                self._replacements = global_provider.replacements()
+                self._hooks.foreign_provider()  # its end is later than that of the first one
+                self._recorder = self._make_recorder()
+
     def _make_recorder(self) -> Recorder | None:
         tracer = self._provider.get_tracer("phasetrace", __version__)
         if self.settings.disabled or isinstance(tracer, NoOpTracer):
             return None
-        planned_ids = None if isinstance(tracer, Tracer) else getattr(tracer, "id_generator", None)
+        # A tracer may stand for another one, as its provider does.
+        maker: Any = tracer
+        if not hasattr(maker, "id_generator"):
+            maker = getattr(maker, "tracer", maker)
+        planned_ids = None if isinstance(tracer, Tracer) else getattr(maker, "id_generator", None)
         if planned_ids is not None and not isinstance(planned_ids, PlannedIds):
             # The tracer is ours alone (it has our scope), so its generator is ours to wrap.
-            planned_ids = tracer.id_generator = PlannedIds(planned_ids)
-        limits = getattr(self._provider, "_span_limits", None)
+            planned_ids = maker.id_generator = PlannedIds(planned_ids)
+        provider = global_provider.actual(self._provider)
+        limits = getattr(provider, "_span_limits", None)
         if not isinstance(limits, SpanLimits):
             limits = SpanLimits()
         lengths = (self.settings.max_value_length, limits.max_span_attribute_length)
@@ -453,7 +476,7 @@ class Tracing:
             tracer,
             planned_ids,
             self.executions,
-            getattr(self._provider, "sampler", None),
+            getattr(provider, "sampler", None),
             clock.now_ns,
             limits.max_span_attributes,
             min(given) if given else MAX_VALUE_LENGTH,

@@ -9,18 +9,22 @@ import pytest
 
 import phasetrace
 from phasetrace import breakdown, execution, node, phase
-from phasetrace.breakdowns import ExecutionBreakdown
+from phasetrace.breakdowns import ExecutionBreakdown, OpenSpan
 from phasetrace.rollup import open_within, spans_within
 from phasetrace.spans import PhaseKey, SpanRecord
 
 
 def rows(found: ExecutionBreakdown) -> dict[tuple[str, str | None], tuple[int, int]]:
     """Return count and self time of every node and phase."""
-    return {
-        (node.node_id, row.phase if row is not node else None): (row.count, row.self_ns)
-        for node in found.nodes
-        for row in (node, *node.phases)
+    of_nodes: dict[tuple[str, str | None], tuple[int, int]] = {
+        (node.node_id, None): (node.count, node.self_ns) for node in found.nodes
     }
+    of_phases: dict[tuple[str, str | None], tuple[int, int]] = {
+        (node.node_id, row.phase): (row.count, row.self_ns)
+        for node in found.nodes
+        for row in node.phases
+    }
+    return {**of_nodes, **of_phases}
 
 
 def span(kind: str, name: str, node_id: str | None) -> SpanRecord:
@@ -48,7 +52,7 @@ def test_a_sub_execution_is_a_node_and_its_nodes_are_below_its_name(
 
 def test_what_is_open_is_placed_in_the_same_way() -> None:
     """Whatever it will be counted under."""
-    given = [
+    given: list[OpenSpan] = [
         (1, None, 0, "execution"),
         (2, 1, 0, PhaseKey("n", "p")),
         (3, 1, 0, PhaseKey("n", None)),

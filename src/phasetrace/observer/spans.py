@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from opentelemetry import context as context_api
 from opentelemetry.context import Context
 from opentelemetry.trace import Span
 
 from phasetrace import faults
 from phasetrace.attributes import faithful
 from phasetrace.context import CANCELLED
+from phasetrace.current import attach
+from phasetrace.leaving import give_back
 from phasetrace.observer.events import Event
 from phasetrace.observer.metrics import is_number
 from phasetrace.recorder import Recorder, Started
@@ -38,7 +39,7 @@ class EventSpan:
     def __init__(self, start: Callable[[Recorder], Started], within: Context) -> None:
         self.context = within
         self._span: Span | None = None
-        token = context_api.attach(within)
+        token = attach(within)
         try:
             recorder = source.recorder()
             if recorder is not None:
@@ -47,7 +48,7 @@ class EventSpan:
         except Exception as error:
             faults.report("starting a span", error)
         finally:
-            context_api.detach(token)
+            give_back(token)
 
     def end(self, ending: Event, end_ns: int, attributes: Mapping[str, Any]) -> None:
         """End the span as the event says, with what it used and further attributes."""

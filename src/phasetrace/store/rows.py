@@ -194,7 +194,9 @@ class RowWriter:
     def _update(self, execution: _Execution) -> None:
         self._connection.execute(
             "UPDATE executions SET spans = spans + ?, errors = errors + ?, openings = openings + ?,"
-            " started_ns = min(started_ns, ?), last_ns = max(last_ns, ?) WHERE id = ?",
+            # One that was opened lasts as long as its root, whatever was timed before that.
+            " started_ns = CASE WHEN explicit THEN started_ns ELSE min(started_ns, ?) END,"
+            " last_ns = max(last_ns, ?) WHERE id = ?",
             (
                 execution.spans,
                 execution.errors,
@@ -225,7 +227,8 @@ class RowWriter:
         root_span_id = _span_id(entry.span_id)
         self._connection.execute(
             "UPDATE executions SET process = ?, explicit = 1, name = ?, trace_id = ?,"
-            " root_span_id = ?, parent_exec_id = ?, root_ended = ?"
+            " root_span_id = ?, parent_exec_id = ?, root_ended = ?,"
+            " started_ns = CASE WHEN explicit THEN min(started_ns, ?) ELSE ? END"
             " WHERE id = ? AND (root_span_id IS NULL OR root_span_id = ?)",
             (
                 self._process,
@@ -234,6 +237,8 @@ class RowWriter:
                 root_span_id,
                 entry.parent_exec_id,
                 entry.ended,
+                as_integer(entry.start_ns),
+                as_integer(entry.start_ns),
                 execution.row,
                 root_span_id,
             ),
