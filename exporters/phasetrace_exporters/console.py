@@ -49,7 +49,7 @@ _LINE_WIDTH: Final = 100
 _LEAST_METADATA_WIDTH: Final = 8
 
 _LATE: Final = "spans that ended after their root"
-_NO_ROOT: Final = "incomplete: the root span did not arrive"
+_NO_ROOT: Final = "without its root span: that has not ended, or is an earlier run's or process's"
 _TOO_MANY: Final = f"incomplete: more than {MAX_WAITING:,} spans were waiting for their root"
 
 _TIMES: Final = "\N{MULTIPLICATION SIGN}"

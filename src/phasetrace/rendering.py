@@ -38,6 +38,8 @@ _NS_PER_S: Final = 1_000_000_000
 _DAY_S: Final = 86_400
 _MOST_OPEN: Final = 20
 _NAME_WIDTH: Final = 26
+_LEAST_NAME: Final = 10
+_BRANCH_WIDTH: Final = 7
 _NUMBER_WIDTH: Final = 6
 _HARMFUL: Final = (
     "["
@@ -142,6 +144,19 @@ def cells(text: str) -> int:
     return width
 
 
+def shortened(text: str, width: int) -> str:
+    """Return a text in at most `width` columns, without its middle if it is longer."""
+    if cells(text) <= width:
+        return text
+    tail = text[-(width // 3) :]
+    head = text[:width]
+    while head and cells(head) + 1 + cells(tail) > width:
+        head = head[:-1]
+    while tail and cells(tail) + 1 > width:
+        tail = tail[1:]
+    return f"{head}…{tail}"
+
+
 def local_time(time_ns: int) -> str:
     """Return a time in Unix nanoseconds as local time, in ISO 8601 with offset, to the second."""
     from datetime import datetime
@@ -188,26 +203,33 @@ def own_cancelled(node: NodeBreakdown) -> int:
     return node.cancelled - sum(phase.cancelled for phase in node.phases)
 
 
-def breakdown_text(breakdown: ExecutionBreakdown, *, colour: bool = False) -> str:
+def breakdown_text(breakdown: ExecutionBreakdown, *, colour: bool = False, width: int = 0) -> str:
     """Return the report of an execution: its header, then each node with its phases.
 
-    Milliseconds are totals over all calls; percentages are parts of the node's busy time.
+    Milliseconds are totals over all calls; percentages are parts of the node's busy time. Names of
+    nodes and phases are shortened as far as it takes for lines to be no wider than `width`; 0 is as
+    wide as they are. The id of the execution, which is to be copied, never is.
     """
     style = _COLOURED if colour else _PLAIN
     lines = [header_text(breakdown, colour=colour), "", _strong("⏱️  Node Timing Breakdown:", style)]
     label = open_label(breakdown)
-    blocks = [(_heading(node, style, label), _rows(node, label)) for node in breakdown.nodes]
+    blocks = [(_heading(node, style, label, width), _rows(node, label)) for node in breakdown.nodes]
     rows = [row for _, block in blocks for row in block]
     name_width = max([_NAME_WIDTH, *(cells(row.name) for row in rows)])
     number_width = max([_NUMBER_WIDTH, *(len(row.number) for row in rows)])
+    if width:
+        remarks = max((cells(row.part + row.remarks + row.alarm) for row in rows), default=0)
+        room = width - _BRANCH_WIDTH - number_width - remarks - 2
+        name_width = min(name_width, max(room, _LEAST_NAME))
     for heading, block in blocks:
         lines += ["", heading]
         for row in block:
             branch = "└─" if row is block[-1] else "├─"
-            padding = " " * (name_width - cells(row.name))
+            name = shortened(row.name, name_width)
+            padding = " " * (name_width - cells(name))
             alarm = f"{style.alarm}{row.alarm}{style.reset}" if row.alarm else ""
             lines.append(
-                f"    {style.faint}{branch}{style.reset} {row.name}{padding}"
+                f"    {style.faint}{branch}{style.reset} {name}{padding}"
                 f" {row.number:>{number_width}} {row.part}{row.remarks}{alarm}"
             )
     if not blocks:
@@ -216,7 +238,7 @@ def breakdown_text(breakdown: ExecutionBreakdown, *, colour: bool = False) -> st
         part = f"{breakdown.unattributed:.1%} of the execution"
         lines += ["", f"  unattributed: {milliseconds(breakdown.unattributed_ns)} ({part})"]
     if breakdown.open:
-        lines += ["", *_open_lines(breakdown.open)]
+        lines += ["", *_open_lines(breakdown.open, width)]
     if any(_adds_up_to_more(node) for node in breakdown.nodes):
         lines += ["", f"  {ABOUT_PERCENTAGES}"]
     return "\n".join(lines)
@@ -255,7 +277,7 @@ def summary_text(summary: ExecutionSummary, *, colour: bool = False) -> str:
     return "\n".join(lines)
 
 
-def _open_lines(calls: Sequence[OpenCall]) -> list[str]:
+def _open_lines(calls: Sequence[OpenCall], width: int = 0) -> list[str]:
     """Return a title and a line a call, the oldest calls first."""
     if not calls:
         return []
@@ -264,7 +286,8 @@ def _open_lines(calls: Sequence[OpenCall]) -> list[str]:
         name = safe(call.node_id)
         if call.phase is not None:
             name += f" / {safe(call.phase)}"
-        lines.append(f"    {name} for {human(call.age_ns)}")
+        age = f" for {human(call.age_ns)}"
+        lines.append(f"    {_fitting(name, width, 4 + len(age))}{age}")
     if len(calls) > _MOST_OPEN:
         lines.append(f"    and {len(calls) - _MOST_OPEN} more")
     return lines
@@ -283,16 +306,24 @@ def _title(execution: ExecutionHeader, style: _Style) -> list[str]:
     ]
 
 
-def _heading(node: NodeBreakdown, style: _Style, label: str) -> str:
-    name = safe(node.node_id)
+def _heading(node: NodeBreakdown, style: _Style, label: str, width: int) -> str:
+    alarm = ""
     if is_running(node):
         part = f" {_so_far(node.share)}" if not node.phases else ""
-        return f"  {_strong(name, style)} - {label}{part}"
-    heading = f"  {_strong(name, style)} - Total: {milliseconds(node.total_ns)}"
-    if node.count > 1:
-        heading += f" ({node.count} iterations)"
-    alarm = _outcome(own_errors(node), own_cancelled(node))
+        what = f" - {label}{part}"
+    else:
+        what = f" - Total: {milliseconds(node.total_ns)}"
+        if node.count > 1:
+            what += f" ({node.count} iterations)"
+        alarm = _outcome(own_errors(node), own_cancelled(node))
+    name = _fitting(safe(node.node_id), width, 2 + cells(what + alarm))
+    heading = f"  {_strong(name, style)}{what}"
     return f"{heading}{style.alarm}{alarm}{style.reset}" if alarm else heading
+
+
+def _fitting(name: str, width: int, others: int) -> str:
+    """Return a name as it goes into a line beside so many other columns."""
+    return shortened(name, max(width - others, _LEAST_NAME)) if width else name
 
 
 def _rows(node: NodeBreakdown, label: str) -> list[_Row]:

@@ -16,6 +16,9 @@ from phasetrace.verdict import Outcome, Verdict, raised, shortened
 
 BAD_HEADER: Final = Verdict(Outcome.MISCONFIGURED, "one of the headers cannot be sent")
 """Clients name the header's value, which tends to be a secret."""
+NO_SCHEME: Final = Verdict(
+    Outcome.MISCONFIGURED, "http:// (or https://) is missing in front of the address"
+)
 _NOT_CONNECTED: Final = (
     "ConnectionRefusedError",
     "NameResolutionError",
@@ -31,6 +34,8 @@ def network_verdict(error: BaseException, url: str) -> Verdict:
     try:
         causes = list(_causes(error))
         address = _address(url)
+        if "://" not in url and any(isinstance(cause, ValueError) for cause in causes):
+            return NO_SCHEME
         certificate = _first(causes, ssl.SSLCertVerificationError)
         if isinstance(certificate, ssl.SSLCertVerificationError):
             what = f"the certificate of {address} is not trusted: {certificate.verify_message}"

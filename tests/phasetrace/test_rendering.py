@@ -222,6 +222,49 @@ def test_wide_numbers_stay_aligned() -> None:
     assert lines[1].startswith("    └─ short                            50ms (")
 
 
+def long_names() -> ExecutionBreakdown:
+    """Return a breakdown with long names wherever there may be some."""
+    node, phase = "node_" * 40, "phase_" * 30
+    answer = breakdown(
+        span(2, 1, "node", node, (0, 90), "error", node),
+        span(3, 2, "phase", f"{phase}a", (0, 50), "error", node),
+        span(4, 2, "phase", f"{phase}b", (50, 60), node_id=node),
+        span(5, 2, "phase", "日本" * 40, (60, 70), node_id=node),
+    )
+    return replace(answer, open=(OpenCall(node, phase, 3 * MS),))
+
+
+@pytest.mark.parametrize("width", [60, 80, 99])
+def test_names_are_shortened_to_the_width(width: int) -> None:
+    """Of nodes, phases and what is open; the numbers stay in their columns."""
+    lines = breakdown_text(long_names(), width=width).splitlines()
+    assert max(map(cells, lines)) <= width
+    rows = [line for line in lines if "─ " in line]
+    assert [("…" in row, "ms" in row) for row in rows] == [(True, True)] * 3 + [(False, True)]
+    assert len({cells(row[: row.index("ms")]) for row in rows}) == 1
+    assert rows[0].split(" ")[5].endswith("_a")  # without their middle they are told apart
+
+
+def test_names_are_whole_without_a_width() -> None:
+    """As in pipes."""
+    assert "…" not in breakdown_text(long_names())
+
+
+def test_numbers_go_before_names_where_there_is_no_width_at_all() -> None:
+    """A few characters of each name stay, and the id of the execution as a whole."""
+    answer = long_names()
+    answer = replace(answer, execution=replace(answer.execution, exec_id="id" * 50))
+    text = breakdown_text(answer, width=20)
+    assert "id" * 50 in text
+    assert "phase_…e_a" in text
+
+
+def test_names_that_fit_are_left_alone() -> None:
+    """The text is that without a width."""
+    answer = breakdown(span(2, 1, "phase", "work", (0, 50)))
+    assert breakdown_text(answer, width=80) == breakdown_text(answer)
+
+
 def test_a_small_rest_gets_no_row() -> None:
     """Below 0.1 % neither the node's own time nor the unattributed one is worth a line."""
     spans = [

@@ -10,7 +10,7 @@ import pytest
 import requests
 import urllib3
 
-from phasetrace.unreachable import network_verdict
+from phasetrace.unreachable import NO_SCHEME, network_verdict
 from phasetrace.verdict import Outcome
 
 URL = "https://me:secret@receiver:4318/v1/traces"
@@ -45,6 +45,24 @@ def not_connected(error: OSError) -> Exception:
 
 UNTRUSTED = ssl.SSLCertVerificationError(1, "certificate verify failed")
 UNTRUSTED.verify_message = "self-signed certificate"
+
+
+@pytest.mark.parametrize(
+    "url", ["localhost:4318/v1/traces", "127.0.0.1:4318", "receiver/v1/traces"]
+)
+def test_an_address_without_http(url: str) -> None:
+    """Says what is missing; it is no use to try again."""
+    try:
+        requests.post(url, timeout=1)
+    except requests.RequestException as error:
+        assert network_verdict(error, url) == NO_SCHEME
+    assert NO_SCHEME.outcome is MISCONFIGURED
+
+
+def test_an_address_with_another_scheme() -> None:
+    """Lacks none; the client says what is wrong with it."""
+    error = requests.exceptions.InvalidSchema("No connection adapters were found for 'ftp://h'")
+    assert network_verdict(error, "ftp://h").reason == str(error)
 
 
 @pytest.mark.parametrize(

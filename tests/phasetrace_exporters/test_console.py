@@ -546,7 +546,7 @@ def test_prints_what_is_left_at_shutdown(
     program.provider.shutdown()
     exporter.shutdown()
     assert out.getvalue() == tree("""
-        exec_1  incomplete: the root span did not arrive
+        exec_1  without its root span: that has not ended, or is an earlier run's or process's
         └─ outer  2.00ms
            └─ inner  1.00ms
         """)

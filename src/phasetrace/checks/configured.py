@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from importlib.metadata import entry_points
 
@@ -23,6 +24,7 @@ def findings(sources: Sources, unknown: Sequence[str], sampler: str | None) -> l
             found.append(Finding(Level.PROBLEM, "value", bad.message, what))
         else:
             found.append(Finding(Level.WARNING, "value", bad.message, "set it right"))
+    found += _timeout(sources)
     for name in unknown:
         advice = "is its name spelt right? phasetrace knows no such variable"
         found.append(Finding(Level.WARNING, "variable", name, advice))
@@ -38,3 +40,20 @@ def findings(sources: Sources, unknown: Sequence[str], sampler: str | None) -> l
         text = "PHASETRACE_DELIVERY is off: what is recorded waits in the store"
         found.append(Finding(Level.WARNING, "delivery", text, "deliver with: phasetrace ship"))
     return found or [Finding(Level.OK, "values", "all can be used")]
+
+
+def _timeout(sources: Sources) -> list[Finding]:
+    """Return what is wrong with the time that OTLP's exporters, who read it, are to try for."""
+    found = []
+    for one in sources.values:
+        if one.setting == "timeout" and not _is_time(one.shown):
+            text = f"{one.source}={one.shown!r}: expected a number of seconds"
+            found.append(Finding(Level.WARNING, "value", text, "set it right"))
+    return found
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return 0 <= float(text) < math.inf
+    except ValueError:
+        return False

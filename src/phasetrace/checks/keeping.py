@@ -13,13 +13,15 @@ from typing import Final
 
 from phasetrace import clock
 from phasetrace.checks.finding import Finding, Level
-from phasetrace.cli.status import label_of, size, waiting_for
+from phasetrace.checks.writing import folder_findings
+from phasetrace.cli.status import how_to_ship, label_of, size, waiting_for
 from phasetrace.errors import StoreError
 from phasetrace.store.file import DamagedStore, open_for_reading
 from phasetrace.store.reader import StoreReader
 from phasetrace.store.schema import VERSION
 from phasetrace.store.standing import DestinationStanding, Standing
 
+_VARIABLE: Final = "PHASETRACE_STORE"
 _LITTLE: Final = 100 * 1024**2
 _NOTHING: Final = 5 * 1024**2
 _LONG_NS: Final = 60 * 1_000_000_000
@@ -27,20 +29,23 @@ _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
 def findings(
-    path: Path | None, most_bytes: int | None, configured: Collection[str]
+    path: Path | None, most_bytes: int | None, configured: Collection[str], protocol: str
 ) -> list[Finding]:
-    """Return what there is to say of the store; `configured` are the keys of our destinations."""
+    """Return what there is to say of the store.
+
+    `configured` are the keys of the destinations that the environment names, beside a protocol.
+    """
     if path is None:
         return [Finding(Level.OK, "store", "off: exporters are fed from memory")]
     found = _places(path)
-    if not path.exists():
+    if not path.is_file():
         return found
     try:
         with StoreReader(path) as store:
             standing = store.standing()
         damage = _damage(path)
     except (StoreError, OSError) as error:
-        advice = "" if isinstance(error, DamagedStore) else "PHASETRACE_STORE names the file"
+        advice = "" if isinstance(error, DamagedStore) else f"{_VARIABLE} names the file"
         return [*found, Finding(Level.PROBLEM, "content", str(error), advice)]
     if damage:
         advice = "move the file away; the next program that records starts a new one"
@@ -55,27 +60,24 @@ def findings(
     now_ns = clock.now_ns()
     for destination in standing.destinations:
         label = label_of(destination, standing.destinations)
-        found += _deliveries(destination, label, destination.key in configured, now_ns)
+        how = how_to_ship(destination, configured, protocol, "phasetrace")
+        found += _deliveries(destination, label, how, now_ns)
     return found
 
 
 def _places(path: Path) -> list[Finding]:
     """Look at the file and its folder from outside."""
-    folder = path.parent
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    found = []
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        text = f"{folder}: files cannot be made in it"
-        advice = "make it a folder that you may write to, or set PHASETRACE_STORE to another place"
-        found.append(Finding(Level.PROBLEM, "folder", text, advice))
+    found = folder_findings(path, _VARIABLE)
     if not path.exists():
         if not found:
             text = f"{path}: not there yet; the first program that records makes it"
             found.append(Finding(Level.OK, "file", text))
         return found
-    status = path.stat()
-    mode = stat.S_IMODE(status.st_mode)
+    if not path.is_file():
+        text = f"{path}: {'it is a folder' if path.is_dir() else 'it is not a regular file'}"
+        found.append(Finding(Level.PROBLEM, "file", text, f"{_VARIABLE} is the path of a file"))
+        return found
+    mode = stat.S_IMODE(path.stat().st_mode)
     if not os.access(path, os.R_OK | os.W_OK):
         advice = f"may you read and write it? it has mode {mode:04o}"
         found.append(Finding(Level.PROBLEM, "file", f"{path}: permission denied", advice))
@@ -85,8 +87,7 @@ def _places(path: Path) -> list[Finding]:
     else:
         text = f"{path}: can be read and written, mode {mode:04o}"
         found.append(Finding(Level.OK, "file", text))
-    if folder.is_dir():
-        found.append(_disk(folder))
+    found.append(_disk(path.parent))
     return found
 
 
@@ -122,7 +123,7 @@ def _room(standing: Standing, most_bytes: int | None) -> Finding:
 
 
 def _deliveries(
-    destination: DestinationStanding, label: str, is_configured: bool, now_ns: int
+    destination: DestinationStanding, label: str, how_to_deliver: str, now_ns: int
 ) -> list[Finding]:
     one, found = destination, []
     if one.unaccounted:
@@ -130,7 +131,7 @@ def _deliveries(
         advice = "this is a fault of phasetrace's; please report it"
         found.append(Finding(Level.PROBLEM, "account", text, advice))
     if one.waiting:
-        found.append(_waiting(one, label, is_configured, now_ns))
+        found.append(_waiting(one, label, how_to_deliver, now_ns))
     if one.refused:
         text = f"{label}: it will not take {one.refused:,} spans"
         found.append(Finding(Level.WARNING, "refused", text, "see why: phasetrace status"))
@@ -141,7 +142,7 @@ def _deliveries(
     return found or [Finding(Level.OK, "delivery", f"{label}: nothing waits")]
 
 
-def _waiting(one: DestinationStanding, label: str, is_configured: bool, now_ns: int) -> Finding:
+def _waiting(one: DestinationStanding, label: str, how_to_deliver: str, now_ns: int) -> Finding:
     age = waiting_for(one, now_ns)
     text = f"{label}: {one.waiting:,} spans{f', for {age}' if age else ''}"
     if one.is_orphaned:
@@ -156,7 +157,4 @@ def _waiting(one: DestinationStanding, label: str, is_configured: bool, now_ns: 
         return Finding(Level.WARNING, "waiting", text, advice)
     if one.is_unserved:
         text += "; nobody has delivered for a week"
-    advice = "deliver them: phasetrace ship"
-    if not is_configured:
-        advice += ", in the environment of the program that recorded them"
-    return Finding(Level.WARNING, "waiting", text, advice)
+    return Finding(Level.WARNING, "waiting", text, f"deliver them: {how_to_deliver}")

@@ -4,22 +4,35 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+from phasetrace.unreachable import NO_SCHEME
 from phasetrace.verdict import Outcome, Verdict
 
 _GRPC_PORT = 4317
 _HTTP_PORT = 4318
 _NAME_UNKNOWN = ("name or service not known", "name resolution", "dns", "nodename nor servname")
 _NOT_LISTENING = ("connection refused", "cannot connect", "failed to connect", "no route to host")
-_ABOUT_PATHS = ("HTTP 404", "HTTP 405", "gRPC UNIMPLEMENTED", "gRPC NOT_FOUND")
+_ABOUT_PATHS = ("HTTP 404", "HTTP 405")
+_NO_SUCH_SERVICE = ("gRPC UNIMPLEMENTED", "gRPC NOT_FOUND")
 _ABOUT_RIGHTS = ("HTTP 401", "HTTP 403", "gRPC UNAUTHENTICATED", "gRPC PERMISSION_DENIED")
 _ABOUT_PROXIES = ("HTTP 407", "the proxy")
 _ABOUT_TLS = ("certificate", "does not speak tls", "wrong_version_number", "ssl", "handshake")
-_ABOUT_PROTOCOLS = ("does not speak http", "failed parsing http/2", "http1.x server")
+_ABOUT_PROTOCOLS = (
+    "does not speak http",
+    "failed parsing http/2",
+    "http1.x server",
+    "received http2 header",
+    "reset by peer",
+    "socket closed",
+    "closed connection",
+)
+"""What each says of a receiver of the other, or what a client says whom it has hung up on."""
 
 
 def remedy(verdict: Verdict, endpoint: str, is_grpc: bool) -> str:
     """Return one line on what to do about a test span that did not arrive."""
     reason, small = verdict.reason, verdict.reason.lower()
+    if verdict == NO_SCHEME:
+        return "put http:// in front of it, or https:// if the receiver speaks TLS"
     if verdict.outcome is Outcome.UNAVAILABLE and not reason.startswith("HTTP "):
         if any(text in small for text in _NAME_UNKNOWN):
             return "is the host's name spelt right, and known on this machine?"
@@ -40,8 +53,8 @@ def remedy(verdict: Verdict, endpoint: str, is_grpc: bool) -> str:
         return "does the receiver speak TLS? if not, begin the address with http://"
     if is_grpc and "://" not in endpoint:
         return "without http:// in front TLS is spoken: does the receiver speak it?"
-    if any(text in small for text in _ABOUT_PROTOCOLS):
-        return _other_protocol(is_grpc)
+    if any(text in small for text in _ABOUT_PROTOCOLS) or reason.startswith(_NO_SUCH_SERVICE):
+        return _which_port(is_grpc)
     if reason.startswith(_ABOUT_PATHS):
         return (
             "is the path right? OTEL_EXPORTER_OTLP_ENDPOINT is completed by /v1/traces,"
@@ -68,6 +81,18 @@ def _crossed(endpoint: str, is_grpc: bool) -> str:
         usual = "HTTP" if is_grpc else "gRPC"
         return f"port {port} is usually for {usual}: {_other_protocol(is_grpc)}"
     return ""
+
+
+def _which_port(is_grpc: bool) -> str:
+    if is_grpc:
+        return (
+            f"is this the port for OTEL_EXPORTER_OTLP_PROTOCOL=grpc (usually {_GRPC_PORT})?"
+            " a receiver of http/protobuf answers like this"
+        )
+    return (
+        f"is this the port for http/protobuf (usually {_HTTP_PORT})? a gRPC receiver answers like"
+        " this, which OTEL_EXPORTER_OTLP_PROTOCOL=grpc is for"
+    )
 
 
 def _other_protocol(is_grpc: bool) -> str:

@@ -63,18 +63,23 @@ def _silence() -> Iterator[None]:
 
 def _findings(sources: Sources, sends_to_all: bool) -> dict[str, list[Finding]]:
     """Return what the checks found, by their subject."""
-    from phasetrace.checks import configured, keeping, ownership, reaching, versions
+    from phasetrace.checks import configured, keeping, ownership, reaching, timing, versions
     from phasetrace.settings import selected_sampler
 
     settings = sources.settings
     reached = reaching.findings(settings, sends_to_all and not settings.disabled)
+    log = timing.findings(settings.timing)
     return {
         "configuration": configured.findings(sources, sources.unknown, selected_sampler()),
         "tracer provider": ownership.findings(),
         "destinations": reached,
         "store": keeping.findings(
-            settings.store, settings.retention[1], reaching.configured_keys(settings)
+            settings.store,
+            settings.retention[1],
+            reaching.configured_keys(settings),
+            settings.protocol,
         ),
+        **({"TIMING log": log} if log else {}),
         "versions": versions.findings(),
     }
 
@@ -115,7 +120,7 @@ def _sections(sources: Sources, findings: dict[str, list[Finding]]) -> list[Sect
             Line((one.level.value, one.what, one.found), _STYLES[one.level], one.advice)
             for one in found
         ]
-        sections.append(Section(subject.capitalize(), lines))
+        sections.append(Section(f"{subject[0].upper()}{subject[1:]}", lines))
     return sections
 
 

@@ -7,17 +7,24 @@ import io
 import os
 import shlex
 import sys
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple, TextIO
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Final, NamedTuple, TextIO
 
+from phasetrace.cli.listing import LISTED
+from phasetrace.cli.status import how_to_ship
 from phasetrace.errors import PhasetraceError
 from phasetrace.rendering import human, local_time, safe
-from phasetrace.settings import store_path
+from phasetrace.settings import settings_with_sources, store_path
 from phasetrace.store.reader import StoreReader
 
 if TYPE_CHECKING:
     from phasetrace.breakdowns import ExecutionBreakdown
     from phasetrace.configuration import Tracing
+    from phasetrace.delivery.fleet import Delivery
+    from phasetrace.settings import Settings
+
+_MOST_COMPARED: Final = 1_000
+"""Of more executions than that the latest are looked for in the store."""
 
 
 class Run(NamedTuple):
@@ -27,10 +34,12 @@ class Run(NamedTuple):
     exec_id: str | None
     started_ns: int
     with_breakdown: bool
+    own_id: str | None = None
+    """The id of the run's own execution, where none was given."""
 
 
 class _Answer(NamedTuple):
-    """The execution that started last: its breakdown, and what the store has to add."""
+    """One execution of the run: its breakdown, and what the store has to add."""
 
     breakdown: ExecutionBreakdown
     is_stored: bool = False
@@ -45,14 +54,18 @@ def print_epilogue(tracing: Tracing, run: Run) -> None:
     if tracing.settings.disabled:
         say("nothing was recorded: OTEL_SDK_DISABLED is set")
         return
-    own = [exec_id for exec_id in tracing.executions.ids() if exec_id]
-    executions = [one for one in _of_children(tracing, run) if one not in own] + own
+    known = [exec_id for exec_id in tracing.executions.ids() if exec_id]
+    known = [one for one in _of_children(tracing, run) if one not in known] + known
+    durations = _durations_ns(tracing, known)
+    executions = [one for one in known if one in durations or _had_phases(tracing, one)]
     if not executions:
         say("no phases were recorded in this process")
         return
-    answer = _latest(tracing, executions, run)
+    answer = _answer(tracing, executions, durations, run)
     if answer is None:
-        say(f"{_named(executions[-1], executions)}: recorded, but in no store and no longer held")
+        others = f" and {_more(executions)}" if len(executions) > 1 else ""
+        last = f"{safe(executions[-1])}{others}"
+        say(f"{last}: recorded, but in no store and no longer held")
     else:
         _tell(tracing, answer, executions, run)
     if run.exec_id is not None and _as_recorded(run.exec_id) not in executions:
@@ -60,14 +73,12 @@ def print_epilogue(tracing: Tracing, run: Run) -> None:
     for exporter in tracing.exporters:
         missing = exporter.failed + exporter.dropped + exporter.in_flight
         if missing:
-            say(f"{missing} spans could not be delivered to {exporter.name}")
+            say(f"{_spans(missing)} could not be delivered to {exporter.name}")
         if answer is not None and exporter.delivered:
             _tell_address(tracing, exporter.name, answer)
     for delivery in tracing.deliveries():
         if delivery.waiting:
-            whither = safe(delivery.spec.endpoint or delivery.spec.name)
-            ship = f"{_where(tracing)}{run.command} ship"
-            say(f"{delivery.waiting:,} spans wait for {whither}; {ship} delivers them")
+            say(about_waiting(delivery, tracing.settings, run))
         if answer is not None and delivery.is_delivered:
             _tell_address(tracing, delivery.spec.name, answer)
 
@@ -87,20 +98,44 @@ def _tell(tracing: Tracing, answer: _Answer, executions: list[str], run: Run) ->
             print_breakdown(latest)
             sys.stdout.flush()
     header = latest.execution
-    named = _named(header.exec_id, executions)
-    say(f"{named}: {latest.spans} spans in {human(header.duration_ns)}")
+    say(f"{safe(header.exec_id)}: {_spans(latest.spans)} in {human(header.duration_ns)}")
     if answer.began_earlier:
         began = local_time(header.started_ns)
         say(f"{safe(header.exec_id)} was there before ({began}): its numbers are of both runs")
     if answer.is_stored:
-        again = f"{_where(tracing)}{run.command} metrics {_quoted(header.exec_id)} --breakdown"
+        again = (
+            f"{_where(tracing.settings)}{run.command} metrics {_quoted(header.exec_id)} --breakdown"
+        )
         say(f"look again: {again}")
+    if len(executions) > 1:
+        limit = f" -n {len(executions)}" if len(executions) > LISTED else ""
+        how = f": {_where(tracing.settings)}{run.command} list{limit}" if answer.is_stored else ""
+        say(f"and {_more(executions)}{how}")
 
 
-def _named(exec_id: str, executions: list[str]) -> str:
+def about_waiting(delivery: Delivery, settings: Settings, run: Run) -> str:
+    """Return what there is to say of spans that wait: who delivers them, or how to."""
+    whither = safe(delivery.spec.endpoint or delivery.spec.name)
+    where, spans = _where(settings), _spans(delivery.waiting)
+    one = delivery.waiting == 1
+    if settings.delivery == "process":
+        being = "is being delivered" if one else "are being delivered"
+        return f"{spans} {being} to {whither} by a process; see {where}{run.command} status"
+    # Where the program has named the destination, the environment may not.
+    configured = [] if settings.exporters_given else [delivery.spec.key]
+    protocol = settings_with_sources().settings.protocol
+    ship = safe(how_to_ship(delivery.spec, configured, protocol, run.command))
+    wait, them = ("waits", "it") if one else ("wait", "them")
+    return f"{spans} {wait} for {whither}; to deliver {them}: {where}{ship}"
+
+
+def _spans(number: int) -> str:
+    return f"{number:,} span{'' if number == 1 else 's'}"
+
+
+def _more(executions: list[str]) -> str:
     others = len(executions) - 1
-    more = f" and {others} more execution{'s' if others > 1 else ''}" if others else ""
-    return f"{safe(exec_id)}{more}"
+    return f"{others:,} more execution{'' if others == 1 else 's'}"
 
 
 def say(line: str) -> None:
@@ -123,12 +158,43 @@ def _of_children(tracing: Tracing, run: Run) -> list[str]:
     return [execution.exec_id for execution in reversed(found)]
 
 
-def _latest(tracing: Tracing, executions: list[str], run: Run) -> _Answer | None:
-    """Return the answer for the execution that started last, None if nobody has its numbers.
+def _durations_ns(tracing: Tracing, executions: list[str]) -> dict[str, int]:
+    """Return how long executions took, those of which somebody has the numbers."""
+    durations = {}
+    for exec_id in executions:
+        extent = tracing.collector.extent(exec_id)
+        if extent is not None:
+            durations[exec_id] = extent[1] - extent[0]
+    if tracing.settings.store is None:
+        return durations
+    # Where it could not be stored, that was said then: the collector still has the latest.
+    with (
+        contextlib.suppress(PhasetraceError, OSError),
+        StoreReader(tracing.settings.store) as store,
+    ):
+        for exec_id in executions[-_MOST_COMPARED:]:
+            if store.knows(exec_id):
+                durations[exec_id] = store.find(exec_id).duration_ns
+    return durations
 
-    The store's is that of all processes.
+
+def _had_phases(tracing: Tracing, exec_id: str) -> bool:
+    """Tell whether an execution of which nobody has the numbers was more than its id."""
+    state = tracing.executions.get(exec_id)
+    return state is not None and state.rooted
+
+
+def _answer(
+    tracing: Tracing, executions: list[str], durations_ns: Mapping[str, int], run: Run
+) -> _Answer | None:
+    """Return the answer for the run's own execution, or else for the longest, the latest of equals.
+
+    None if nobody has the numbers of any. The store's are those of all processes.
     """
-    for exec_id in reversed(executions):
+    own = _as_recorded(run.exec_id or run.own_id or "")
+    told = [one for one in reversed(executions) if one in durations_ns]
+    told.sort(key=lambda one: (one == own, durations_ns[one]), reverse=True)
+    for exec_id in told:
         if tracing.settings.store is not None:
             try:
                 with StoreReader(tracing.settings.store) as store:
@@ -175,9 +241,9 @@ def _usable(original: TextIO | None, current: TextIO | None) -> TextIO | None:
     return None
 
 
-def _where(tracing: Tracing) -> str:
+def _where(settings: Settings) -> str:
     """Return what has to stand before a command, for it to read the store that was written."""
-    written = tracing.settings.store
+    written = settings.store
     if written is None or written == store_path():
         return ""
     return f"PHASETRACE_STORE={_quoted(str(written.absolute()))} "

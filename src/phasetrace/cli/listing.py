@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from phasetrace.cli import HOW_TO_RECORD, open_store
 from phasetrace.errors import StoreMissing
-from phasetrace.rendering import ago, cells, human, local_time, safe
+from phasetrace.rendering import ago, cells, human, local_time, safe, shortened
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -17,9 +17,15 @@ if TYPE_CHECKING:
 
 EXECUTIONS_SCHEMA: Final = "phasetrace.executions/1"
 
+LISTED: Final = 20
+"""How many executions are shown unless another number is asked for."""
+
 _TITLES: Final = ("id", "name", "status", "started", "duration", "spans", "errors")
 _NUMBERS: Final = frozenset({"duration", "spans", "errors"})
 _STATUS_STYLES: Final = {"ok": "green", "error": "bold red", "running": "bold", "cancelled": "red"}
+_NAME: Final = 1
+_BY_WORTH: Final = (2, 3, 4, 1, 5, 6)
+"""The columns beside the id, by what they tell."""
 _LEAST_NAME: Final = 8
 _GAP: Final = 2
 
@@ -30,9 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-n",
         "--limit",
         type=_limit,
-        default=20,
+        default=LISTED,
         metavar="N",
-        help="how many executions at most (default: 20)",
+        help=f"how many executions at most (default: {LISTED})",
     )
     parser.add_argument(
         "--json",
@@ -53,15 +59,26 @@ def execute(args: argparse.Namespace) -> int:
     if not executions:
         print(f"phasetrace: nothing has been recorded yet; {HOW_TO_RECORD}", file=sys.stderr)  # noqa: T201
         return 0
-    from phasetrace.cli.table import draw, terminal_width
-    from phasetrace.settings import colour_wanted
+    from phasetrace.cli.table import terminal_width
 
     width = terminal_width()
-    if width:
-        draw(_table(executions, width), width, colour_wanted(True))
+    if not width or max(cells(safe(one.exec_id)) for one in executions) > width:
+        _print_plain(executions)  # the terminal wraps what it is one line to, also to who copies it
     else:
-        _print_plain(executions)
+        _draw(executions, width)
     return 0
+
+
+def _draw(executions: list[StoredExecution], width: int) -> None:
+    """Draw as much as there is room for on a terminal."""
+    from phasetrace.cli.table import draw
+    from phasetrace.clock import now_ns
+    from phasetrace.settings import colour_wanted
+
+    now = now_ns()
+    rows = [_cells(execution, ago(execution.started_ns, now)) for execution in executions]
+    columns = _shown(_widths([list(_TITLES), *rows]), width)
+    draw(_table(rows, columns), width, colour_wanted(True))
 
 
 def _executions(limit: int) -> list[StoredExecution]:
@@ -115,19 +132,29 @@ def _widths(rows: list[list[str]]) -> list[int]:
     return [max(map(cells, column)) for column in zip(*rows, strict=True)]
 
 
-def _table(executions: list[StoredExecution], width: int) -> Table:
-    """Return the table for a terminal; where it is too narrow the name gives way, not the id."""
+def _shown(widths: list[int], room: int) -> dict[int, int]:
+    """Return the width of each column that there is room for, in their order.
+
+    The id, which is to be copied, is always whole. Of the others, those that tell most come first;
+    a name may be short, and gets what is left over.
+    """
+    shown = {0: widths[0]}
+    for index in _BY_WORTH:
+        least = min(widths[index], _LEAST_NAME) if index == _NAME else widths[index]
+        if sum(shown.values()) + least + _GAP * len(shown) <= room:
+            shown[index] = least
+    if _NAME in shown:
+        left = room - sum(shown.values()) - _GAP * (len(shown) - 1)
+        shown[_NAME] += min(left, widths[_NAME] - shown[_NAME])
+    return dict(sorted(shown.items()))
+
+
+def _table(rows: list[list[str]], columns: dict[int, int]) -> Table:
+    """Return the table of these columns, each as wide as it is to be."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
-    from phasetrace.cli.table import shortened
-    from phasetrace.clock import now_ns
-
-    now = now_ns()
-    rows = [_cells(execution, ago(execution.started_ns, now)) for execution in executions]
-    widths = _widths([list(_TITLES), *rows])
-    left = width - (sum(widths) - widths[1]) - _GAP * (len(_TITLES) - 1)
     table = Table(
         box=SIMPLE_HEAD,
         show_edge=False,
@@ -135,19 +162,18 @@ def _table(executions: list[StoredExecution], width: int) -> Table:
         padding=(0, _GAP - 1, 0, 0),
         header_style="bold",
     )
-    shown = [index for index in range(len(_TITLES)) if index != 1 or left >= _LEAST_NAME]
-    for index in shown:
+    for index, width in columns.items():
         title = _TITLES[index]
-        if title == "id":  # to be copied: it may wrap, but is never cut off
-            table.add_column(title, overflow="fold")
-        else:
-            justify: Any = "right" if title in _NUMBERS else "left"
-            table.add_column(title, justify=justify, no_wrap=True)
+        justify: Any = "right" if title in _NUMBERS else "left"
+        table.add_column(title, justify=justify, no_wrap=True, width=width)
     for row in rows:
-        row[1] = shortened(row[1], max(left, _LEAST_NAME))
         styles = ["bold", "", _STATUS_STYLES.get(row[2], ""), "", "", "", ""]
         styles[6] = "bold red" if row[6] != "0" else "dim"
-        table.add_row(*(Text(row[index], style=styles[index]) for index in shown))
+        texts = (
+            Text(shortened(row[index], width), style=styles[index])
+            for index, width in columns.items()
+        )
+        table.add_row(*texts)
     return table
 
 

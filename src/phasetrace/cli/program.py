@@ -60,6 +60,13 @@ def prepared(program: Sequence[str], as_module: bool) -> Callable[[], None]:
     return _script(source, path, path)
 
 
+def name_of(program: Sequence[str], as_module: bool) -> str:
+    """Return what a program is called: a module by its name, others by their file or folder."""
+    if as_module:
+        return program[0]
+    return Path(program[0]).stem or Path(program[0]).absolute().name or "program"
+
+
 def said_by_runpy(exit_: SystemExit) -> bool:
     """Tell whether `runpy` gave up because there is no such module."""
     trace = exit_.__traceback__

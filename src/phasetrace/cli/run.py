@@ -10,13 +10,12 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 from phasetrace.cli import command, epilogue, uncaught
 from phasetrace.cli.endings import TIMED_OUT, Ending, TimedOut, leave
-from phasetrace.cli.program import CannotStart, prepared, said_by_runpy
+from phasetrace.cli.program import CannotStart, name_of, prepared, said_by_runpy
 from phasetrace.errors import PhasetraceError
 from phasetrace.store.reader import StoreReader
 
@@ -86,7 +85,7 @@ class _Run:
 
     def __init__(self, args: argparse.Namespace) -> None:
         self._args = args
-        self._name = args.program[0] if args.module else Path(args.program[0]).stem
+        self._name = name_of(args.program, args.module)
         self._command = command()
         self._pid = os.getpid()
         self._started = False
@@ -107,9 +106,7 @@ class _Run:
 
         if self._args.debug:
             handler = logging.StreamHandler()
-            handler.setFormatter(
-                logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s")
-            )
+            handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
             logging.getLogger("phasetrace").addHandler(handler)
             logging.getLogger("phasetrace").setLevel(logging.DEBUG)
         configuration.set_defaults(
@@ -240,7 +237,9 @@ class _Run:
         tracing = configuration.latest_tracing()
         if tracing is not None:
             args = self._args
-            run = epilogue.Run(self._command, args.exec_id, self._started_ns, args.breakdown)
+            run = epilogue.Run(
+                self._command, args.exec_id, self._started_ns, args.breakdown, self._exec_id
+            )
             epilogue.print_epilogue(tracing, run)
 
     def _ambient(self, recorder: Recorder) -> Context | str:

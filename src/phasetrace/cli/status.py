@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from phasetrace.cli import HOW_TO_RECORD, command, open_store
 from phasetrace.cli.sheet import Line, Section, show
 from phasetrace.rendering import ago, human
-from phasetrace.settings import store_limits
+from phasetrace.settings import settings_with_sources, store_limits
 
 if TYPE_CHECKING:
+    from phasetrace.store.destinations import DestinationSpec
     from phasetrace.store.standing import DestinationStanding, RefusedSpan, Standing
 
 STATUS_SCHEMA: Final = "phasetrace.status/1"
@@ -22,6 +23,9 @@ _SHOWN: Final = 5
 _WELL: Final = "green"
 _ODD: Final = "yellow"
 _BAD: Final = "bold red"
+_GRPC: Final = "otlp_proto_grpc"
+_PROTOCOLS: Final = {"otlp_proto_http": "http/protobuf", _GRPC: "grpc"}
+_PATH: Final = "/v1/traces"
 _UNITS: Final = ((1024**3, "GB"), (1024**2, "MB"), (1024, "kB"))
 
 
@@ -84,6 +88,34 @@ def label_of(destination: DestinationStanding, others: Sequence[DestinationStand
     ]
     _, sign, digest = destination.key.rpartition(" #")
     return (label or destination.name) + (f" #{digest}" if sign and len(same) > 1 else "")
+
+
+def how_to_ship(
+    destination: DestinationStanding | DestinationSpec,
+    configured: Collection[str],
+    protocol: str,
+    program: str,
+) -> str:
+    """Return the command that delivers what waits for a destination.
+
+    In an environment that names the destinations with the keys `configured`, and a protocol.
+    """
+    import shlex
+
+    one, ship = destination, f"{program} ship"
+    if one.key in configured:
+        return ship
+    if " #" in one.key:  # there were headers or passwords, which nobody is to see
+        return f"{ship}, in the environment of the program that recorded"
+    spoken = _PROTOCOLS.get(one.name)
+    if spoken is None or one.endpoint is None:
+        return f"OTEL_TRACES_EXPORTER={shlex.quote(one.name)} {ship}"
+    variables = [f"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL={spoken}"] if spoken != protocol else []
+    address = shlex.quote(one.endpoint)
+    if one.name == _GRPC or one.endpoint.endswith(_PATH):
+        return " ".join([*variables, ship, "--endpoint", address])
+    # The option takes a base, to which a path is added.
+    return " ".join([*variables, f"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT={address}", ship])
 
 
 def _plain_values(standing: Standing, limits: tuple[int | None, int | None]) -> dict[str, Any]:
@@ -195,6 +227,14 @@ def _destination(
     return Section(label_of(one, everyone), lines, _advice(one), numbers=1)
 
 
+def _shipping_command(destination: DestinationStanding) -> str:
+    """Return the command that delivers what waits, in this environment."""
+    from phasetrace.checks.reaching import configured_keys  # dear to import, and rarely needed
+
+    settings = settings_with_sources().settings
+    return how_to_ship(destination, configured_keys(settings), settings.protocol, command())
+
+
 def _advice(destination: DestinationStanding) -> list[str]:
     """Return what to do about what waits, or did not arrive."""
     one, program = destination, command()
@@ -210,7 +250,7 @@ def _advice(destination: DestinationStanding) -> list[str]:
             who = "whether a process is delivering cannot be told"
         else:
             who = "nobody is delivering"
-        advice.append(who if one.is_served else f"{who}; to do so: {program} ship")
+        advice.append(who if one.is_served else f"{who}; to do so: {_shipping_command(one)}")
     if one.last_error is not None:
         advice.append(f"to find out what is wrong: {program} doctor")
     return advice

@@ -24,6 +24,7 @@ from phasetrace.rendering import (
     own_errors,
     safe,
 )
+from phasetrace.rendering import shortened as shortened
 from phasetrace.settings import colour_wanted
 
 if TYPE_CHECKING:
@@ -60,9 +61,9 @@ def print_breakdown(
     `plain` always takes the plain form. `colour` True or False wins over the environment.
     """
     coloured = colour_wanted(on_terminal(), colour)
-    width = 0 if plain else terminal_width()
-    if width < WIDE:
-        print(breakdown_text(breakdown, colour=coloured))  # noqa: T201
+    width = terminal_width()
+    if plain or width < WIDE:
+        print(breakdown_text(breakdown, colour=coloured, width=width))  # noqa: T201
         return
     print(header_text(breakdown, colour=coloured))  # noqa: T201
     print()  # noqa: T201
@@ -148,19 +149,6 @@ def breakdown_table(breakdown: ExecutionBreakdown, width: int) -> Table:
             texts.append(Text(row.cells.get(title, ""), style="bold red" if alarm else row.style))
         table.add_row(*texts)
     return table
-
-
-def shortened(text: str, width: int) -> str:
-    """Return a text in at most `width` columns, without its middle if it is longer."""
-    if cells(text) <= width:
-        return text
-    tail = text[-(width // 3) :]
-    head = text[:width]
-    while head and cells(head) + 1 + cells(tail) > width:
-        head = head[:-1]
-    while cells(tail) + 1 > width:
-        tail = tail[1:]
-    return f"{head}…{tail}"
 
 
 def _rows(breakdown: ExecutionBreakdown) -> list[_Row]:

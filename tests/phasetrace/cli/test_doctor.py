@@ -231,11 +231,88 @@ def test_it_takes_the_span_and_throws_it_away(doctor: Doctor, receiver: Receiver
         ),
         (Verdict(Outcome.UNAVAILABLE, "gRPC UNAVAILABLE: eof"), "h:1", True, "without http://"),
         (Verdict(Outcome.MISCONFIGURED, "HTTP 407"), "http://h", False, "proxy"),
+        (
+            Verdict(Outcome.UNAVAILABLE, "no answer from h:1: Connection reset by peer"),
+            "http://h:1",
+            False,
+            "is this the port for http/protobuf (usually 4318)? a gRPC receiver answers like this",
+        ),
+        (
+            Verdict(
+                Outcome.MISCONFIGURED,
+                "gRPC UNIMPLEMENTED: Received http2 header with status: 404",
+            ),
+            "http://h:1",
+            True,
+            "is this the port for OTEL_EXPORTER_OTLP_PROTOCOL=grpc (usually 4317)?",
+        ),
+        (
+            Verdict(Outcome.UNAVAILABLE, "no answer from h:1: Remote end closed connection"),
+            "http://h:1",
+            False,
+            "is this the port for http/protobuf (usually 4318)?",
+        ),
+        (
+            Verdict(
+                Outcome.REFUSED,
+                "gRPC INTERNAL: Received http2 header with status: 400",
+            ),
+            "http://h:1",
+            True,
+            "is this the port for OTEL_EXPORTER_OTLP_PROTOCOL=grpc (usually 4317)?",
+        ),
+        (
+            Verdict(Outcome.MISCONFIGURED, "gRPC UNIMPLEMENTED: unknown service"),
+            "http://h:1",
+            True,
+            "is this the port for OTEL_EXPORTER_OTLP_PROTOCOL=grpc (usually 4317)?",
+        ),
+        (
+            Verdict(Outcome.UNAVAILABLE, "gRPC UNAVAILABLE: Socket closed"),
+            "http://h:1",
+            True,
+            "is this the port for OTEL_EXPORTER_OTLP_PROTOCOL=grpc (usually 4317)?",
+        ),
     ],
 )
 def test_remedies(verdict: Verdict, endpoint: str, is_grpc: bool, advice: str) -> None:
     """Each mistake has its own."""
     assert advice in remedy(verdict, endpoint, is_grpc)
+
+
+def test_a_port_of_the_other_protocol(doctor: Doctor, receiver: Receiver) -> None:
+    """The advice is about the port and the protocol, whatever each receiver makes of the other."""
+    report = doctor(
+        OTEL_EXPORTER_OTLP_ENDPOINT=address(receiver), OTEL_EXPORTER_OTLP_PROTOCOL="grpc"
+    )
+    (found,) = report.of("destinations")
+    assert found["advice"].startswith("is this the port for OTEL_EXPORTER_OTLP_PROTOCOL=grpc")
+    with grpc_receiver() as other:
+        report = doctor(
+            OTEL_EXPORTER_OTLP_ENDPOINT=address(other), OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf"
+        )
+    (found,) = report.of("destinations")
+    assert found["advice"].startswith("is this the port for http/protobuf")
+
+
+@pytest.mark.parametrize("endpoint", ["localhost:4318", "127.0.0.1:4318", "localhost"])
+def test_an_address_without_http(endpoint: str, doctor: Doctor) -> None:
+    """Says what is missing, and not what a library makes of it."""
+    (found,) = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=endpoint).of("destinations")
+    assert found["level"] == "problem"
+    assert "http:// (or https://) is missing in front of the address" in found["found"]
+    assert found["advice"] == "put http:// in front of it, or https:// if the receiver speaks TLS"
+
+
+@pytest.mark.parametrize(
+    "name", ["OTEL_EXPORTER_OTLP_TIMEOUT", "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT"]
+)
+@pytest.mark.parametrize(("value", "is_bad"), [("abc", True), ("-1", True), ("2.5", False)])
+def test_a_timeout_that_is_none(name: str, value: str, is_bad: bool, doctor: Doctor) -> None:
+    """Exporters read it, and take their default instead."""
+    (found,) = doctor(**{name: value}).of("configuration")
+    assert (found["level"] == "warning") == is_bad
+    assert (found["found"] == f"{name}={value!r}: expected a number of seconds") == is_bad
 
 
 def test_every_bad_value_is_told(doctor: Doctor) -> None:
@@ -349,9 +426,10 @@ def test_others_can_read_it(doctor: Doctor) -> None:
 def test_it_cannot_be_written(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor its folder."""
     record()
-    monkeypatch.setattr(
-        "phasetrace.checks.keeping.os.access", lambda path, mode: not mode & os.W_OK
-    )
+    for module in ("keeping", "writing"):
+        monkeypatch.setattr(
+            f"phasetrace.checks.{module}.os.access", lambda path, mode: not mode & os.W_OK
+        )
     report = doctor()
     assert report.of("store", "folder")[0]["level"] == "problem"
     assert report.of("store", "file")[0]["level"] == "problem"
@@ -362,6 +440,65 @@ def test_the_folder_is_a_file(doctor: Doctor, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     report = doctor(PHASETRACE_STORE=str(tmp_path / "file" / "traces.db"))
     assert report.of("store", "folder")[0]["level"] == "problem"
+
+
+def test_it_is_a_folder(doctor: Doctor, tmp_path: Path) -> None:
+    """Whose mode is nobody's business here."""
+    tmp_path.chmod(0o755)
+    (found,) = doctor(PHASETRACE_STORE=str(tmp_path)).of("store")
+    assert (found["level"], found["found"]) == ("problem", f"{tmp_path}: it is a folder")
+    assert found["advice"] == "PHASETRACE_STORE is the path of a file"
+
+
+def test_it_is_a_device(doctor: Doctor) -> None:
+    """Nor is there anything to be done about one."""
+    (found,) = doctor(PHASETRACE_STORE="/dev/null").of("store", "file")
+    assert (found["level"], found["found"]) == ("problem", "/dev/null: it is not a regular file")
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="there is no /proc")
+def test_a_folder_that_takes_no_files(doctor: Doctor) -> None:
+    """Whatever its mode says."""
+    (found,) = doctor(PHASETRACE_STORE="/proc/x").of("store")
+    assert (found["level"], found["check"]) == ("problem", "folder")
+    assert found["found"].startswith("/proc: files cannot be made in it: ")
+
+
+def test_looking_leaves_nothing_behind(doctor: Doctor, tmp_path: Path) -> None:
+    """Where it was found out whether files can be made."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    doctor(PHASETRACE_STORE=str(folder / "traces.db"), PHASETRACE_TIMING=str(folder / "log"))
+    assert list(folder.iterdir()) == []
+
+
+def test_the_timing_log(doctor: Doctor, tmp_path: Path) -> None:
+    """It is a problem if it cannot be written; nothing is said of one that is off."""
+    assert doctor().of("TIMING log") == []
+    file = tmp_path / "log"
+    (found,) = doctor(PHASETRACE_TIMING=str(file)).of("TIMING log")
+    assert (found["level"], "not there yet" in found["found"]) == ("ok", True)
+    file.touch()
+    (found,) = doctor().of("TIMING log")
+    assert (found["level"], found["found"]) == ("ok", f"{file}: can be written")
+    (found,) = doctor(PHASETRACE_TIMING="/").of("TIMING log")
+    assert (found["level"], found["found"]) == ("problem", "/: it is a folder")
+    (found,) = doctor(PHASETRACE_TIMING=str(file / "log")).of("TIMING log")
+    assert (found["level"], found["found"]) == (
+        "problem",
+        f"{file}: files cannot be made in it: it is not a folder",
+    )
+
+
+def test_a_timing_log_of_somebody_elses(
+    doctor: Doctor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its name is told."""
+    file = tmp_path / "log"
+    file.touch()
+    monkeypatch.setattr("phasetrace.checks.timing.os.access", lambda path, mode: False)
+    (found,) = doctor(PHASETRACE_TIMING=str(file)).of("TIMING log")
+    assert (found["level"], found["found"]) == ("problem", f"{file}: permission denied")
 
 
 def test_it_is_no_store(doctor: Doctor) -> None:
@@ -422,7 +559,8 @@ def test_what_waits(doctor: Doctor, receiver: Receiver, monkeypatch: pytest.Monk
     assert found["advice"] == "deliver them: phasetrace ship"
     monkeypatch.delenv(ENDPOINT)
     (found,) = doctor().of("store", "waiting")
-    assert "in the environment of the program" in found["advice"]
+    command = f"phasetrace ship --endpoint {address(receiver)}/v1/traces"
+    assert found["advice"] == f"deliver them: {command}"
 
 
 def test_an_account_that_is_wrong(doctor: Doctor, receiver: Receiver) -> None:

@@ -14,6 +14,7 @@ from phasetrace import execution, phase
 from phasetrace.cli import main
 from phasetrace.rendering import cells
 
+ID = "near-duplicates_20261123_180743_ad9650"
 LONG_ID = "nightly-import-of-everything_2026-11-23T17:56:50.123456+01:00_" + "0123456789abcdef" * 4
 
 
@@ -150,18 +151,37 @@ def test_a_store_that_cannot_be_read(capsys: pytest.CaptureFixture[str]) -> None
     assert re.fullmatch(r"phasetrace: .*\n", capsys.readouterr().err)
 
 
-@pytest.mark.parametrize("width", [60, 80, 120, 200])
+@pytest.mark.parametrize(
+    ("width", "titles"),
+    [
+        (200, "id name status started duration spans errors"),
+        (96, "id name status started duration spans errors"),
+        (80, "id name status started duration"),
+        (70, "id status started duration"),
+        (60, "id status started"),
+        (42, "id"),
+    ],
+)
 def test_in_a_terminal(
-    width: int, terminal: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    width: int, titles: str, terminal: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The table fits, and every character of the id is there to be copied."""
+    """The table fits, and the id is in one piece to be copied; other columns go before it does."""
     terminal.setattr("phasetrace.cli.table.terminal_width", lambda: width)
-    record(LONG_ID, name="a [bold]name\x1b[0m that goes on and on and on and on and on")
+    record(ID, name="a [bold]name\x1b[0m that goes on and on and on and on and on")
     assert main(["list"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert max(map(cells, lines)) <= width
-    ids = "".join(line.split(" ")[0] for line in lines[2:])
-    assert ids == LONG_ID
-    assert "just now" in lines[2]
-    assert "\x1b" not in "".join(lines)
-    assert ("[bold]" in lines[2]) == (width == 200)
+    heading, rule, line = capsys.readouterr().out.splitlines()
+    assert heading.split() == titles.split()
+    assert max(cells(heading), cells(rule), cells(line)) <= width
+    assert line.split(" ")[0] == ID
+    assert ("just now" in line) == ("started" in titles)
+    assert "\x1b" not in line
+    assert ("a [bold]" in line) == (width > 90)
+
+
+def test_an_id_that_is_wider_than_the_terminal(
+    terminal: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Is left to the terminal to wrap, which copies it as one line."""
+    terminal.setattr("phasetrace.cli.table.terminal_width", lambda: 80)
+    record(LONG_ID)
+    assert listed(capsys)[0][0] == LONG_ID

@@ -326,6 +326,18 @@ def test_colour_where_it_is_asked_for() -> None:
     assert without_escapes(coloured.stdout) == plain.stdout
 
 
+@pytest.mark.parametrize("options", [(), ("--plain",)])
+def test_a_narrow_terminal_wraps_nothing(options: tuple[str, ...]) -> None:
+    """Long names are shortened there."""
+    with execution("exec_1"), node("n"), phase("phase_" * 20):
+        pass
+    phasetrace.shutdown()
+    shown = run_in_terminal(80, "--breakdown", *options, NO_COLOR="1")
+    (row,) = (line for line in shown.splitlines() if "phase_" in line)
+    assert "…" in row
+    assert cells(row) <= 80
+
+
 def test_a_wide_terminal_gets_the_table() -> None:
     """From 100 columns on; the plain form when asked for, or below."""
     record("exec_1")
@@ -413,6 +425,7 @@ def test_long_names_lose_their_middle() -> None:
     assert shortened("abcdefghij", 10) == "abcdefghij"
     assert shortened("abcdefghijkl", 10) == "abcdef…jkl"
     assert cells(shortened("日本語" * 9, 10)) <= 10
+    assert shortened("abc", 0) == "…"
 
 
 @pytest.mark.parametrize(

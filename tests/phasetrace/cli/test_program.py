@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
+from phasetrace.cli.program import name_of
 from tests.phasetrace.cli.programs import Ended, run, traced, write
 
 
@@ -283,6 +284,25 @@ def test_behaves_as_by_python(name: str, ends: dict[str, Future[Both]]) -> None:
     both = ends[name].result()
     assert both.run[:3] == both.plain[:3]
     assert both.run_files == both.plain_files
+
+
+@pytest.mark.parametrize(
+    ("program", "as_module", "name"),
+    [
+        ("a/prog.py", False, "prog"),
+        ("pkg.module", True, "pkg.module"),
+        ("-", False, "-"),
+        (".", False, "folder"),
+        ("./", False, "folder"),
+        ("/", False, "program"),
+    ],
+)
+def test_what_a_program_is_called(
+    program: str, as_module: bool, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is never nothing: services and executions are named by it."""
+    monkeypatch.chdir(write(tmp_path / "folder", {"prog.py": ""}))
+    assert name_of([program], as_module) == name
 
 
 def test_names_a_script_that_does_not_exist(tmp_path: Path) -> None:

@@ -31,11 +31,10 @@ from tests.phasetrace.cli.programs import (
 
 ONE_PHASE = "from phasetrace import phase\nwith phase('p'):\n    pass\n"
 TWO_EXECUTIONS = """
-from phasetrace import execution, phase
+from phasetrace import execution, timing_collector
 with execution("first"):
     pass
-with execution("second"), phase("p"):
-    pass
+timing_collector.record("second", "n", "p", 60_000.0)
 """
 
 
@@ -99,9 +98,12 @@ def test_what_only_a_child_process_recorded_is_told(tmp_path: Path, store: Path)
     write(tmp_path, {"child.py": TWO_EXECUTIONS})
     text = "import subprocess, sys\nsubprocess.run([sys.executable, 'child.py'], check=True)\n"
     ended = run_text(text, tmp_path, store)
-    assert ended.said[0].startswith("second and 1 more execution: 2 spans in ")
-    ended = run_text(ONE_PHASE + text, tmp_path, store, "--exec-id", "own")
-    assert ended.said[0].startswith("own and 2 more executions: 2 spans in ")
+    assert ended.said[0].startswith("second: 2 spans in ")
+    assert ended.said[-1].startswith("and 1 more execution: ")
+    another = tmp_path / "another.db"
+    ended = run_text(ONE_PHASE + text, tmp_path, another, "--exec-id", "own")
+    assert ended.said[0].startswith("own: 2 spans in ")
+    assert ended.said[-1].startswith("and 2 more executions: ")
 
 
 def test_says_that_the_numbers_are_of_two_runs(tmp_path: Path, store: Path) -> None:
@@ -182,23 +184,53 @@ def test_debugging_writes_no_timing_log(tmp_path: Path, store: Path) -> None:
     assert not (tmp_path / ".logs").exists()
 
 
-def test_the_breakdown_is_that_of_the_execution_that_started_last(
-    tmp_path: Path, store: Path
-) -> None:
-    """The others are counted."""
-    ended = run_text(TWO_EXECUTIONS, tmp_path, store, "--breakdown")
+def test_the_breakdown_is_that_of_the_longest_execution(tmp_path: Path, store: Path) -> None:
+    """Not of the one that started last; the others are counted."""
+    text = f'{TWO_EXECUTIONS}with execution("last"):\n    pass\n'
+    ended = run_text(text, tmp_path, store, "--breakdown")
     assert "Execution ID: second" in ended.out
-    assert ended.said[0].startswith("second and 1 more execution: 2 spans in ")
+    assert ended.said[0].startswith("second: 2 spans in ")
+
+
+@pytest.mark.parametrize("where", ["traces.db", "off"])
+def test_the_breakdown_is_that_of_the_runs_own_execution(where: str, tmp_path: Path) -> None:
+    """If it has recorded anything, however long another one took."""
+    ended = run_text(ONE_PHASE + TWO_EXECUTIONS, tmp_path, where, "--breakdown", "--exec-id", "own")
+    assert "Execution ID: own" in ended.out
+    assert ended.said[0].startswith("own: 2 spans in ")
+
+
+def test_says_how_to_see_the_other_executions(tmp_path: Path, store: Path) -> None:
+    """The command works as it is printed."""
+    said = run_text(TWO_EXECUTIONS, tmp_path, store).said
+    before, command = said[-1].split(": ")
+    assert before == "and 1 more execution"
+    assert "first" in run(shlex.split(command), tmp_path, store).out
+
+
+def test_says_how_many_executions_to_list(tmp_path: Path, store: Path) -> None:
+    """Where there are more than are listed unless another number is asked for."""
+    text = """
+from phasetrace import execution
+for number in range(25):
+    with execution(f"exec_{number}"):
+        pass
+"""
+    said = run_text(text, tmp_path, store).said
+    assert said[-1].startswith("and 24 more executions: ")
+    assert said[-1].endswith(" list -n 25")
 
 
 @pytest.mark.parametrize("where", ["off", "/dev/null/traces.db", "."])
 def test_the_breakdown_needs_no_store(where: str, tmp_path: Path) -> None:
     """With the store off or unwritable it comes from memory, and no command is promised."""
-    ended = run_text(TWO_EXECUTIONS, tmp_path, where, "--breakdown")
+    text = f'{TWO_EXECUTIONS}with execution("last"):\n    pass\n'
+    ended = run_text(text, tmp_path, where, "--breakdown")
     assert ended.code == 0
     assert "Execution ID: second" in ended.out
     assert not [line for line in ended.said if "look again" in line]
-    assert len(ended.said) == (1 if where == "off" else 2)
+    assert len(ended.said) == (2 if where == "off" else 3)
+    assert ended.said[-1] == "and 2 more executions"
     assert ended.err == ""
 
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
 import phasetrace
 from phasetrace import execution, phase
 from phasetrace.cli import main
-from phasetrace.cli.status import size
+from phasetrace.cli.status import how_to_ship, size
 from phasetrace.rendering import cells
-from tests.phasetrace.receivers import http_receiver, respond
+from phasetrace.store.destinations import DestinationSpec
+from tests.phasetrace.receivers import fail, grpc_receiver, http_receiver, respond
 
 
 def record(endpoint: str | None, *names: str, exec_id: str = "exec_1") -> None:
@@ -25,6 +28,13 @@ def record(endpoint: str | None, *names: str, exec_id: str = "exec_1") -> None:
             with phase(name):
                 pass
     phasetrace.force_flush(5)
+    phasetrace.shutdown()
+
+
+def record_only(name: str) -> None:
+    """Record a phase, and wait no longer for its delivery than the end of a program does."""
+    with execution("exec_1"), phase(name):
+        pass
     phasetrace.shutdown()
 
 
@@ -68,7 +78,6 @@ def test_what_waits_and_what_to_do(
     assert "  recorded   2\n  delivered  0\n  waiting    2  for " in text
     assert r"HTTP 503 Service Unavailable: no \x1b[31mroom (just now)" in text
     assert "nobody is delivering; to do so: " in text
-    assert " ship\n" in text
     assert " doctor\n" in text
     (found,) = status_json(capsys)["destinations"]
     assert (found["recorded"], found["stored"], found["waiting"]) == (2, 2, 2)
@@ -77,6 +86,91 @@ def test_what_waits_and_what_to_do(
     assert found["oldest_waiting_ns"] > 10**18
     assert found["last_error_ns"] > 10**18
     assert found["last_success_ns"] is None
+
+
+def shipped(command: str, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Run a command as it is printed, with the variables before it; return its exit code."""
+    words = shlex.split(command)
+    while "=" in words[0]:
+        monkeypatch.setenv(*words.pop(0).split("=", 1))
+    return main(words[words.index("ship") :])
+
+
+@pytest.mark.parametrize(
+    ("protocol", "path", "other"),
+    [
+        ("http/protobuf", "", "http/protobuf"),
+        ("http/protobuf", "", "grpc"),
+        ("http/protobuf", "/custom", "http/protobuf"),
+        ("grpc", "", "http/protobuf"),
+        ("grpc", "", "grpc"),
+    ],
+)
+def test_how_to_ship_to_what_the_environment_does_not_name(
+    protocol: str,
+    path: str,
+    other: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The command that is printed delivers, whatever protocol the environment has."""
+    with grpc_receiver() if protocol == "grpc" else http_receiver() as receiver:
+        take = receiver.answer
+        receiver.answer = respond(503)
+        if protocol == "grpc":
+            receiver.answer = fail(grpc.StatusCode.UNAVAILABLE)
+        with monkeypatch.context() as recording:
+            recording.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
+            address = f"http://127.0.0.1:{receiver.port}"
+            if path:
+                recording.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", f"{address}{path}")
+            else:
+                recording.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", address)
+            record_only("work")
+        receiver.answer = take
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", other)
+        (line,) = (line for line in status(capsys).splitlines() if "to do so: " in line)
+        _, command = line.split("to do so: ")
+        assert shipped(command, monkeypatch) == 0
+        assert "2 spans delivered, 0 waiting" in capsys.readouterr().out
+
+
+def test_how_to_ship_to_what_the_environment_names(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """No more is to be said than the command."""
+    with http_receiver() as receiver:
+        receiver.answer = respond(503)
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{receiver.port}")
+        record_only("work")
+    assert " ship\n" in status(capsys)
+
+
+def spec(key: str, name: str, endpoint: str | None) -> DestinationSpec:
+    """Return a destination."""
+    return DestinationSpec(key, name, endpoint, False)
+
+
+@pytest.mark.parametrize(
+    ("destination", "command"),
+    [
+        (
+            spec("otlp_proto_http http://h/v1/traces #1234", "otlp_proto_http", "http://h"),
+            "p ship, in the environment of the program that recorded",
+        ),
+        (spec("lines", "lines", None), "OTEL_TRACES_EXPORTER=lines p ship"),
+        (
+            spec("otlp_proto_http a b/v1/traces", "otlp_proto_http", "a b/v1/traces"),
+            "p ship --endpoint 'a b/v1/traces'",
+        ),
+    ],
+)
+def test_how_to_ship_elsewhere(destination: DestinationSpec, command: str) -> None:
+    """With headers, which are not to be seen, there is no command; others name the exporter."""
+    assert how_to_ship(destination, ["another"], "http/protobuf", "p") == command
 
 
 def test_refused_spans(

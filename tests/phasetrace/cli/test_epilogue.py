@@ -1,0 +1,79 @@
+"""What ``phasetrace run`` says at the end, told without running a program."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import phasetrace
+from phasetrace import configuration, execution, timing_collector
+from phasetrace.cli import epilogue
+from phasetrace.cli.epilogue import Run, about_waiting, print_epilogue
+from phasetrace.delivery.fleet import Delivery
+from phasetrace.settings import settings_from
+from phasetrace.store.destinations import DestinationSpec
+
+ADDRESS = "http://h:4318/v1/traces"
+HERE = DestinationSpec(f"otlp_proto_http {ADDRESS}", "otlp_proto_http", ADDRESS, False)
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the lines that are said."""
+    lines: list[str] = []
+    monkeypatch.setattr(epilogue, "say", lines.append)
+    return lines
+
+
+def told(number: int, **settings: Any) -> str:
+    """Return what is said where so many spans wait."""
+    delivery = Delivery(HERE, False, number)
+    return about_waiting(delivery, settings_from(**settings), Run("p", None, 0, False))
+
+
+def test_the_runs_own_execution_without_an_id(said: list[str]) -> None:
+    """Is known by the id that it was given, and told of before a longer one."""
+    with execution("own"):
+        pass
+    timing_collector.record("longer", "n", "p", 60_000.0)
+    phasetrace.shutdown()
+    tracing = configuration.latest_tracing()
+    assert tracing is not None
+    print_epilogue(tracing, Run("phasetrace", None, 0, False, "own"))
+    assert said[0].startswith("own: 1 span in ")
+    assert said[-1] == "and 1 more execution: phasetrace list"
+
+
+def test_an_execution_that_is_an_id_only_is_none(said: list[str]) -> None:
+    """The run's own is there before its first phase, for the programs that it starts."""
+    with execution("first"):
+        pass
+    configuration.current_tracing().recorder().state_of("own")  # type: ignore[union-attr]
+    phasetrace.shutdown()
+    tracing = configuration.latest_tracing()
+    assert tracing is not None
+    print_epilogue(tracing, Run("phasetrace", "own", 0, False))
+    assert len(said) == 3
+    assert said[0].startswith("first: 1 span in ")
+    assert said[2] == "--exec-id own was not used: all executions have ids of their own"
+
+
+def test_what_waits_and_how_to_deliver_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the environment that names the destination."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://h:4318")
+    assert told(1) == f"1 span waits for {ADDRESS}; to deliver it: p ship"
+    assert told(2) == f"2 spans wait for {ADDRESS}; to deliver them: p ship"
+
+
+def test_how_to_deliver_to_a_destination_of_the_programs_own() -> None:
+    """The environment does not name it, so the command does."""
+    line = told(2, endpoint="http://h:4318")
+    assert line == f"2 spans wait for {ADDRESS}; to deliver them: p ship --endpoint {ADDRESS}"
+
+
+@pytest.mark.parametrize(("number", "spans"), [(1, "1 span is"), (2, "2 spans are")])
+def test_what_a_process_delivers_needs_no_command(number: int, spans: str) -> None:
+    """It is on its way, which ``status`` shows."""
+    line = told(number, delivery="process")
+    assert line == f"{spans} being delivered to {ADDRESS} by a process; see p status"
