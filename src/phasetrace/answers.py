@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from phasetrace.breakdowns import ExecutionBreakdown
 
 _FLUSH_TIMEOUT_S = 5.0
+_LOOK_TIMEOUT_S = 0.2
+"""Where this process has an answer, and asks only whether others have taken part."""
 
 
 def breakdown(exec_id: str, rolled_up: bool = False) -> ExecutionBreakdown:
@@ -37,7 +39,7 @@ def breakdown(exec_id: str, rolled_up: bool = False) -> ExecutionBreakdown:
         held = configuration.timing_collector.breakdown(exec_id)
     except UnknownExecution as unknown:
         nearest = unknown.nearest
-    path = _store()
+    path = _store(_FLUSH_TIMEOUT_S if held is None else _LOOK_TIMEOUT_S)
     if path is not None:
         try:
             with StoreReader(path) as store:
@@ -54,11 +56,11 @@ def breakdown(exec_id: str, rolled_up: bool = False) -> ExecutionBreakdown:
     return held
 
 
-def _store() -> Path | None:
+def _store(timeout_s: float) -> Path | None:
     """Return the path of the store, brought up to date."""
     tracing = configuration.latest_tracing()
     if tracing is None:
         return settings_or_defaults().store
     if tracing.writer is not None:
-        tracing.writer.flush(_FLUSH_TIMEOUT_S)
+        tracing.writer.flush(timeout_s)
     return tracing.settings.store

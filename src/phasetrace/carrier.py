@@ -15,8 +15,10 @@ from collections.abc import Mapping, MutableMapping
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
-from opentelemetry import propagate, trace
+from opentelemetry import trace
+from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import Context
+from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.propagators.textmap import (
     Getter,
     Setter,
@@ -25,6 +27,7 @@ from opentelemetry.propagators.textmap import (
     default_setter,
 )
 from opentelemetry.trace import NonRecordingSpan, SpanContext, set_span_in_context
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from phasetrace import faults
 from phasetrace.context import Ids, ids_in, with_ids
@@ -73,12 +76,19 @@ class IdsPropagator(TextMapPropagator):
 
 
 _ids: Final = IdsPropagator()
+_standard: Final = CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()])
 
 
 def inject(carrier: MutableMapping[str, str], context: Context | None = None) -> None:
-    """Write what a context carries, by the propagators that are installed and by ours."""
-    propagate.inject(carrier, context)
-    _ids.inject(carrier, context)
+    """Write what a context carries, by the propagators that are installed and by ours.
+
+    Never raises: what cannot be written is left out.
+    """
+    try:
+        _installed().inject(carrier, context)
+        _ids.inject(carrier, context)
+    except Exception as error:
+        faults.report("handing the context over", error)
 
 
 def extract(carrier: Mapping[str, str], context: Context | None = None) -> Context:
@@ -88,7 +98,7 @@ def extract(carrier: Mapping[str, str], context: Context | None = None) -> Conte
     """
     base = context if context is not None else Context()
     try:
-        return _ids.extract(carrier, propagate.extract(carrier, base))
+        return _ids.extract(carrier, _installed().extract(carrier, base))
     except Exception as error:
         faults.report("reading the context that was handed over", error)
         return base
@@ -108,14 +118,29 @@ def in_environment(carrier: Mapping[str, str]) -> dict[str, str]:
 
 def inherited(environ: Mapping[str, str]) -> Context | None:
     """Return the context that the process was started with, if its environment names one."""
-    fields = {*propagate.get_global_textmap().fields, FIELD}
     carrier = {
         field: environ[variable]
-        for field in fields
+        for field in fields()
         if (variable := field.upper().replace("-", "_")) in environ
     }
     context = extract(carrier)
     return context if trace.get_current_span(context).get_span_context().is_valid else None
+
+
+def fields() -> set[str]:
+    """Return the names that a carrier may have."""
+    return {*_installed().fields, FIELD}
+
+
+def _installed() -> TextMapPropagator:
+    """Return the propagators that OpenTelemetry is set up with."""
+    try:
+        from opentelemetry import propagate  # raises where OTEL_PROPAGATORS names one that is not
+
+        return propagate.get_global_textmap()
+    except Exception as error:
+        faults.report("loading the propagators", error)
+        return _standard
 
 
 def _written(ids: Ids) -> str:

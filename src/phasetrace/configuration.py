@@ -179,6 +179,12 @@ def _configure(settings: Settings) -> None:
         previous.write_out()
 
 
+def ignore_origin() -> None:
+    """Have the process be a part of nothing, whatever its environment says (for tests)."""
+    global _origin_known
+    _origin_known = True
+
+
 def _look_at_origin() -> None:
     """Find out, once, what this process is a part of."""
     global _origin_known
@@ -186,9 +192,12 @@ def _look_at_origin() -> None:
         _origin_known = True
         carrier = inherited_carrier()
         if carrier:
-            from phasetrace.carrier import inherited
+            try:
+                from phasetrace.carrier import inherited
 
-            executions.inherited = inherited(carrier)
+                executions.inherited = inherited(carrier)
+            except Exception as error:
+                faults.report("looking at what started the process", error)
 
 
 def _handle_signals(wanted: bool) -> None:

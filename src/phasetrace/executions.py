@@ -105,6 +105,9 @@ class Executions:
         """Ends the span that `ambient` opened."""
         self.cancelled = False
         """What is still to end was ended from outside, by a signal or a time limit."""
+        self.claim: Callable[[], object] | None = None
+        """Makes this process the owner of what it records and nobody else has written, or tells of
+        who is."""
         self.inherited: Context | None = None
         """The context that the process was started with, if there is one."""
         self.ambient_id: str | None = None
@@ -153,7 +156,11 @@ class Executions:
     def handed_on(self, exec_id: str) -> None:
         """Note that the context of an execution is given to others."""
         state = self.states.get(exec_id)
-        if state is not None:
+        if state is None or state.rooted or state.handed_on:
+            return
+        if self.claim is not None:
+            self.claim()  # the first to write it would have the root otherwise; it tells
+        if not state.rooted:
             state.handed_on = True
 
     def rooted_elsewhere(self, exec_id: str) -> None:

@@ -101,6 +101,11 @@ def own_provider(settings: Settings) -> TracerProvider:
     return provider
 
 
+def prepare(provider: TracerProvider) -> None:
+    """Have a provider used where phasetrace would make one of its own (for tests)."""
+    _own.append(provider)
+
+
 def switch_of(provider: Any) -> ProcessorSwitch:
     """Return the switch among a provider's processors, adding it if need be."""
     for known, switch in _switches:

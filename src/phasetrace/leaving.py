@@ -5,42 +5,49 @@ while other phases are open, or be collected as garbage in whichever context tha
 the variable then would take the place of what is current, and the reset of those other phases would
 make the ended one current again. So a span that is left out of its turn is only marked, and skipped
 by whoever comes back to it.
+
+What was merely attached within a phase, and not by one of ours, goes with the phase, as it does
+with OpenTelemetry's own spans.
 """
 
 from __future__ import annotations
 
 import contextlib
 from contextvars import Token
-from typing import Any
+from typing import Any, Final
 
 from opentelemetry.context import Context
+from opentelemetry.trace import INVALID_SPAN
 
+from phasetrace.context import ids_in
 from phasetrace.current import SPAN_KEY, attach, current_context, reset
+
+_FAR: Final = 10_000
+"""Contexts within each other; nobody gets that far, but in a circle."""
 
 
 def leave(token: Any, span: Any) -> None:
     """Give back the context that `span` replaced: now, or once what came after it is left."""
-    if without_left(current_context()).get(SPAN_KEY) is not span:
+    if without_left(current_context()).get(SPAN_KEY) is not span and _is_open_above(span):
         _mark(span, token)
-        _have_it_looked_at(span)
-    elif not give_back(token):
-        _mark(span, token)  # where it was entered, it is still current
-
-
-def give_back(token: Any) -> bool:
-    """Give back the context that `attach` replaced, without what has been left meanwhile.
-
-    Returns:
-        Whether that was in the same thread or task; what was replaced is as good in others.
-    """
-    is_here = True
+        return
     try:
         reset(token)
-    except ValueError:
-        is_here = False
-        attach(before(token))
+    except ValueError:  # of another thread or task, where it is still current
+        _mark(span, token)
+        if current_context().get(SPAN_KEY) is span:
+            attach(before(token))
     skip_left()
-    return is_here
+
+
+def give_back(token: Any, context: Context) -> None:
+    """Give back what `attach` replaced by a context; nothing where another one is current."""
+    try:
+        reset(token)
+    except ValueError:  # of another thread or task
+        if current_context() is context:
+            attach(before(token))
+    skip_left()
 
 
 def skip_left() -> None:
@@ -53,9 +60,23 @@ def skip_left() -> None:
 
 def without_left(context: Context) -> Context:
     """Return a context, or the nearest one around it whose span has not been left."""
-    while (outer := getattr(context.get(SPAN_KEY), "_left_for", None)) is not None:
+    for _ in range(_FAR):
+        outer = getattr(context.get(SPAN_KEY), "_left_for", None)
+        if outer is None:
+            break
         context = outer
     return context
+
+
+def around_a_start(context: Context) -> Context:
+    """Return the context that a span starts in: without what has been left, mostly.
+
+    A task may outlive the phase in which it was started, and be all that knows of its execution.
+    """
+    open_one = without_left(context)
+    if open_one is not context and ids_in(open_one) is None and ids_in(context) is not None:
+        return context
+    return open_one
 
 
 def before(token: Any) -> Context:
@@ -65,19 +86,34 @@ def before(token: Any) -> Context:
 
 
 def _mark(span: Any, token: Any) -> None:
-    with contextlib.suppress(AttributeError):
-        span._left_for = before(token)
+    if span is INVALID_SPAN:  # it is everybody's
+        return
+    with contextlib.suppress(AttributeError, TypeError):
+        # Whoever is left hand over hand does not keep all that came before.
+        span._left_for = without_left(before(token))
+        span.__class__ = span.left_class  # which nobody takes for a parent without looking
 
 
-def _have_it_looked_at(left: Any) -> None:
-    """Have the phase that comes back to a span that has been left look for that.
+def _is_open_above(left: Any) -> bool:
+    """Tell whether a span of ours was entered after this one, in this context, and is not left.
 
-    Phases that take the short way do not. Others do in any case.
+    A phase that will come back to this one is told to look, since those that take the short way do
+    not.
     """
     span: Any = current_context().get(SPAN_KEY)
-    while (token := getattr(span, "_token", None)) is not None:
-        around = before(token).get(SPAN_KEY)
-        if around is left:
-            span.look_closely()
-            return
+    for _ in range(_FAR):
+        token = getattr(span, "_token", None) or getattr(span, "_kept_token", None)
+        if token is not None:
+            around = before(token).get(SPAN_KEY)
+            if around is left:
+                look_closely = getattr(span, "look_closely", None)
+                if look_closely is not None:
+                    look_closely()
+                return True
+        else:
+            outer = getattr(span, "_left_for", None)
+            if outer is None:
+                return False
+            around = outer.get(SPAN_KEY)
         span = around
+    return False

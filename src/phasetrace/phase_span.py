@@ -146,8 +146,8 @@ class PhaseSpan(Span):
     decorator it makes a fresh phase for every call.
     """
 
-    _token: Any = None
-    """Of an entry by the short way, and None as soon as its end has to be looked at closely."""
+    # `_token` is that of an entry by the short way, and None as soon as its end has to be looked at
+    # closely.
     _kept_token: Any = None
     """The same, then."""
     _is_nested = False
@@ -337,8 +337,6 @@ class PhaseSpan(Span):
             return
         self._kept_token = None
         leave(token, self)
-        if self._left_for is not None:
-            self.__class__ = _LeftPhase  # nothing is to be below it; see `__enter__`
         if self._end_time is None:
             try:
                 if error is not None:
@@ -374,6 +372,9 @@ class PhaseSpan(Span):
 
 class _LeftPhase(PhaseSpan):
     """A phase that was left while others were open; `__enter__` does not take it for a parent."""
+
+
+PhaseSpan.left_class = _LeftPhase  # type: ignore[attr-defined]
 
 
 def _new_state(exec_id: str | None) -> ExecutionState | None:

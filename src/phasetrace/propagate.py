@@ -56,7 +56,7 @@ def wrap(function: Function) -> Function:
             try:
                 return await function(*args, **kwargs)
             finally:
-                give_back(token)
+                give_back(token, context)
 
         wrapper: Any = run_async
     elif inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
@@ -105,7 +105,11 @@ def environ(base: Mapping[str, str] | None = None) -> dict[str, str]:
     """
     carried: dict[str, str] = {}
     carriers.inject(carried, current_context())
-    return {**(environment() if base is None else base), **carriers.in_environment(carried)}
+    variables = dict(environment() if base is None else base)
+    if carried:  # what is left of another context would be taken for a part of this one
+        for name in carriers.in_environment(dict.fromkeys(carriers.fields(), "")):
+            variables.pop(name, None)
+    return {**variables, **carriers.in_environment(carried)}
 
 
 def inject(carrier: dict[str, str] | None = None) -> dict[str, str]:
@@ -121,11 +125,12 @@ def attached(carrier: Mapping[str, str]) -> Iterator[None]:
 
     What a carrier does not say, or says wrongly, is as it is outside of the block.
     """
-    token = attach(carriers.extract(carrier, current_context()))
+    context = carriers.extract(carrier, current_context())
+    token = attach(context)
     try:
         yield
     finally:
-        give_back(token)
+        give_back(token, context)
 
 
 class _Executor(Executor):
@@ -154,7 +159,8 @@ class _Executor(Executor):
         )
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        self._inside.shutdown(wait=wait, cancel_futures=cancel_futures)
+        # Not all executors know the latter.
+        self._inside.shutdown(wait, **({"cancel_futures": True} if cancel_futures else {}))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inside, name)
@@ -199,11 +205,12 @@ class _Steps:
         return None
 
     def attach(self) -> None:
-        self._token = attach(self._context)
+        self._attached = self._context
+        self._token = attach(self._attached)
 
     def detach(self) -> None:
-        self._context = current_context()
-        give_back(self._token)
+        attached, self._context = self._attached, current_context()
+        give_back(self._token, attached)
 
     def close(self, error: BaseException | None = None) -> None:
         return None

@@ -39,7 +39,7 @@ from phasetrace.context import (
 from phasetrace.current import SPAN_KEY, context_with, current_context
 from phasetrace.executions import Executions, ExecutionState
 from phasetrace.identity import root_span_id_of, trace_id_of
-from phasetrace.leaving import without_left
+from phasetrace.leaving import around_a_start
 from phasetrace.planned_ids import PlannedIds
 from phasetrace.span import Span as LeanSpan
 from phasetrace.spans import EXECUTION, NODE, SYSTEM_NODE
@@ -273,7 +273,9 @@ class Recorder:
 
     def _place(self, exec_id: str | None, node_id: str | None) -> tuple[Ids | None, Context]:
         """Find the ids of a new span and the context that holds its parent."""
-        context = self._current()
+        # Under `phasetrace run` there is an execution for what is in none, a part of what the
+        # process was started by.
+        context = self._current(is_alone=self.executions.ambient is None)
         around = ids_in(context)
         exec_id = text(exec_id) if exec_id is not None else None
         node_id = text(node_id) if node_id is not None else None
@@ -301,17 +303,25 @@ class Recorder:
             return around, context
         if around.node_id is None:
             # Code that only knows its ids belongs below the node's span, if that is open.
-            state = self.state_of(exec_id)
-            parent = state.open_node(node_id)
+            known = self.executions.get(exec_id)
+            parent = known.open_node(node_id) if known is not None else None
             if parent is not None and parent.is_valid:
                 context = self._below(parent)
         return Ids(exec_id, node_id), context
 
-    def _current(self) -> Context:
-        """Return the current context; where it is empty, that which the process was started in."""
-        context = without_left(current_context())
+    def _current(self, is_alone: bool = True) -> Context:
+        """Return the current context; where it is empty, that which the process was started in.
+
+        Not the latter where the process has something else for that.
+        """
+        context = around_a_start(current_context())
         inherited = self.executions.inherited
-        if inherited is None or SPAN_KEY in context or given_ids(context) is not None:
+        if (
+            inherited is None
+            or not is_alone
+            or SPAN_KEY in context
+            or given_ids(context) is not None
+        ):
             return context
         return Context({**inherited, **context})
 

@@ -9,6 +9,7 @@ that records nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from itertools import islice
 from types import TracebackType
 from typing import Any, Final, TypeVar
@@ -45,7 +46,16 @@ source: Final = _Source()
 class Scope:
     """A span around a stretch of code."""
 
-    __slots__ = ("_context", "_inner", "_process", "_recorder", "_span", "_token", "_within")
+    __slots__ = (
+        "_attached",
+        "_context",
+        "_inner",
+        "_process",
+        "_recorder",
+        "_span",
+        "_token",
+        "_within",
+    )
 
     def __init__(self) -> None:
         self._span: Span | None = None
@@ -73,7 +83,10 @@ class Scope:
         scope = self if not self._inner else self._left()
         token, scope._token = scope._token, None
         if token is not None:
-            leave(token, scope._span)
+            span: Any = scope._span
+            with suppress(AttributeError):
+                span._token = None
+            leave(token, span)
         scope.close(error)
 
     async def __aenter__(self) -> Span:
@@ -102,6 +115,8 @@ class Scope:
             if recorder is None:
                 return INVALID_SPAN
             span, context = self._start(recorder)
+            if span is INVALID_SPAN:  # tracing is suppressed here
+                return INVALID_SPAN
         except Exception as error:
             faults.report("starting a span", error)
             return INVALID_SPAN
@@ -112,7 +127,10 @@ class Scope:
     def attach(self) -> None:
         """Make the span current, until `detach`; or what was current at the last one."""
         if self._span is not None:
-            self._token = attach(self._within or self._context)
+            self._attached = self._within or self._context
+            self._token = attach(self._attached)
+            with suppress(AttributeError):  # where it is told to whoever is left before its turn
+                self._span._token = self._token  # type: ignore[attr-defined]
 
     def detach(self) -> None:
         """Give the context back that `attach` replaced, and keep what is current by now.
@@ -122,7 +140,9 @@ class Scope:
         token, self._token = self._token, None
         if token is not None:
             self._within = without_left(current_context())
-            give_back(token)
+            with suppress(AttributeError):
+                self._span._token = None  # type: ignore[union-attr]
+            give_back(token, self._attached)
 
     def close(self, error: BaseException | None = None) -> None:
         """End the span; `error` is the exception that ended the work, if any."""

@@ -195,6 +195,8 @@ class Span(sdk.Span):
     """The span's OTLP message, once somebody has needed that."""
     _left_for: Context | None = None
     """What was current before it, where it was left while something else was."""
+    _token: Any = None
+    """What gives back the context that it replaced; until it is left."""
     _origin: Origin
 
     def __init__(
@@ -596,6 +598,13 @@ class Span(sdk.Span):
             immutable=False,
             max_value_len=limits.max_span_attribute_length,
         )
+
+
+class LeftSpan(Span):
+    """A span that was left while others were open; a tracer does not take it for a parent."""
+
+
+Span.left_class = LeftSpan  # type: ignore[attr-defined]
 
 
 def instant(given: Any) -> int:

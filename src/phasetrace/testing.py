@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased
 
 from phasetrace import (
     clock,
@@ -35,6 +36,7 @@ from phasetrace import (
 )
 from phasetrace.current import keep_apart
 from phasetrace.pipeline import pipeline
+from phasetrace.provider import TracerProvider
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,17 +100,24 @@ def capture() -> Iterator[Captured]:
     The process is afterwards as if phasetrace had never been used in it: not configured, without
     executions. To be used by one test at a time, where nothing else records.
     """
-    forget_everything()
     captured = Captured()
     with contextlib.ExitStack() as stack:
+        for name in ("_TRACER_PROVIDER", "_TRACER_PROVIDER_SET_ONCE"):
+            if hasattr(trace, name):  # the test suite's own, which is there again afterwards
+                stack.callback(setattr, trace, name, getattr(trace, name))
         stack.callback(forget_everything)
+        forget_everything()
         numbers = count(1)
         for module in _CLOCKS:
             _exchange(stack, module, _READS_CLOCK, captured._read)
         next_id: Callable[[int], int] = lambda bits: next(numbers)  # noqa: E731
         _exchange(stack, phase_span, "_new_span_id", next_id)
         _exchange(stack, tracer, "_random", next_id)
-        configuration.configure(store=False, exporters=[captured._kept])
+        global_provider.prepare(_provider())
+        configuration.ignore_origin()
+        configuration.configure(
+            store=False, exporters=[captured._kept], timing="off", disabled=False
+        )
         yield captured
 
 
@@ -129,6 +138,13 @@ def forget_everything() -> None:
         trace._TRACER_PROVIDER = None
         trace._TRACER_PROVIDER_SET_ONCE = type(trace._TRACER_PROVIDER_SET_ONCE)()
     scopes.source.process = object()
+
+
+def _provider() -> TracerProvider:
+    """Return a provider that samples everything, whatever the environment says."""
+    provider = TracerProvider(sampler=ParentBased(ALWAYS_ON), shutdown_on_exit=False)
+    provider._disabled = False
+    return provider
 
 
 class _Kept(SpanExporter):

@@ -55,7 +55,7 @@ from phasetrace.current import (
     standard_reset,
 )
 from phasetrace.identity import root_span_id_of
-from phasetrace.leaving import leave, skip_left
+from phasetrace.leaving import around_a_start, leave, skip_left
 from phasetrace.span import Origin, Outlet, Span, instant
 from phasetrace.spans import EXECUTION, NODE, PHASE, SYSTEM_NODE
 
@@ -162,6 +162,12 @@ class Tracer(sdk.Tracer):
         if parent is not None:
             if getattr(type(parent), "is_lean", False):
                 lean = parent  # type: ignore[assignment]
+                if lean._left_for is not None:  # type: ignore[union-attr]
+                    around = around_a_start(around)
+                    parent = around.get(SPAN_KEY)
+                    is_ours = getattr(type(parent), "is_lean", False)
+                    lean = parent if is_ours else None  # type: ignore[assignment]
+                    outer = None if is_ours or parent is None else _context_of(parent)
             else:
                 outer = _context_of(parent)
         if self._is_off:
@@ -330,6 +336,8 @@ class CurrentSpan:
             self._token = current.attach(context_with(span, current.current_context()))
         else:
             self._token = standard_attach(context_with(span, standard_context()))
+        if self._end_on_exit and type(span) is Span:
+            span._token = self._token
         return span
 
     def __exit__(
@@ -339,6 +347,8 @@ class CurrentSpan:
         traceback: TracebackType | None,
     ) -> None:
         span = self._span
+        if type(span) is Span:
+            span._token = None
         # PERF: as `leave` does, but for what is usual.
         if standard_context().get(SPAN_KEY) is not span:
             leave(self._token, span)

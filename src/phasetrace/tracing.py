@@ -108,6 +108,7 @@ class Tracing:
                     self.executions.rooted_elsewhere,
                     pipeline=pipeline,
                 )
+        self.executions.claim = self.writer.claim if self.writer is not None else None
         if self.writer is not None:
             self._fleet = make_fleet(settings, self.writer.path, self.outlets)
             self.writer.destinations = self._fleet.specs

@@ -595,3 +595,144 @@ def test_greenlets_have_contexts_of_their_own(by_name: ByName) -> None:
             let.switch()
     spans = by_name()
     assert (parent(spans, "a_inner"), parent(spans, "b_inner")) == ("a", "b")
+
+
+# Leaving out of turn.
+
+
+def test_phases_that_are_suppressed_are_left_in_any_order(spans: Spans) -> None:
+    """They have no span of their own that anything could be noted on."""
+    token = context_api.attach(context_api.set_value("suppress_instrumentation", True))
+    first, second = phase("first"), phase("second")
+    first.__enter__()
+    contextvars.copy_context().run(first.__exit__, None, None, None)
+    for one in (first, second):
+        one.__enter__()
+    for one in (first, second):
+        one.__exit__(None, None, None)
+    with phase("third"), phase("fourth"):
+        pass
+    context_api.detach(token)
+    assert getattr(trace.INVALID_SPAN, "_left_for", None) is None
+    assert spans.get_finished_spans() == ()
+
+
+def test_what_was_attached_within_a_phase_goes_with_it(by_name: ByName) -> None:
+    """As with spans of OpenTelemetry's own; programs attach and do not detach."""
+    with time_phase("e", "n", "outer"):
+        carrier = propagate.inject()
+    with time_phase("other", "n", "handling"):
+        context_api.attach(standard.extract(carrier))
+    assert trace.get_current_span() is trace.INVALID_SPAN
+    with trace.get_tracer("t").start_as_current_span("handling too"):
+        context_api.attach(standard.extract(carrier))
+    assert trace.get_current_span() is trace.INVALID_SPAN
+    assert "handling" in by_name()
+
+
+def test_what_is_left_stays_left_however_deep_it_was(by_name: ByName) -> None:
+    """Whoever comes back to several of them goes past all."""
+
+    def generate(name: str) -> Iterator[int]:
+        with phase(name):
+            yield 1
+
+    with execution("e"), node("n"), phase("outer"):
+        deepest: Any = generate("x")
+        next(deepest)
+        with phase("p"):
+            deeper: Any = generate("a")
+            next(deeper)
+            with phase("b"):
+                deeper.close()
+                deepest.close()
+            with phase("beside_b"):
+                pass
+        with phase("beside_p"):
+            pass
+    spans = by_name()
+    assert (parent(spans, "beside_b"), parent(spans, "beside_p")) == ("p", "outer")
+
+
+def test_phases_left_hand_over_hand_are_not_kept(spans: Spans) -> None:
+    """A state machine that enters the next one before it leaves the last."""
+    with execution("e"), node("n"):
+        last = phase("state")
+        last.__enter__()
+        for _ in range(200):
+            following = phase("state")
+            following.__enter__()
+            last.__exit__(None, None, None)
+            last = following
+        spans.clear()
+        gc.collect()
+        alive = sum(type(one).__name__ == "_LeftPhase" for one in gc.get_objects())
+        last.__exit__(None, None, None)
+    assert alive <= 5
+
+
+def test_what_is_closed_elsewhere_changes_nothing_there(by_name: ByName) -> None:
+    """A generator that a thread has begun, collected by another one."""
+    with time_phase("e", "n", "far"):
+        carrier = propagate.inject()
+
+    def messages() -> Iterator[int]:
+        with propagate.attached(carrier):
+            yield 1
+
+    held: list[Any] = []
+
+    def begin() -> None:
+        with time_phase("e", "n", "first"):
+            held.append(messages())
+            next(held[0])
+
+    thread = threading.Thread(target=begin)
+    thread.start()
+    thread.join()
+    with execution("e"), node("k"), phase("main"):
+        held.pop().close()
+        with phase("child"):
+            pass
+    assert parent(by_name(), "child") == "main"
+
+
+def test_a_task_that_outlives_its_phase_keeps_its_execution(by_name: ByName) -> None:
+    """Also where that is left in another context, as fixtures and dependencies are."""
+
+    async def background(ended: asyncio.Event) -> None:
+        await ended.wait()
+        with phase("background"):
+            pass
+
+    async def main() -> None:
+        ended = asyncio.Event()
+        request = time_phase("e", "n", "request")
+        request.__enter__()
+        task = asyncio.create_task(background(ended))
+        contextvars.copy_context().run(request.__exit__, None, None, None)
+        ended.set()
+        await task
+
+    asyncio.run(main())
+    spans = by_name()
+    assert parent(spans, "background") == "request"
+
+
+def test_an_environment_has_nothing_left_of_another_context(spans: Spans) -> None:
+    """What is handed over is what is current, and nothing of what it replaces."""
+    old = {"TRACESTATE": "v=1", "PHASETRACE": "exec_id=old", "BAGGAGE": "a=b", "A": "b"}
+    with trace.get_tracer("t").start_as_current_span("s"):
+        assert propagate.environ(old).keys() == {"TRACEPARENT", "A"}
+    assert propagate.environ(old) == old
+
+
+def test_any_executor_will_do() -> None:
+    """Also one that knows less than those of the standard library."""
+
+    class Plain(ThreadPoolExecutor):
+        def shutdown(self, wait: bool = True) -> None:  # type: ignore[override]
+            super().shutdown(wait)
+
+    with propagate.executor(Plain(1)) as pool:
+        assert pool.submit(sum, [1, 2]).result() == 3

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
 
 import phasetrace
 from phasetrace import configuration, execution, node, phase, time_phase
@@ -105,3 +106,24 @@ def test_captured_again(captured_phases):
         text=True,
     )
     assert "22 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_the_environment_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the machine has that the tests run on."""
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_off")
+    monkeypatch.setenv("TRACEPARENT", f"00-{1:032x}-{1:016x}-00")
+    monkeypatch.setenv("PHASETRACE", "exec_id=another")
+    with capture() as captured:
+        with time_phase("e", "n", "p"):
+            pass
+        assert dict(captured.named("p").attributes or {}) == {"exec_id": "e", "node_id": "n"}
+
+
+def test_a_provider_of_the_test_suite_s_is_there_again() -> None:
+    """It was set once, for all tests."""
+    theirs = TracerProvider(shutdown_on_exit=False)
+    trace.set_tracer_provider(theirs)
+    with capture(), time_phase("e", "n", "p"):
+        assert trace.get_tracer_provider() is not theirs
+    assert trace.get_tracer_provider() is theirs

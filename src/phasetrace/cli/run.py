@@ -127,18 +127,24 @@ class _Run:
     def _hand_to_children(self) -> None:
         """Have the programs that this one starts take part in its execution.
 
-        Where this run is itself part of something, they take part in that already.
+        Where that is a part of another one, it is opened now: nobody could tell its place later.
         """
         from phasetrace import configuration, scopes
 
         recorder = scopes.source.recorder()
-        if recorder is None or configuration.executions.inherited is not None:
+        if recorder is None:
             return
-        from phasetrace.carrier import in_environment, of_root
+        from phasetrace.carrier import in_environment, inject, of_root
+        from phasetrace.context import given_ids
         from phasetrace.settings import hand_to_children
 
-        root = recorder.state_of(self._exec_id).root
-        hand_to_children(in_environment(of_root(self._exec_id, root)))
+        inherited = configuration.executions.inherited
+        if inherited is not None and given_ids(inherited) is not None:
+            carrier: dict[str, str] = {}
+            inject(carrier, self._ambient(recorder))  # type: ignore[arg-type]  # the context
+        else:
+            carrier = of_root(self._exec_id, recorder.state_of(self._exec_id).root)
+        hand_to_children(in_environment(carrier))
 
     def run(self, program: Callable[[], None]) -> int:
         self._started = True

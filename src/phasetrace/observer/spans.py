@@ -48,7 +48,7 @@ class EventSpan:
         except Exception as error:
             faults.report("starting a span", error)
         finally:
-            give_back(token)
+            give_back(token, within)
 
     def end(self, ending: Event, end_ns: int, attributes: Mapping[str, Any]) -> None:
         """End the span as the event says, with what it used and further attributes."""

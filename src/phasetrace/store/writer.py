@@ -284,6 +284,24 @@ class StoreWriter:
         finally:
             self._writing.release()
 
+    def claim(self) -> bool:
+        """Make this process the owner of the executions that it is recording, if nobody else is.
+
+        Returns:
+            False if there was no time for that.
+        """
+        if self._closed or not self._get_turn(_CLAIM_S):
+            return False
+        try:
+            self._pipeline.drain(wait=False)
+            self._claim_waiting()
+            return True
+        except Exception as error:
+            faults.report("claiming executions", error)
+            return False
+        finally:
+            self._writing.release()
+
     def before_fork(self) -> None:
         """Let go of the file and end the thread, so that the child inherits neither; see `forks`.
 

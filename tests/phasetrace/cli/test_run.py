@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from phasetrace.identity import trace_id_of
 from phasetrace.store.reader import StoreReader
 from tests.phasetrace.cli.programs import (
     COMMAND,
@@ -429,3 +430,38 @@ def test_the_store_is_complete_when_the_program_has_ended(tmp_path: Path, store:
     run_text(text, tmp_path, store)
     with StoreReader(store) as reader:
         assert reader.breakdown(reader.latest()).spans == 1001
+
+
+def test_propagators_that_are_not_installed_keep_nobody_from_running(
+    tmp_path: Path, store: Path
+) -> None:
+    """OpenTelemetry's own fail to be imported then."""
+    write(tmp_path, {"prog.py": ONE_PHASE})
+    ended = run(traced("prog.py"), tmp_path, store, OTEL_PROPAGATORS="nobody")
+    assert ended.code == 0
+    assert phases(store) == ["p"]
+
+
+def test_a_run_within_a_run_is_a_part_of_it(tmp_path: Path, store: Path) -> None:
+    """With an execution of its own, and so are the programs that it starts."""
+    inner = f"{ONE_PHASE}import subprocess, sys\nsubprocess.run([sys.executable, 'child.py'])\n"
+    command = traced("--exec-id", "inner", "inner.py")
+    outer = f"import subprocess\nsubprocess.run({command!r}, check=True)\n"
+    write(tmp_path, {"prog.py": outer, "inner.py": inner, "child.py": ONE_PHASE})
+    ended = run(traced("--exec-id", "outer", "prog.py"), tmp_path, store)
+    assert ended.code == 0
+    spans = stored(store)
+    assert sorted(span.name for span in spans["inner"]) == ["inner", "p", "p"]
+    with StoreReader(store) as reader:
+        assert reader.find("inner").parent_exec_id == "outer"
+        assert reader.find("inner").trace_id == f"{trace_id_of('outer'):032x}"
+
+
+def test_a_trace_of_another_tool_s_keeps_children_in_the_run(tmp_path: Path, store: Path) -> None:
+    """A build server, say, that traces its own steps."""
+    text = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {ONE_PHASE!r}])\n"
+    write(tmp_path, {"prog.py": text})
+    parent = f"00-{1:032x}-{1:016x}-01"
+    ended = run(traced("--exec-id", "r", "prog.py"), tmp_path, store, TRACEPARENT=parent)
+    assert ended.code == 0
+    assert sorted(span.name for span in stored(store)["r"]) == ["p", "prog"]
