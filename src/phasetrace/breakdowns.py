@@ -21,9 +21,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from math import fsum
 from typing import Any, Final
 
-from phasetrace.shares import round_shares
+from phasetrace.shares import left_over, round_shares
 from phasetrace.spans import EXECUTION, PhaseKey, SpanRecord, key_of
 from phasetrace.stats import PhaseStats
 from phasetrace.timeline import Timeline
@@ -158,7 +159,7 @@ def make_breakdown(
     Shares are rounded to whole nanoseconds such that they and the unattributed rest add up to the
     swept wall time, which is their sum before rounding.
     """
-    wall_ns = unattributed_ns + round(sum(stat.share_ns for stat in stats.values()))
+    wall_ns = unattributed_ns + round(fsum(stat.share_ns for stat in stats.values()))
     # In one order whatever the source, so that all of them give the same, to the nanosecond.
     keys = sorted(stats, key=lambda key: (key.node_id, key.phase or ""))
     shares, unattributed_ns = round_shares(
@@ -234,8 +235,8 @@ def breakdown_of(
     for key, stat in stats.items():
         stat.self_ns = result.self_ns.get(key, 0)
         stat.share_ns = result.share_ns.get(key, 0.0)
-    # Other spans of the execution itself (it was opened again) are no node's.
-    unattributed_ns = result.unattributed_ns + round(result.share_ns.get(EXECUTION, 0))
+    shares_ns = (stat.share_ns for stat in stats.values())
+    unattributed_ns = left_over(shares_ns, result.wall_ns)
     breakdown = make_breakdown(execution, stats, count, unattributed_ns)
     return replace(breakdown, open=open_calls(still_open, now_ns or result.last_ns))
 

@@ -150,8 +150,9 @@ class Recorder:
     ) -> Started:
         """Start an execution: the root of its trace, with the ids that derive from `exec_id`.
 
-        Within another execution it becomes a child in that one's trace. An execution that was
-        already opened in this process goes on below its root.
+        Within another execution it becomes a child in that one's trace, unless it has spans in a
+        trace of its own. An execution that was already opened in this process goes on below its
+        root.
         """
         if is_suppressed():
             return _nothing_started()
@@ -163,20 +164,23 @@ class Recorder:
         attributes[TYPE] = EXECUTION
         span_name = name if name is not None else exec_id
         ids = Ids(exec_id)
+        is_new = self.executions.get(exec_id) is None
         first = self.executions.open(exec_id, lambda: self._root_context(exec_id))
-        if around is not None and around.exec_id != exec_id:
+        is_within = around is not None and around.exec_id != exec_id
+        if around is not None and is_within:
             attributes[PARENT_EXEC_ID] = around.exec_id
+        if is_within and is_new:
             started = self._start(span_name, current, attributes, ids, start_ns=start_ns)
             state = self.executions.get(exec_id)
             if state is not None and first:
                 state.root = started.span.get_span_context()
             return started
-        if not first:
-            state = self.state_of(exec_id)
-            context = self._below(state.root)
-            return self._start(span_name, context, attributes, ids, start_ns=start_ns)
         outside = trace.get_current_span(current).get_span_context()
         links = [Link(outside)] if outside.is_valid else []
+        if not first:
+            context = self._below(self.state_of(exec_id).root)
+            within = links if is_within else []
+            return self._start(span_name, context, attributes, ids, within, start_ns)
         return self._start_root(exec_id, span_name, current, attributes, links, start_ns)
 
     def end(

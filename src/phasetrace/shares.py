@@ -6,9 +6,17 @@ from math import fsum
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 K = TypeVar("K")
+
+
+def left_over(shares_ns: Iterable[float], wall_ns: int) -> int:
+    """Return what nodes and phases leave of the wall time (ns), whatever their shares round to.
+
+    That includes the share of further spans of the execution itself, which are no node's.
+    """
+    return max(0, wall_ns - round(fsum(shares_ns)))
 
 
 def round_shares(

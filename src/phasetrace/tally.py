@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from phasetrace.context import RESERVED
 from phasetrace.course import Course, CourseResult
 from phasetrace.identity import trace_id_of
+from phasetrace.shares import left_over
 from phasetrace.spans import EXECUTION, PhaseKey, SpanRecord, Status, key_of
 from phasetrace.stats import PhaseStats
 
@@ -274,8 +275,7 @@ class ExecutionTally:
             self.part,
             stats,
             spans,
-            # Spans of the execution itself other than its root (it was opened again) are no node's.
-            result.unattributed_ns + round(result.share_ns.get(EXECUTION, 0)),
+            left_over((stat.share_ns for stat in stats.values()), result.wall_ns),
             result.first_ns,
             result.wall_ns,
         )

@@ -25,11 +25,6 @@ from tests.contract.turns import caught_thread
 
 SYSTEM = "system"
 
-SUB_EXECUTIONS_STAY_WHOLE = False
-"""Whether an execution that has spans in a trace of its own stays there when it is opened within
-another one. It is in two traces as yet, and if nobody had opened it before, in one without a root.
-"""
-
 
 @dataclass(eq=False)
 class Expected:
@@ -67,8 +62,6 @@ class Model(Interpreter):
         super().__init__(program)
         self.spans: list[Expected] = []
         self.executions: dict[str, Execution] = {}
-        self.torn: set[str] = set()
-        """Executions in more than one trace; see `SUB_EXECUTIONS_STAY_WHOLE`."""
 
     def run(self) -> None:
         """Run the program; executions that it did not open get their roots at last."""
@@ -112,14 +105,9 @@ class Model(Interpreter):
         first, known.is_rooted = not known.is_rooted, True
         around = current.exec_id if current is not None else None
         is_within = current is not None and around is not None and around != scope.exec_id
-        if is_within and (is_new or not SUB_EXECUTIONS_STAY_WHOLE):
-            span = Expected(uid, "execution", scope.name, current, scope.exec_id)
-            if span.trace is not known.root.trace and not is_new:
-                self.torn.add(scope.exec_id)
-            if first:
-                known.root.uid = "?"  # there will be no such span
-                known.root = span
-            return span
+        if is_within and is_new:  # one that has a trace already stays there
+            known.root = Expected(uid, "execution", scope.name, current, scope.exec_id)
+            return known.root
         if not first:
             return Expected(uid, "execution", scope.name, known.root, scope.exec_id)
         known.root.uid, known.root.name = uid, scope.name  # what is below it already stays there

@@ -18,6 +18,7 @@ from phasetrace.breakdowns import (
 )
 from phasetrace.errors import StoreError, UnknownExecution
 from phasetrace.rollup import SEPARATOR, open_within, spans_within
+from phasetrace.shares import left_over
 from phasetrace.spans import EXECUTION, SYSTEM_NODE, SpanRecord
 from phasetrace.store.blocks import labels_of, records
 from phasetrace.store.file import DamagedStore, is_damage, open_for_reading
@@ -189,8 +190,8 @@ class StoreReader:
             stats = read_parts(self._connection, [part for part, _, _ in parts])
             unattributed_ns = sum(unattributed_ns for *_, unattributed_ns in parts)
             if not is_whole:  # each part knows but its own wall time
-                shares_ns = round(sum(stat.share_ns for stat in stats.values()))
-                unattributed_ns = max(0, execution.duration_ns - shares_ns)
+                shares_ns = (stat.share_ns for stat in stats.values())
+                unattributed_ns = left_over(shares_ns, execution.duration_ns)
             return make_breakdown(header_of(execution), stats, counted, unattributed_ns)
         return self._worked_out(execution, list(self.spans(execution)), open_spans, now_ns)
 
