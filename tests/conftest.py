@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
@@ -30,13 +30,30 @@ def clean_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[N
 Spans = InMemorySpanExporter
 
 
-@pytest.fixture(params=["own", "stock"])
+class _Fed(InMemorySpanExporter):
+    """An exporter that phasetrace feeds, in batches."""
+
+    def get_finished_spans(self) -> tuple[ReadableSpan, ...]:
+        phasetrace.force_flush()
+        return super().get_finished_spans()
+
+    def clear(self) -> None:
+        phasetrace.force_flush()
+        super().clear()
+
+
+@pytest.fixture(params=["short way", "own", "stock"])
 def spans(request: pytest.FixtureRequest) -> Spans:
     """Configure phasetrace without a store, and return what is exported of its spans.
 
-    Runs a test twice: on phasetrace's provider, and on a stock SDK provider that the application
+    Runs a test three times: on phasetrace's provider, where phases take the short way; on that with
+    a span processor, of which they are to tell; and on a stock SDK provider that the application
     installed first.
     """
+    if request.param == "short way":
+        fed = _Fed()
+        phasetrace.configure(store=False, exporters=[fed])
+        return fed
     exported = InMemorySpanExporter()
     if request.param == "stock":
         trace.set_tracer_provider(TracerProvider(shutdown_on_exit=False))
