@@ -12,6 +12,7 @@ without such a thread has nothing to write, and is better off without a handler.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -92,8 +93,9 @@ class InheritedHandlers:
         before = signal.set_wakeup_fd(-1)
         if before not in (-1, self._writing):
             signal.set_wakeup_fd(before)
-        os.close(self._reading)
-        os.close(self._writing)
+        for end in (self._reading, self._writing):
+            with contextlib.suppress(OSError):  # a daemon closes everything it has inherited
+                os.close(end)
         self._reading = self._writing = -1
         self._missed = None
 

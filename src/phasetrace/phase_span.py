@@ -380,7 +380,7 @@ class _LeftPhase(PhaseSpan):
     """A phase that was left while others were open; `__enter__` does not take it for a parent."""
 
 
-PhaseSpan.left_class = _LeftPhase  # type: ignore[attr-defined]
+PhaseSpan.left_class = _LeftPhase
 
 
 def _new_state(exec_id: str | None) -> ExecutionState | None:

@@ -18,7 +18,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from time import monotonic_ns
 from types import MappingProxyType
-from typing import Any, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.context import Context
@@ -193,6 +193,8 @@ class Span(sdk.Span):
     """The span was started by the process that this one was forked from, which will end it."""
     _wire: bytes | None = None
     """The span's OTLP message, once somebody has needed that."""
+    left_class: ClassVar[type[Span]]
+    """What it becomes when it is left while others are open; see `phasetrace.leaving`."""
     _left_for: Context | None = None
     """What was current before it, where it was left while something else was."""
     _token: Any = None
@@ -604,7 +606,7 @@ class LeftSpan(Span):
     """A span that was left while others were open; a tracer does not take it for a parent."""
 
 
-Span.left_class = LeftSpan  # type: ignore[attr-defined]
+Span.left_class = LeftSpan
 
 
 def instant(given: Any) -> int:

@@ -100,7 +100,7 @@ class _Run:
         self._ending = Ending(self._write_out_and_tell)
 
     def set_up(self) -> None:
-        from phasetrace import clock, configuration
+        from phasetrace import clock, configuration, faults
         from phasetrace.identity import new_exec_id
         from phasetrace.settings import TIMING_LOG, service_is_named
 
@@ -120,7 +120,10 @@ class _Run:
         configuration.executions.end_ambient = self._end_default
         configuration.before_first_span.append(self._ending.before_first_span)
         os.register_at_fork(after_in_child=self._after_fork)
-        self._hand_to_children()
+        try:
+            self._hand_to_children()
+        except Exception as error:  # of a sampler, say: the program runs all the same
+            faults.report("handing the execution to children", error)
         if self._args.breakdown:  # now: the program may change where modules are found
             importlib.import_module("phasetrace.cli.table")
 

@@ -160,7 +160,7 @@ class StoreReader:
         return bool(before)
 
     def of_children(self, pid: int, started_ns: int) -> list[StoredExecution]:
-        """Return the executions of a process's children, the one that started last first.
+        """Return the executions that a process's children took part in, the latest first.
 
         Theirs too. The process runs on this host; only what began to record since `started_ns`
         counts, as pids are given again.

@@ -20,9 +20,14 @@ OF_CHILDREN = f"""
         VALUES (:pid)
         UNION SELECT p.pid FROM processes p JOIN family f ON p.parent = f.pid
         WHERE p.host = :host AND p.started_ns >= :started_ns
+    ),
+    children (id) AS (
+        SELECT id FROM processes
+        WHERE parent IN (SELECT pid FROM family) AND host = :host AND started_ns >= :started_ns
     )
     {EXECUTIONS}
-    WHERE p.parent IN (SELECT pid FROM family) AND p.host = :host AND p.started_ns >= :started_ns
+    WHERE e.process IN (SELECT id FROM children)
+        OR e.id IN (SELECT execution FROM streams WHERE process IN (SELECT id FROM children))
     ORDER BY e.started_ns DESC, e.id DESC
 """  # noqa: S608 - a constant
 

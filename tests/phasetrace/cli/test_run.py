@@ -101,8 +101,7 @@ def test_what_only_a_child_process_recorded_is_told(tmp_path: Path, store: Path)
     ended = run_text(text, tmp_path, store)
     assert ended.said[0].startswith("second: 2 spans in ")
     assert ended.said[-1].startswith("and 1 more execution: ")
-    another = tmp_path / "another.db"
-    ended = run_text(ONE_PHASE + text, tmp_path, another, "--exec-id", "own")
+    ended = run_text(ONE_PHASE + text, tmp_path, store, "--exec-id", "own")
     assert ended.said[0].startswith("own: 2 spans in ")
     assert ended.said[-1].startswith("and 2 more executions: ")
 
