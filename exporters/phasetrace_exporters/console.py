@@ -29,8 +29,8 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from phasetrace import faults
 from phasetrace.attributes import text
-from phasetrace.context import EXEC_ID, ITERATION, NODE_ID, RESERVED, TYPE
 from phasetrace.identity import root_span_id_of
+from phasetrace.names import EXEC_ID, ITERATION, NODE_ID, RESERVED, TYPE
 from phasetrace.processor import record_of, status_of
 from phasetrace.rendering import cells, human, safe
 from phasetrace.spans import EXECUTION, NODE, SYSTEM_NODE

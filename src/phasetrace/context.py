@@ -11,20 +11,7 @@ from typing import Any, Final, NamedTuple
 from opentelemetry import context as context_api
 from opentelemetry import trace
 
-EXEC_ID: Final = "exec_id"
-NODE_ID: Final = "node_id"
-NODE_TYPE: Final = "node_type"
-ITERATION: Final = "iteration"
-DEPENDS_ON: Final = "depends_on"
-TYPE: Final = "phasetrace.type"
-CANCELLED: Final = "phasetrace.cancelled"
-IMPLICIT: Final = "phasetrace.implicit"
-PARENT_EXEC_ID: Final = "phasetrace.parent_exec_id"
-
-RESERVED: Final = frozenset(
-    {EXEC_ID, NODE_ID, NODE_TYPE, ITERATION, DEPENDS_ON, TYPE, CANCELLED, IMPLICIT, PARENT_EXEC_ID}
-)
-"""Attributes with a meaning of their own; everything else on a phase is its metadata."""
+from phasetrace.names import EXEC_ID, ITERATION, NODE_ID, NODE_TYPE
 
 
 class Ids(NamedTuple):

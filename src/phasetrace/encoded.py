@@ -9,7 +9,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind
 
 from phasetrace import faults
-from phasetrace.context import EXEC_ID, NODE_ID
+from phasetrace.names import EXEC_ID, NODE_ID
 from phasetrace.span import Origin, Span
 from phasetrace.wire import (
     EncodedSpan,

@@ -28,7 +28,7 @@ from opentelemetry.context import Context
 
 from phasetrace import clock, current, faults
 from phasetrace.attributes import MAX_VALUE_LENGTH, faithful, key
-from phasetrace.context import RESERVED, suppresses
+from phasetrace.context import suppresses
 from phasetrace.current import (
     IS_STANDARD,
     SPAN_KEY,
@@ -40,6 +40,7 @@ from phasetrace.current import (
 from phasetrace.executions import ExecutionState
 from phasetrace.instrument import instrumented
 from phasetrace.leaving import leave
+from phasetrace.names import RESERVED
 from phasetrace.pipeline import Pipeline
 from phasetrace.recorder import Recorder, mark
 from phasetrace.scopes import PhaseScope, Scope

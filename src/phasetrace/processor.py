@@ -12,7 +12,9 @@ from opentelemetry.trace import StatusCode
 from phasetrace import faults
 from phasetrace.attributes import text
 from phasetrace.collector import TimingCollector
-from phasetrace.context import (
+from phasetrace.context import ids_in
+from phasetrace.identity import root_span_id_of
+from phasetrace.names import (
     CANCELLED,
     EXEC_ID,
     IMPLICIT,
@@ -22,9 +24,7 @@ from phasetrace.context import (
     PARENT_EXEC_ID,
     RESERVED,
     TYPE,
-    ids_in,
 )
-from phasetrace.identity import root_span_id_of
 from phasetrace.span import Span as LeanSpan
 from phasetrace.spans import (
     EXECUTION,

@@ -18,8 +18,8 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, Final
 
+from phasetrace.protobuf.reading import MalformedMessage, Message
 from phasetrace.verdict import DELIVERED, Outcome, Verdict, shortened
-from phasetrace.wire.reading import MalformedMessage, Message
 
 _HTTP_RETRYABLE: Final = frozenset({429, 502, 503, 504})
 _HTTP_ABOUT_THE_SENDER: Final = frozenset({401, 403, 404, 405, 407})

@@ -19,7 +19,12 @@ from phasetrace import faults
 from phasetrace.attributes import faithful, key, text
 from phasetrace.clock import NowNs
 from phasetrace.collector import TimingCollector
-from phasetrace.context import (
+from phasetrace.context import Ids, given_ids, ids_in, is_suppressed, with_ids, without_ids
+from phasetrace.current import SPAN_KEY, context_with, current_context
+from phasetrace.executions import Executions, ExecutionState
+from phasetrace.identity import root_span_id_of, trace_id_of
+from phasetrace.leaving import around_a_start
+from phasetrace.names import (
     CANCELLED,
     DEPENDS_ON,
     EXEC_ID,
@@ -29,17 +34,7 @@ from phasetrace.context import (
     NODE_TYPE,
     PARENT_EXEC_ID,
     TYPE,
-    Ids,
-    given_ids,
-    ids_in,
-    is_suppressed,
-    with_ids,
-    without_ids,
 )
-from phasetrace.current import SPAN_KEY, context_with, current_context
-from phasetrace.executions import Executions, ExecutionState
-from phasetrace.identity import root_span_id_of, trace_id_of
-from phasetrace.leaving import around_a_start
 from phasetrace.planned_ids import PlannedIds
 from phasetrace.span import Span as LeanSpan
 from phasetrace.spans import EXECUTION, NODE, SYSTEM_NODE

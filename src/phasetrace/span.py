@@ -47,7 +47,7 @@ from opentelemetry.util.types import Attributes
 
 from phasetrace import clock
 from phasetrace.attributes import text
-from phasetrace.context import CANCELLED, EXEC_ID, ITERATION, NODE_ID, NODE_TYPE, RESERVED
+from phasetrace.names import CANCELLED, EXEC_ID, ITERATION, NODE_ID, NODE_TYPE, RESERVED
 from phasetrace.spans import EXECUTION, NODE, PHASE, SYSTEM_NODE, PhaseKey, SpanType
 from phasetrace.spans import Status as Outcome
 

@@ -19,8 +19,29 @@ NODE: Final = "node"
 PHASE: Final = "phase"
 
 
+Iteration = str | int | float
+"""What tells repeated runs of a node apart."""
+
+
+class Usage(NamedTuple):
+    """What a call of a model took, by the ``gen_ai.*`` attributes of OpenTelemetry's conventions.
+
+    ``cost`` is what the program said itself, in a currency of its own; None where it did not.
+    """
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    model: str | None = None
+    cost: float | None = None
+
+
 class SpanRecord(NamedTuple):
-    """One finished span of an execution; times in Unix nanoseconds, ids as OpenTelemetry's ints."""
+    """One finished span of an execution; times in Unix nanoseconds, ids as OpenTelemetry's ints.
+
+    What comes after the status is known only to who asks for it: ``depends_on`` names the nodes
+    that a node waited for; ``metadata`` is a hash of the attributes that are the program's own, and
+    None without any; ``process`` tells the processes of an execution apart.
+    """
 
     span_id: int
     parent_id: int | None
@@ -31,6 +52,11 @@ class SpanRecord(NamedTuple):
     start_ns: int
     end_ns: int
     status: Status
+    iteration: Iteration | None = None
+    depends_on: tuple[str, ...] = ()
+    usage: Usage | None = None
+    metadata: int | None = None
+    process: int = 0
 
 
 class PhaseKey(NamedTuple):

@@ -10,9 +10,9 @@ import copy
 import sys
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from phasetrace.context import RESERVED
 from phasetrace.course import Course, CourseResult
 from phasetrace.identity import trace_id_of
+from phasetrace.names import RESERVED
 from phasetrace.shares import left_over
 from phasetrace.spans import EXECUTION, PhaseKey, SpanRecord, Status, key_of
 from phasetrace.stats import PhaseStats

@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
 from phasetrace import faults
 from phasetrace.attributes import text
-from phasetrace.context import EXEC_ID
+from phasetrace.names import EXEC_ID
 from phasetrace.processor import record_of
 from phasetrace.spans import PHASE
 

@@ -37,16 +37,7 @@ from opentelemetry.util.types import Attributes
 from phasetrace import current
 from phasetrace.attributes import faithful, text
 from phasetrace.clock import OFFSET_NS
-from phasetrace.context import (
-    CANCELLED,
-    EXEC_ID,
-    ITERATION,
-    NODE_ID,
-    NODE_TYPE,
-    TYPE,
-    Ids,
-    given_ids,
-)
+from phasetrace.context import Ids, given_ids
 from phasetrace.current import (
     SPAN_KEY,
     context_with,
@@ -56,6 +47,7 @@ from phasetrace.current import (
 )
 from phasetrace.identity import root_span_id_of
 from phasetrace.leaving import around_a_start, leave, skip_left
+from phasetrace.names import CANCELLED, EXEC_ID, ITERATION, NODE_ID, NODE_TYPE, TYPE
 from phasetrace.span import Origin, Outlet, Span, instant
 from phasetrace.spans import EXECUTION, NODE, PHASE, SYSTEM_NODE
 

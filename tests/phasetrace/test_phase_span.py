@@ -24,9 +24,9 @@ from opentelemetry.trace import StatusCode
 
 import phasetrace
 from phasetrace import execution, faults, node, phase, phase_span, time_phase, timing_collector
-from phasetrace.context import CANCELLED
 from phasetrace.encoded import encoded
 from phasetrace.identity import root_span_id_of
+from phasetrace.names import CANCELLED
 from phasetrace.phase_span import PhaseSpan
 from phasetrace.pipeline import pipeline
 from phasetrace.span import Span

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from phasetrace.protobuf.writing import delimited, tag, varint
 from phasetrace.receiver import grpc_success, grpc_verdict, http_verdict
 from phasetrace.verdict import DELIVERED, Outcome, Verdict
-from phasetrace.wire.writing import delimited, tag, varint
 
 JSON = {"content-type": "application/json; charset=utf-8"}
 PROTOBUF = {"content-type": "application/x-protobuf"}

@@ -11,11 +11,11 @@ from opentelemetry.sdk.trace import ReadableSpan
 
 from phasetrace.delivery.parcel import Parcel
 from phasetrace.destination import Destination
+from phasetrace.protobuf.reading import MalformedMessage
 from phasetrace.store import blocks as packed
 from phasetrace.store.ledger import Settlement, StoredBlock, dead_letter, frame
 from phasetrace.verdict import Outcome, Verdict
 from phasetrace.wire.decoding import decode_resource, decode_scope, decode_span
-from phasetrace.wire.reading import MalformedMessage
 
 STOPPED: Final = Verdict(Outcome.UNAVAILABLE, "the program stopped delivering")
 """Nothing was sent."""

@@ -10,7 +10,7 @@ import copy
 from typing import Any, NamedTuple
 
 from phasetrace.attributes import text
-from phasetrace.context import DEPENDS_ON, NODE_TYPE
+from phasetrace.names import DEPENDS_ON, NODE_TYPE
 from phasetrace.observer.events import Event
 from phasetrace.observer.metrics import NodeMetrics, added, higher, milliseconds, seconds
 from phasetrace.observer.spans import EventSpan

@@ -10,9 +10,9 @@ from opentelemetry.trace import Span
 
 from phasetrace import faults
 from phasetrace.attributes import faithful
-from phasetrace.context import CANCELLED
 from phasetrace.current import attach
 from phasetrace.leaving import give_back
+from phasetrace.names import CANCELLED
 from phasetrace.observer.events import Event
 from phasetrace.observer.metrics import is_number
 from phasetrace.recorder import Recorder, Started

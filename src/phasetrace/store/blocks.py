@@ -182,8 +182,8 @@ def pack(rows: Iterable[Row]) -> PackedBlock:
     return columns.pack()
 
 
-def records(spans: int, labels: str, columns: bytes) -> Iterator[SpanRecord]:
-    """Give the spans of a block, in their order.
+def records(spans: int, labels: str, columns: bytes, process: int = 0) -> Iterator[SpanRecord]:
+    """Give the spans of a block, in their order; `process` is what told them all.
 
     Raises:
         DamagedBlock: before the first one, if there is no sense in it.
@@ -195,9 +195,19 @@ def records(spans: int, labels: str, columns: bytes) -> Iterator[SpanRecord]:
     for span_id, parent_id, start_ns, end_ns, index in zip(
         span_ids, parent_ids, starts, ends, indices, strict=True
     ):
-        type_, name, node_id, node_type, _, status = known[index]
+        type_, name, node_id, node_type, iteration, status = known[index]
         yield SpanRecord(
-            span_id, parent_id or None, type_, name, node_id, node_type, start_ns, end_ns, status
+            span_id,
+            parent_id or None,
+            type_,
+            name,
+            node_id,
+            node_type,
+            start_ns,
+            end_ns,
+            status,
+            iteration,
+            process=process,
         )
 
 

@@ -8,7 +8,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import TraceFlags
 
 from phasetrace.attributes import text
-from phasetrace.context import EXEC_ID, IMPLICIT, ITERATION, PARENT_EXEC_ID
+from phasetrace.names import EXEC_ID, IMPLICIT, ITERATION, PARENT_EXEC_ID
 from phasetrace.processor import record_of, status_of
 from phasetrace.span import Span
 from phasetrace.spans import EXECUTION, PHASE, SpanType, Status

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from opentelemetry.sdk.trace import ReadableSpan
 
-from phasetrace.context import TYPE
+from phasetrace.names import TYPE
 from phasetrace.spans import EXECUTION
 
 MAX_OPEN: Final = 65_536

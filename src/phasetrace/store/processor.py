@@ -6,7 +6,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from phasetrace import faults
-from phasetrace.context import EXEC_ID
+from phasetrace.names import EXEC_ID
 from phasetrace.store.entry import SAMPLED, RoutedSpan
 from phasetrace.store.writer import StoreWriter
 

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from phasetrace import clock
+from phasetrace.analysis.recording import Recording
 from phasetrace.breakdowns import (
     ExecutionBreakdown,
     ExecutionSummary,
     OpenSpan,
-    breakdown_of,
     make_breakdown,
     open_calls,
 )
@@ -20,7 +20,8 @@ from phasetrace.errors import StoreError, UnknownExecution
 from phasetrace.rollup import SEPARATOR, open_within, spans_within
 from phasetrace.shares import left_over
 from phasetrace.spans import EXECUTION, SYSTEM_NODE, SpanRecord
-from phasetrace.store.blocks import labels_of, records
+from phasetrace.store.blocks import labels_of, messages, records
+from phasetrace.store.details import NOTHING, DetailsReader
 from phasetrace.store.file import DamagedStore, is_damage, open_for_reading
 from phasetrace.store.process import host_name, is_alive
 from phasetrace.store.standing import Standing, read_standing
@@ -212,12 +213,21 @@ class StoreReader:
         open_spans: list[OpenSpan],
         now_ns: int,
     ) -> ExecutionBreakdown:
+        return self._recording(execution, spans, open_spans, now_ns).breakdown()
+
+    def _recording(
+        self,
+        execution: StoredExecution,
+        spans: list[SpanRecord],
+        open_spans: list[OpenSpan],
+        now_ns: int,
+    ) -> Recording:
         roots = execution.openings + sum(key == EXECUTION for *_, key in open_spans)
         root_id = None
         if roots == 1:
             root_id = execution.root_span_id or _root_around(spans)
         until_ns = now_ns if execution.status == "running" else None
-        return breakdown_of(header_of(execution), spans, root_id, open_spans, until_ns)
+        return Recording(header_of(execution), spans, root_id, open_spans, until_ns)
 
     def _sub_executions(self, execution: StoredExecution) -> list[tuple[StoredExecution, str]]:
         """Return what was started within an execution, at any depth, and what it is called there.
@@ -295,6 +305,39 @@ class StoreReader:
                 (execution.row,),
             ):
                 yield from records(spans, labels, columns)
+
+    def recording(
+        self, execution: StoredExecution, rolled_up: bool = False, with_metadata: bool = False
+    ) -> Recording:
+        """Return an execution with its spans, and what they say of themselves.
+
+        `with_metadata` has a hash of each span's metadata worked out, which takes a few µs a span.
+        """
+        with self._one_moment():
+            execution = self._again(execution)
+            subs = self._sub_executions(execution) if rolled_up else []
+            spans = list(self._detailed(execution, with_metadata))
+            open_spans, now_ns = self._open_now(execution)
+            for sub, label in subs:
+                spans += spans_within(self._detailed(sub, with_metadata), label)
+                open_spans += open_within(self._open_now(sub)[0], label)
+            return self._recording(execution, spans, open_spans, now_ns)
+
+    def _detailed(self, execution: StoredExecution, with_metadata: bool) -> Iterator[SpanRecord]:
+        reader = DetailsReader(with_metadata)
+        for number, labels, columns, payload, process in self._connection.execute(
+            "SELECT b.spans, b.labels, b.columns, b.payload, t.process"
+            " FROM blocks b JOIN streams t ON t.id = b.stream WHERE b.stream IN"
+            " (SELECT id FROM streams WHERE execution = ?) ORDER BY b.seq",
+            (execution.row,),
+        ):
+            found = records(number, labels, columns, process)
+            if not reader.has_any(payload):
+                yield from found
+                continue
+            for span, message in zip(found, messages(number, columns, payload), strict=True):
+                details = reader.read(message)
+                yield span if details is NOTHING else span._replace(**details._asdict())
 
     def open_spans(self, execution: StoredExecution) -> list[StoredOpenSpan]:
         """Return the spans of an execution that had not ended when last heard of, oldest first."""

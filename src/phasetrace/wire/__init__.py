@@ -3,6 +3,7 @@
 Reading spans back needs the SDK, and is to be had from `phasetrace.wire.decoding`.
 """
 
+from phasetrace.protobuf.reading import MalformedMessage
 from phasetrace.wire.encoding import (
     encode_plain,
     encode_readable,
@@ -12,7 +13,6 @@ from phasetrace.wire.encoding import (
     plain_end,
 )
 from phasetrace.wire.framing import Block, frame, frame_blocks, unframe
-from phasetrace.wire.reading import MalformedMessage
 from phasetrace.wire.stored import EncodedSpan, encode
 
 __all__ = [

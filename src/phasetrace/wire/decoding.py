@@ -20,9 +20,9 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
 from opentelemetry.trace.span import TraceFlags, TraceState
 
 from phasetrace.attributes import NESTED_VALUES, faithful
+from phasetrace.protobuf.reading import MalformedMessage, Message, read_fields, read_text
+from phasetrace.protobuf.writing import DELIMITED, EIGHT_BYTES, VARINT
 from phasetrace.wire.encoding import IS_REMOTE
-from phasetrace.wire.reading import MalformedMessage, Message, read_fields, read_text
-from phasetrace.wire.writing import DELIMITED, EIGHT_BYTES, VARINT
 
 _MAX_LEVELS: Final = 100
 """Mappings and sequences within each other: what any sender writes, and Python's stack holds."""

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry.trace import Link, SpanKind, Status, StatusCode
 from opentelemetry.trace.span import DEFAULT_TRACE_STATE, TraceState
 
-from phasetrace.wire.values import append_attributes, keep, utf8
-from phasetrace.wire.writing import (
+from phasetrace.protobuf.writing import (
     DELIMITED,
     EIGHT_BYTES,
     FOUR_BYTES,
@@ -25,6 +24,7 @@ from phasetrace.wire.writing import (
     tag,
     varint,
 )
+from phasetrace.wire.values import append_attributes, keep, utf8
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource

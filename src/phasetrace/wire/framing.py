@@ -20,9 +20,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from phasetrace.wire.reading import Message
+from phasetrace.protobuf.reading import Message
+from phasetrace.protobuf.writing import delimited
 from phasetrace.wire.stored import EncodedSpan
-from phasetrace.wire.writing import delimited
 
 _Belonging = tuple[bytes, str]
 """The message of a resource or a scope, and its schema URL."""

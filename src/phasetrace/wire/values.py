@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from phasetrace.attributes import faithful, text
-from phasetrace.wire.writing import (
+from phasetrace.protobuf.writing import (
     DELIMITED,
     EIGHT_BYTES,
     ONE_BYTE,

@@ -17,8 +17,8 @@ from opentelemetry.trace import Span, Status, StatusCode, set_span_in_context
 
 from phasetrace import clock
 from phasetrace.collector import TimingCollector
-from phasetrace.context import CANCELLED, EXEC_ID, IMPLICIT, NODE_ID, TYPE
 from phasetrace.identity import root_span_id_of, trace_id_of
+from phasetrace.names import CANCELLED, EXEC_ID, IMPLICIT, NODE_ID, TYPE
 from phasetrace.planned_ids import PlannedIds
 from phasetrace.processor import TimingSpanProcessor
 from phasetrace.spans import EXECUTION

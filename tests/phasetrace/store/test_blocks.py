@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from phasetrace.protobuf.writing import delimited
 from phasetrace.spans import SpanRecord
 from phasetrace.store.blocks import (
     MAX_BYTES,
@@ -26,7 +27,6 @@ from phasetrace.store.blocks import (
     span_ids,
 )
 from phasetrace.wire import EncodedSpan, frame, unframe
-from phasetrace.wire.writing import delimited
 
 ids = st.integers(1, 2**64 - 1)
 times = st.integers(-(2**63), 2**63 - 1)
@@ -51,9 +51,18 @@ ONE: Row = (7, 0, 1, 2, Label("phase", "p", "n", None, None, "ok"), b"message")
 def record_of(row: Row) -> SpanRecord:
     """Return what the reader is to say of a span."""
     span_id, parent_id, start_ns, end_ns, label, _ = row
-    type_, name, node_id, node_type, _, status = label
+    type_, name, node_id, node_type, iteration, status = label
     return SpanRecord(
-        span_id, parent_id or None, type_, name, node_id, node_type, start_ns, end_ns, status
+        span_id,
+        parent_id or None,
+        type_,
+        name,
+        node_id,
+        node_type,
+        start_ns,
+        end_ns,
+        status,
+        iteration,
     )
 
 

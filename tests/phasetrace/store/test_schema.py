@@ -175,7 +175,7 @@ def test_the_spans_of_an_older_store_are_kept(connection: sqlite3.Connection) ->
     ]
     first, *_ = found
     assert list(records(*first[6:9])) == [
-        SpanRecord(seq, None, "phase", f"p{seq}", "n", None, 10, 20, "ok") for seq in (1, 2)
+        SpanRecord(seq, None, "phase", f"p{seq}", "n", None, 10, 20, "ok", 3) for seq in (1, 2)
     ]
     assert [label.iteration for label in labels_of(first[7])] == [3, 3]
     assert messages(first[6], *first[8:]) == [b"\xff", b"\xff"]

@@ -25,6 +25,7 @@ from opentelemetry.trace.span import TraceState
 
 from phasetrace.attributes import NESTED_VALUES
 from phasetrace.errors import PhasetraceError
+from phasetrace.protobuf.writing import delimited, tag, varint
 from phasetrace.wire import (
     EncodedSpan,
     MalformedMessage,
@@ -35,7 +36,6 @@ from phasetrace.wire import (
     unframe,
 )
 from phasetrace.wire.decoding import decode_resource, decode_scope, decode_span
-from phasetrace.wire.writing import delimited, tag, varint
 from tests.phasetrace.wire.strategies import (
     official,
     resources,

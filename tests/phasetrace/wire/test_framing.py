@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope as Scope
 from opentelemetry.trace import SpanContext
 
+from phasetrace.protobuf.writing import delimited, tag
 from phasetrace.wire import (
     Block,
     EncodedSpan,
@@ -24,7 +25,6 @@ from phasetrace.wire import (
     frame_blocks,
     unframe,
 )
-from phasetrace.wire.writing import delimited, tag
 from tests.phasetrace.wire.strategies import span_with
 
 everyday = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))

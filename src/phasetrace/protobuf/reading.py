@@ -1,6 +1,6 @@
 """Reading protobuf: the fields of a message, whatever bytes are taken for one.
 
-See `phasetrace.wire.writing` for the format.
+See `phasetrace.protobuf.writing` for the format.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from phasetrace.errors import PhasetraceError
-from phasetrace.wire.writing import DELIMITED, EIGHT_BYTES, FOUR_BYTES, VARINT
+from phasetrace.protobuf.writing import DELIMITED, EIGHT_BYTES, FOUR_BYTES, VARINT
 
 _MAX_UINT64: Final = 2**64 - 1
 _MAX_FIELD: Final = 2**29 - 1

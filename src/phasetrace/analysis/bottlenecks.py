@@ -1,0 +1,127 @@
+"""What an execution would gain if something in it took no time."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from phasetrace.analysis.network import Network
+from phasetrace.analysis.path import Segment
+from phasetrace.analysis.replay import Replay
+from phasetrace.spans import PhaseKey, key_of
+
+MOST: Final = 10
+"""How many bottlenecks are looked for: each takes a replay."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bottleneck:
+    """A node as a whole (``phase`` is None) or a phase, and what is won without it.
+
+    ``critical_ns`` is what its spans own of the critical path, for a node that of its phases, too;
+    ``critical`` that as a part of the execution. ``duration_ns`` is how long the execution would
+    have taken had all its calls, and all that went on in them, taken no time; ``saving_ns`` is by
+    how much that is less (see `phasetrace.analysis.replay`). ``slack_ns`` is by how much the most
+    pressing of its calls could have come later without the execution ending later.
+    """
+
+    node_id: str
+    phase: str | None
+    calls: int
+    critical_ns: int
+    critical: float
+    duration_ns: int
+    saving_ns: int
+    slack_ns: int
+
+
+class Critical:
+    """The parts of a critical path by what owns them (ns); waiting apart.
+
+    The times by key, ``unattributed_ns`` (what the execution itself owns) and ``waiting_ns`` add up
+    to the length of the path.
+    """
+
+    def __init__(self, network: Network, path: Iterable[Segment]) -> None:
+        self.by_key: dict[PhaseKey, int] = {}
+        self.waiting: dict[PhaseKey, int] = {}
+        self.unattributed_ns = 0
+        self.waiting_ns = 0
+        for segment in path:
+            length_ns = segment.end_ns - segment.start_ns
+            if segment.waiting is not None:
+                key = _key(network, segment.waiting)
+                self.waiting_ns += length_ns
+                if key is not None:
+                    self.waiting[key] = self.waiting.get(key, 0) + length_ns
+                continue
+            key = _key(network, segment.place)
+            if key is None:
+                self.unattributed_ns += length_ns
+            else:
+                self.by_key[key] = self.by_key.get(key, 0) + length_ns
+
+
+def bottlenecks(
+    network: Network,
+    critical: Critical,
+    replay: Replay,
+    slacks: Sequence[int],
+    most: int = MOST,
+) -> list[Bottleneck]:
+    """Return what owns most of the critical path, nodes and phases in one list, most first."""
+    places: dict[PhaseKey, list[int]] = {}
+    of_node: dict[str, list[int]] = {}
+    for place in range(len(network.spans)):
+        key = _key(network, place)
+        if key is not None:
+            places.setdefault(key, []).append(place)
+            of_node.setdefault(key.node_id, []).append(place)
+    by_node: dict[PhaseKey, int] = {}
+    for key, length_ns in critical.by_key.items():
+        node = PhaseKey(key.node_id, None)
+        by_node[node] = by_node.get(node, 0) + length_ns
+    phases = {key: length_ns for key, length_ns in critical.by_key.items() if key.phase is not None}
+    ranked = sorted(
+        (by_node | phases).items(),
+        key=lambda item: (
+            -item[1],
+            item[0].node_id,
+            item[0].phase is not None,
+            item[0].phase or "",
+        ),
+    )
+    found = []
+    for key, critical_ns in ranked[:most]:
+        calls = of_node[key.node_id] if key.phase is None else places[key]
+        found.append(_bottleneck(network, replay, slacks, key, calls, critical_ns))
+    return found
+
+
+def _bottleneck(
+    network: Network,
+    replay: Replay,
+    slacks: Sequence[int],
+    key: PhaseKey,
+    calls: Collection[int],
+    critical_ns: int,
+) -> Bottleneck:
+    wall_ns = network.ends[0] - network.starts[0]
+    duration_ns = replay.duration(without=calls)
+    own = [place for place in calls if _key(network, place) == key]
+    return Bottleneck(
+        node_id=key.node_id,
+        phase=key.phase,
+        calls=len(own),
+        critical_ns=critical_ns,
+        critical=critical_ns / wall_ns if wall_ns else 0.0,
+        duration_ns=duration_ns,
+        saving_ns=wall_ns - duration_ns,
+        slack_ns=min(slacks[place] for place in (own or calls)),
+    )
+
+
+def _key(network: Network, place: int) -> PhaseKey | None:
+    span = network.spans[place]
+    return key_of(span) if span is not None else None

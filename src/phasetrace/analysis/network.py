@@ -1,0 +1,201 @@
+"""How the spans of an execution hang together: what each was begun by, and what it held up.
+
+The *whole* is the root's interval, or the extent of all spans where there is no root; spans are
+clipped to it. Every span but the whole
+
+- *begins in* the nearest of its ancestors that is active when it starts (inclusive at both ends),
+  which is its parent unless that has ended by then, or starts later by the clock of another
+  process;
+- *ends in* the nearest of its ancestors that goes on until it ends (inclusive): a task that
+  outlives the phase that started it ends in whatever waited for it.
+
+A node that says what it depends on waited for runs of those: of each, for the run that had ended
+last when the node started (inclusive), otherwise for the one that had started last by then (work
+handed on while it goes on). Names that stand for no node count for nothing.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from operator import itemgetter
+from typing import Final
+
+from phasetrace.spans import EXECUTION, NODE, SpanRecord
+
+WHOLE: Final = 0
+"""The index of the whole."""
+
+
+class Network:
+    """The spans of an execution by index, parallel lists; the whole comes first.
+
+    Attributes:
+        spans: The spans; the first is the root, or None where there is none.
+        starts, ends: Their times, clipped to the whole.
+        parents: The index of each one's parent; that of the whole for what has none.
+        depths: How far each is below the whole.
+        begins_in, ends_in: See the module; the whole has itself.
+        waited_for: The runs that a node waited for, where that is known.
+    """
+
+    __slots__ = (
+        "begins_in",
+        "depths",
+        "ends",
+        "ends_in",
+        "order",
+        "parents",
+        "spans",
+        "starts",
+        "waited_for",
+    )
+
+    def __init__(self, spans: Iterable[SpanRecord], root_id: int | None = None) -> None:
+        """Put the spans together; of several with the same id the first one counts.
+
+        Without a root, spans of the execution itself are passed over, as in a breakdown.
+        """
+        by_id: dict[int, SpanRecord] = {}
+        for span in spans:
+            by_id.setdefault(span.span_id, span)
+        root = by_id.pop(root_id, None) if root_id is not None else None
+        if root is None:
+            whole_start = min((span.start_ns for span in by_id.values()), default=0)
+            whole_end = max((span.end_ns for span in by_id.values()), default=0)
+            known = [span for span in by_id.values() if span.type != EXECUTION]
+        else:
+            whole_start, whole_end = root.start_ns, root.end_ns
+            known = list(by_id.values())
+        whole_end = max(whole_start, whole_end)
+        self.spans: list[SpanRecord | None] = [root, *known]
+        self.starts = [whole_start]
+        self.ends = [whole_end]
+        for span in known:
+            start_ns = min(max(span.start_ns, whole_start), whole_end)
+            self.starts.append(start_ns)
+            self.ends.append(min(max(span.end_ns, start_ns), whole_end))
+        index = {span.span_id: place for place, span in enumerate(known, 1)}
+        self.parents = [WHOLE, *(index.get(span.parent_id or 0, WHOLE) for span in known)]
+        self.order, self.depths = _from_above(self.parents)
+        self.begins_in, self.ends_in = self._holders()
+        self.waited_for = self._dependencies()
+
+    def _holders(self) -> tuple[list[int], list[int]]:
+        starts, ends, parents = self.starts, self.ends, self.parents
+        begins_in, ends_in = parents.copy(), parents.copy()
+        # Most spans lie within their parents; the others ask for ancestors that go on to a time.
+        astray: list[tuple[int, int, bool]] = []
+        for place in range(1, len(starts)):
+            parent = parents[place]
+            if not starts[parent] <= starts[place] <= ends[parent]:
+                astray.append((starts[place], place, True))
+            if ends[place] > ends[parent]:
+                astray.append((ends[place], place, False))
+        if not astray:
+            return begins_in, ends_in
+        ancestors = _Lasting(parents, ends)
+        for time_ns, place, is_start in sorted(astray):
+            found = ancestors.until(parents[place], time_ns)
+            if is_start:
+                while starts[found] > time_ns:
+                    found = ancestors.until(parents[found], time_ns)
+                begins_in[place] = found
+            else:
+                ends_in[place] = found
+        return begins_in, ends_in
+
+    def _dependencies(self) -> dict[int, list[int]]:
+        asking: list[tuple[int, Sequence[str]]] = []
+        wanted: set[str] = set()
+        for place, span in enumerate(self.spans):
+            if span is not None and span.depends_on:
+                asking.append((place, span.depends_on))
+                wanted.update(span.depends_on)
+        if not asking:
+            return {}
+        ended: dict[str, list[tuple[int, int]]] = {}
+        started: dict[str, list[tuple[int, int]]] = {}
+        for place, span in enumerate(self.spans):
+            if span is not None and span.type == NODE and span.node_id in wanted:
+                ended.setdefault(span.node_id, []).append((self.ends[place], place))
+                started.setdefault(span.node_id, []).append((self.starts[place], place))
+        for times in (*ended.values(), *started.values()):
+            times.sort()
+        waited_for: dict[int, list[int]] = {}
+        for place, names in asking:
+            runs = []
+            for name in dict.fromkeys(names):
+                found = _latest(ended.get(name, ()), self.starts[place], place)
+                if found is None:
+                    found = _latest(started.get(name, ()), self.starts[place], place)
+                if found is not None:
+                    runs.append(found)
+            if runs:
+                waited_for[place] = runs
+        return waited_for
+
+
+class _Lasting:
+    """Finds ancestors that go on until a time, for times that only grow.
+
+    Union-find: what has ended before the time asked for is merged with its parent, so that a chain
+    of tasks, each of which has started the next, is walked up once and not once for each.
+    """
+
+    def __init__(self, parents: Sequence[int], ends: Sequence[int]) -> None:
+        self._nearest = list(range(len(parents)))
+        self._parents = parents
+        self._ends = ends
+        self._by_end = sorted(range(1, len(ends)), key=ends.__getitem__)
+        self._merged = 0
+
+    def until(self, place: int, time_ns: int) -> int:
+        """Return the nearest of a span and its ancestors that ends at a time or later."""
+        while self._merged < len(self._by_end):
+            ended = self._by_end[self._merged]
+            if self._ends[ended] >= time_ns:
+                break
+            self._nearest[ended] = self._parents[ended]
+            self._merged += 1
+        nearest = self._nearest
+        found = place
+        while nearest[found] != found:
+            found = nearest[found]
+        while nearest[place] != found:
+            nearest[place], place = found, nearest[place]
+        return found
+
+
+def _from_above(parents: list[int]) -> tuple[list[int], list[int]]:
+    """Return all spans, each after its parent, and their depths; circles hang from the whole."""
+    children: dict[int, list[int]] = {}
+    for place in range(1, len(parents)):
+        children.setdefault(parents[place], []).append(place)
+    depths = [-1] * len(parents)
+    depths[WHOLE] = 0
+    order = [WHOLE]
+    start = 0
+    suspects = iter(range(1, len(parents)))
+    while True:
+        while start < len(order):
+            place = order[start]
+            start += 1
+            for child in children.get(place, ()):
+                if depths[child] < 0:
+                    depths[child] = depths[place] + 1
+                    order.append(child)
+        if len(order) == len(parents):
+            break
+        cut = next(place for place in suspects if depths[place] < 0)
+        parents[cut] = WHOLE
+        depths[cut] = 1
+        order.append(cut)
+    # Breadth first until a circle was cut, and sorted by depth whatever there was.
+    order.sort(key=depths.__getitem__)
+    return order, depths
+
+
+def _latest(times: Sequence[tuple[int, int]], until_ns: int, but: int) -> int | None:
+    past = bisect_right(times, until_ns, key=itemgetter(0))
+    return next((times[at][1] for at in range(past - 1, -1, -1) if times[at][1] != but), None)

@@ -1,0 +1,18 @@
+"""Time for which nodes waited although all that they depend on was done."""
+
+from __future__ import annotations
+
+from phasetrace.analysis.network import Network
+
+
+def waiting(network: Network) -> dict[int, int]:
+    """Return how long after the last of its dependencies each run of a node started (ns).
+
+    By index; only runs of which dependencies are known, and all of those were done before.
+    """
+    waits = {}
+    for place, runs in network.waited_for.items():
+        done_ns = max(network.ends[run] for run in runs)
+        if done_ns <= network.starts[place]:
+            waits[place] = network.starts[place] - done_ns
+    return waits

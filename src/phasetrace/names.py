@@ -1,0 +1,31 @@
+"""The attributes of spans that have a meaning here, by name.
+
+Sources: phasetrace's own; OpenTelemetry's semantic conventions for generative AI
+(https://opentelemetry.io/docs/specs/semconv/registry/attributes/gen-ai/), their earlier names, and
+for the cost, which they do not have, the name that OpenLLMetry uses.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+EXEC_ID: Final = "exec_id"
+NODE_ID: Final = "node_id"
+NODE_TYPE: Final = "node_type"
+ITERATION: Final = "iteration"
+DEPENDS_ON: Final = "depends_on"
+TYPE: Final = "phasetrace.type"
+CANCELLED: Final = "phasetrace.cancelled"
+IMPLICIT: Final = "phasetrace.implicit"
+PARENT_EXEC_ID: Final = "phasetrace.parent_exec_id"
+
+RESERVED: Final = frozenset(
+    {EXEC_ID, NODE_ID, NODE_TYPE, ITERATION, DEPENDS_ON, TYPE, CANCELLED, IMPLICIT, PARENT_EXEC_ID}
+)
+"""Attributes with a meaning of their own; everything else on a phase is its metadata."""
+
+INPUT_TOKENS: Final = ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens")
+OUTPUT_TOKENS: Final = ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens")
+MODEL: Final = ("gen_ai.response.model", "gen_ai.request.model")
+COST: Final = ("gen_ai.usage.cost",)
+"""Of each, the first that is there counts."""

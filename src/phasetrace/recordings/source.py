@@ -1,0 +1,68 @@
+"""What every place answers that executions can be read from."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from phasetrace.analysis.recording import Recording
+from phasetrace.breakdowns import ExecutionBreakdown, ExecutionSummary
+from phasetrace.store.stored import StoredExecution
+
+
+class Where(NamedTuple):
+    """Which executions are asked for; None is any.
+
+    ``name`` is compared whole, unless it has ``*``, ``?`` or ``[`` in it (`fnmatch`). Times are
+    nanoseconds: started at ``since_ns`` or later, took ``longer_than_ns`` or longer. Sub-executions
+    count as any other.
+    """
+
+    name: str | None = None
+    status: str | None = None
+    since_ns: int | None = None
+    longer_than_ns: int | None = None
+
+
+EVERYTHING = Where()
+
+
+class Source(Protocol):
+    """Executions and their spans, newest first. Not thread-safe; close it afterwards.
+
+    ``StoredExecution.row`` means something to the source that it came from, and to nobody else.
+    """
+
+    def __enter__(self) -> Source: ...
+
+    def __exit__(self, *exception: object) -> None: ...
+
+    def close(self) -> None:
+        """Let go of what is open."""
+
+    def executions(
+        self, limit: int | None = None, where: Where = EVERYTHING
+    ) -> list[StoredExecution]:
+        """Return executions, the one that started last first."""
+
+    def latest(self) -> StoredExecution:
+        """Return the execution that started last.
+
+        Raises:
+            UnknownExecution: if there is none.
+        """
+
+    def find(self, exec_id: str) -> StoredExecution:
+        """Return an execution by its id.
+
+        Raises:
+            UnknownExecution: with the ids that come nearest.
+        """
+
+    def summary(self, execution: StoredExecution) -> ExecutionSummary:
+        """Return what is known of an execution without working a breakdown out."""
+
+    def breakdown(self, execution: StoredExecution, rolled_up: bool = False) -> ExecutionBreakdown:
+        """Return where an execution's time went."""
+
+    def recording(self, execution: StoredExecution, rolled_up: bool = False) -> Recording:
+        """Return an execution with all its spans, and all that they say of themselves."""
