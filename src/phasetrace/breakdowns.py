@@ -274,7 +274,7 @@ def _node(
         share_ns=share_ns,
         share=_part(share_ns, wall_ns),
         of_node=_part(own.self_ns, busy_ns),
-        p95_ns=_quantile(own, 0.95),
+        p95_ns=own.quantile(0.95),
         errors=sum(stat.errors for stat in rows.values()),
         cancelled=sum(stat.cancelled for stat in rows.values()),
         phases=tuple(phases),
@@ -294,17 +294,12 @@ def _phase(
         of_node=_part(stat.self_ns, busy_ns),
         min_ns=stat.min_ns,
         max_ns=stat.max_ns,
-        p50_ns=_quantile(stat, 0.50),
-        p95_ns=_quantile(stat, 0.95),
-        p99_ns=_quantile(stat, 0.99),
+        p50_ns=stat.quantile(0.50),
+        p95_ns=stat.quantile(0.95),
+        p99_ns=stat.quantile(0.99),
         errors=stat.errors,
         cancelled=stat.cancelled,
     )
-
-
-def _quantile(stat: PhaseStats, q: float) -> int:
-    # A bucket's middle may lie beyond the longest or shortest call that was really seen.
-    return min(max(stat.histogram.quantile(q), stat.min_ns), stat.max_ns)
 
 
 def _part(part_ns: int, whole_ns: int) -> float:

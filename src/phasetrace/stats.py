@@ -61,6 +61,11 @@ class PhaseStats:
             else:
                 self.cancelled += 1
 
+    def quantile(self, q: float) -> int:
+        """Return a quantile of the durations, from the histogram; 0 without a call."""
+        # A bucket's middle may lie beyond the longest or shortest call that was really seen.
+        return min(max(self.histogram.quantile(q), self.min_ns), self.max_ns)
+
     def merge(self, other: PhaseStats) -> None:
         """Add the calls that another process counted."""
         self.self_ns += other.self_ns

@@ -21,6 +21,8 @@ LAYERS = {
         "analysis",
         "analysis.bottlenecks",
         "analysis.concurrency",
+        "analysis.execution",
+        "analysis.groups",
         "analysis.network",
         "analysis.path",
         "analysis.recording",
