@@ -160,7 +160,7 @@ def groups(
                 timeline.root_id = span.span_id
             elif recording.root_id is None:
                 continue
-            key = _ITSELF
+            key: Key = _ITSELF
         else:
             key = by.key(span)
             if key not in sums:
