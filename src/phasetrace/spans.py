@@ -66,6 +66,11 @@ class PhaseKey(NamedTuple):
     phase: str | None
 
 
+def in_order(key: PhaseKey) -> tuple[str, str]:
+    """Return what keys are sorted by: a node comes before its phases."""
+    return key.node_id, key.phase or ""
+
+
 def key_of(span: SpanRecord) -> PhaseKey | None:
     """Return the key a span is counted under; None for the execution's own span."""
     if span.type == EXECUTION:

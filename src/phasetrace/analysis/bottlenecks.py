@@ -9,7 +9,7 @@ from typing import Final
 from phasetrace.analysis.network import Network
 from phasetrace.analysis.path import Segment
 from phasetrace.analysis.replay import Replay
-from phasetrace.spans import PhaseKey, key_of
+from phasetrace.spans import PhaseKey, in_order, key_of
 
 MOST: Final = 10
 """How many bottlenecks are looked for: each takes a replay."""
@@ -85,12 +85,7 @@ def bottlenecks(
     phases = {key: length_ns for key, length_ns in critical.by_key.items() if key.phase is not None}
     ranked = sorted(
         (by_node | phases).items(),
-        key=lambda item: (
-            -item[1],
-            item[0].node_id,
-            item[0].phase is not None,
-            item[0].phase or "",
-        ),
+        key=lambda item: (-item[1], in_order(item[0])),
     )
     found = []
     for key, critical_ns in ranked[:most]:

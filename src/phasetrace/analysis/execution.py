@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
-from phasetrace.analysis.bottlenecks import Bottleneck
-from phasetrace.analysis.concurrency import Concurrency
-from phasetrace.analysis.groups import Groups
+from phasetrace.analysis.bottlenecks import Bottleneck, Critical, bottlenecks
+from phasetrace.analysis.concurrency import Concurrency, concurrency, concurrency_of
+from phasetrace.analysis.findings import Finding, ranked
+from phasetrace.analysis.groups import BY, By, Groups, groups
 from phasetrace.analysis.network import Network
+from phasetrace.analysis.optimizations import as_findings, failures, optimizations
 from phasetrace.analysis.path import Segment, critical_path
 from phasetrace.analysis.recording import Recording
 from phasetrace.analysis.replay import Replay
 from phasetrace.analysis.usage import NO_PRICES, Prices
-from phasetrace.breakdowns import ExecutionBreakdown
+from phasetrace.analysis.waiting import waiting
+from phasetrace.breakdowns import ExecutionHeader
+from phasetrace.spans import EXECUTION, NODE, SYSTEM_NODE, key_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +26,8 @@ class CriticalStep:
     """A stretch of the critical path, from `start_ns` after the execution's start.
 
     ``node_id`` is None for time that the execution itself owns. ``waiting`` tells that the node had
-    not started, although all that it waited for was done. ``span_id`` is 0 where there is no root.
+    not started, although all that it waited for was done. ``span_id`` is the first of the spans,
+    0 where there is no root; ``calls`` tells of how many stretches the step is.
     """
 
     node_id: str | None
@@ -29,6 +36,7 @@ class CriticalStep:
     start_ns: int
     duration_ns: int
     waiting: bool
+    calls: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,37 +58,144 @@ class NodeAnalysis:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionAnalysis:
-    """Where the time of an execution went, and what determined how long it took."""
+    """Where the time of an execution went, what determined how long it took, and what to do.
 
-    breakdown: ExecutionBreakdown
+    ``groups`` are its phases by node, with what they own of the critical path, what their calls of
+    models took, and the longest call of each. ``findings`` are ranked by what they would save.
+    """
+
+    execution: ExecutionHeader
     groups: Groups
     concurrency: Concurrency
     critical_path: tuple[CriticalStep, ...]
-    critical_waiting_ns: int
     nodes: tuple[NodeAnalysis, ...]
     bottlenecks: tuple[Bottleneck, ...]
+    findings: tuple[Finding, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain dicts and lists, ready for JSON; versioned by ``schema``."""
+        from phasetrace.analysis.plain import analysis_dict
+
+        return analysis_dict(self)
+
+    def __str__(self) -> str:
+        from phasetrace.analysis.wording import analysis_text
+
+        return analysis_text(self)
 
 
 class Examination:
-    """What is worked out of a recording, each part when it is asked for, and once."""
+    """What is worked out of a recording, each part when it is asked for, and once.
+
+    Of a recording without metadata, repeated calls are not found. Not thread-safe.
+    """
 
     def __init__(self, recording: Recording, prices: Prices = NO_PRICES) -> None:
         self.recording = recording
         self.prices = prices
         self.network = Network(recording.all_spans(), recording.root_id)
-        self._replay: Replay | None = None
-        self._path: list[Segment] | None = None
 
-    @property
+    @cached_property
     def path(self) -> list[Segment]:
         """The critical path."""
-        if self._path is None:
-            self._path = critical_path(self.network)
-        return self._path
+        return critical_path(self.network)
 
-    @property
+    @cached_property
     def replay(self) -> Replay:
         """What replays the execution."""
-        if self._replay is None:
-            self._replay = Replay(self.network)
-        return self._replay
+        return Replay(self.network)
+
+    @cached_property
+    def slacks(self) -> list[int]:
+        """By how much each span could have come later (ns)."""
+        return self.replay.slacks()
+
+    @cached_property
+    def critical(self) -> Critical:
+        """The critical path by what owns it."""
+        return Critical(self.network, self.path)
+
+    @cached_property
+    def bottlenecks(self) -> list[Bottleneck]:
+        """What owns most of the critical path."""
+        return bottlenecks(self.network, self.critical, self.replay, self.slacks)
+
+    @cached_property
+    def findings(self) -> tuple[Finding, ...]:
+        """What there is to do, ranked."""
+        return ranked(
+            [
+                *as_findings(self.bottlenecks),
+                *optimizations(self.network, self.replay),
+                *failures(self.network),
+            ]
+        )
+
+    def groups(self, by: By) -> Groups:
+        """Return the spans added up by what is asked for."""
+        return groups(self.recording, self.network, self.path, by, self.prices)
+
+    def steps(self) -> tuple[CriticalStep, ...]:
+        """Return the critical path in the order of time; what follows itself is one step."""
+        whole_start = self.network.starts[0]
+        steps: list[CriticalStep] = []
+        for segment in self.path:
+            is_waiting = segment.waiting is not None
+            owner = self.network.spans[
+                segment.place if segment.waiting is None else segment.waiting
+            ]
+            key = key_of(owner) if owner is not None else None
+            node_id, phase = key if key is not None else (None, None)
+            start_ns, length_ns = segment.start_ns - whole_start, segment.end_ns - segment.start_ns
+            last = steps[-1] if steps else None
+            if last and (last.node_id, last.phase, last.waiting) == (node_id, phase, is_waiting):
+                steps[-1] = replace(
+                    last, duration_ns=last.duration_ns + length_ns, calls=last.calls + 1
+                )
+                continue
+            span_id = owner.span_id if owner is not None else 0
+            steps.append(CriticalStep(node_id, phase, span_id, start_ns, length_ns, is_waiting, 1))
+        return tuple(steps)
+
+    def nodes(self) -> tuple[NodeAnalysis, ...]:
+        """Return how the nodes went, those that own most of the critical path first."""
+        runs: dict[str, list[int]] = {}
+        phases: dict[str, list[int]] = {}
+        critical: dict[str, int] = {}
+        for place, span in enumerate(self.network.spans):
+            if place and span is not None and span.type != EXECUTION:
+                of = runs if span.type == NODE else phases
+                of.setdefault(span.node_id or SYSTEM_NODE, []).append(place)
+        for key, length_ns in self.critical.by_key.items():
+            critical[key.node_id] = critical.get(key.node_id, 0) + length_ns
+        waits: dict[str, int] = {}
+        for place, wait_ns in waiting(self.network).items():
+            waited = self.network.spans[place]
+            if waited is not None:
+                node_id = waited.node_id or SYSTEM_NODE
+                waits[node_id] = waits.get(node_id, 0) + wait_ns
+        found = [
+            NodeAnalysis(
+                node_id=node_id,
+                critical_ns=critical.get(node_id, 0),
+                slack_ns=min(self.slacks[place] for place in runs.get(node_id) or phases[node_id]),
+                waiting_ns=waits.get(node_id),
+                at_once=concurrency_of(self.network, runs.get(node_id) or phases[node_id]),
+            )
+            for node_id in {**runs, **phases}
+        ]
+        return tuple(sorted(found, key=lambda node: (-node.critical_ns, node.node_id)))
+
+
+def analysis_of(recording: Recording, prices: Prices = NO_PRICES) -> ExecutionAnalysis:
+    """Work out everything that can be said of an execution."""
+    examination = Examination(recording, prices)
+    return ExecutionAnalysis(
+        execution=recording.execution,
+        groups=examination.groups(BY["phase of node"]),
+        concurrency=concurrency(examination.network),
+        critical_path=examination.steps(),
+        nodes=examination.nodes(),
+        bottlenecks=tuple(examination.bottlenecks),
+        findings=examination.findings,
+    )

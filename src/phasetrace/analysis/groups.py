@@ -66,6 +66,7 @@ class Group:
 class Groups:
     """All groups of an execution, the one with most time first; and what is nobody's."""
 
+    fields: tuple[str, ...]
     rows: tuple[Group, ...]
     wall_ns: int
     unattributed_ns: int
@@ -101,16 +102,18 @@ class By(NamedTuple):
     """A way to group the spans of nodes and phases; whether each group's are of one phase."""
 
     key: Callable[[SpanRecord], Key]
+    fields: tuple[str, ...]
+    """What the parts of the key are."""
     is_of_phase: bool = False
 
 
 BY: Final[Mapping[str, By]] = {
-    "phase of node": By(_by_phase_of_node, True),
-    "node": By(_by_node),
-    "phase": By(_by_phase, True),
-    "type": By(_by_type),
-    "iteration": By(_by_iteration),
-    "phase of iteration": By(_by_everything, True),
+    "phase of node": By(_by_phase_of_node, ("node_id", "phase"), True),
+    "node": By(_by_node, ("node_id",)),
+    "phase": By(_by_phase, ("phase",), True),
+    "type": By(_by_type, ("node_type",)),
+    "iteration": By(_by_iteration, ("node_id", "iteration")),
+    "phase of iteration": By(_by_everything, ("node_id", "phase", "iteration"), True),
 }
 
 
@@ -186,7 +189,7 @@ def groups(
         for key in keys
     ]
     rows.sort(key=lambda row: -row.total_ns)
-    return Groups(tuple(rows), wall_ns, unattributed_ns, nobodys_ns)
+    return Groups(by.fields, tuple(rows), wall_ns, unattributed_ns, nobodys_ns)
 
 
 def _group(key: Key, is_of_phase: bool, of: _Sum, self_ns: int, share_ns: int) -> Group:

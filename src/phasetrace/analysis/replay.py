@@ -25,8 +25,11 @@ fought for.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final
 
 from phasetrace.analysis.network import WHOLE, Network
+
+_AS_RECORDED: Final[Mapping[int, Any]] = {}
 
 
 class Replay:
@@ -51,16 +54,22 @@ class Replay:
         return self._start_lags[place]
 
     def duration(
-        self, without: Collection[int] = (), start_lags: Mapping[int, int] | None = None
+        self,
+        without: Collection[int] = (),
+        start_lags: Mapping[int, int] = _AS_RECORDED,
+        waited_for: Mapping[int, Sequence[int]] = _AS_RECORDED,
     ) -> int:
         """Return how long the execution would have taken (ns).
 
         `without` are spans that would have taken no time, they and all that ends in them; what goes
         on after they have ended takes its time, from an earlier start. `start_lags` are times for
-        spans to begin after what they waited for, in place of those that were.
+        spans to begin after what they waited for, in place of those that were; `waited_for` are
+        spans that others wait for, in place of those that they did, beside the start of the span
+        that they begin in.
         """
         network = self._network
-        begins_in, ends_in, waited_for = network.begins_in, network.ends_in, self._waited_for
+        begins_in, ends_in = network.begins_in, network.ends_in
+        waits = {**self._waited_for, **waited_for}
         timeless = self._timeless(without)
         start_of = network.starts.copy()
         ready = network.starts.copy()
@@ -79,8 +88,8 @@ class Replay:
             elif place:
                 parent = begins_in[place]
                 begin_ns = ready[parent]
-                if place in waited_for:
-                    begin_ns = max(start_of[parent], *(ready[run] for run in waited_for[place]))
+                if place in waits:
+                    begin_ns = max((start_of[parent], *(ready[run] for run in waits[place])))
                 if not timeless[parent]:
                     begin_ns += given[place]
                 start_of[place] = ready[place] = begin_ns

@@ -1,0 +1,147 @@
+"""Findings and analyses in words. Names come from the measured program and go through `safe`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from phasetrace.analysis import findings as kinds
+from phasetrace.rendering import human, safe
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from phasetrace.analysis.execution import ExecutionAnalysis
+    from phasetrace.analysis.findings import Finding
+
+_MOST_NAMES = 4
+
+
+def finding_text(finding: Finding) -> str:
+    """Return what a finding says, in one sentence without an end mark."""
+    words = _WORDS.get(finding.kind)
+    return words(finding) if words is not None else finding.kind
+
+
+def place_text(node_id: str | None, phase: str | None) -> str:
+    """Return what a node or phase is called: ``writer / llm_completion``."""
+    if node_id is None:
+        return "unattributed"
+    return safe(node_id) if phase is None else f"{safe(node_id)} / {safe(phase)}"
+
+
+def analysis_text(analysis: ExecutionAnalysis) -> str:
+    """Return the findings of an execution, a line each."""
+    execution = analysis.execution
+    at_once = analysis.concurrency
+    lines = [
+        f"{safe(execution.exec_id)}: {human(execution.duration_ns)}, {at_once.average:.3g} at once"
+        f" on average and {at_once.maximum} at most"
+    ]
+    lines += [f"- {finding_text(one)}" for one in analysis.findings]
+    if not analysis.findings:
+        lines.append("- nothing stands out")
+    return "\n".join(lines)
+
+
+def _bottleneck(finding: Finding) -> str:
+    evidence: Any = finding.evidence
+    calls = evidence["calls"]
+    what = f"{_place(finding)} has {evidence['critical']:.1%} of the critical path"
+    if calls > 1:
+        what += f" in {calls:,} calls"
+    return f"{what}; if it took no time, {_saved(finding)}"
+
+
+def _sequential(finding: Finding) -> str:
+    evidence: Any = finding.evidence
+    nodes, after = evidence["nodes"], evidence["after"]
+    verb = "does" if len(nodes) == 1 else "do"
+    return (
+        f"{_listed(nodes)} began only after {_listed(after)}, on which {_it(nodes)} {verb} not"
+        f" depend; side by side, {_saved(finding)}"
+    )
+
+
+def _repeated(finding: Finding) -> str:
+    evidence: Any = finding.evidence
+    return (
+        f"{_place(finding)} was called {_times(evidence['again'])} again with metadata that it had"
+        f" been called with before ({human(evidence['again_ns'])}); without that, {_saved(finding)}"
+    )
+
+
+def _retries(finding: Finding) -> str:
+    evidence: Any = finding.evidence
+    return (
+        f"{_place(finding)} failed {_times(evidence['again'])} and was tried again"
+        f" ({human(evidence['again_ns'])} in failed calls); without that, {_saved(finding)}"
+    )
+
+
+def _gap(finding: Finding) -> str:
+    evidence: Any = finding.evidence
+    before, after = evidence["before"], evidence["after"]
+    where = f"after {safe(before)}" if before else "at the beginning"
+    if after:
+        where += f" and before {safe(after)}" if before else f", before {safe(after)}"
+    elif before:
+        where += ", at the end"
+    at = human(evidence["start_ns"])
+    return (
+        f"{human(evidence['duration_ns'])} from {at} on are in no node or phase, {where};"
+        f" without that, {_saved(finding)}"
+    )
+
+
+def _waiting(finding: Finding) -> str:
+    evidence: Any = finding.evidence
+    runs = f" in {evidence['runs']:,} runs" if evidence["runs"] > 1 else ""
+    return (
+        f"{_place(finding)} did not begin for {human(evidence['waited_ns'])}{runs} although all it"
+        f" depends on was done; without that, {_saved(finding)}"
+    )
+
+
+def _failed(finding: Finding) -> str:
+    evidence: Any = finding.evidence
+    return f"{_place(finding)} failed {_times(evidence['errors'])}"
+
+
+def _slower(finding: Finding) -> str:
+    evidence: Any = finding.evidence
+    return str(evidence["text"])
+
+
+_WORDS = {
+    kinds.BOTTLENECK: _bottleneck,
+    kinds.SEQUENTIAL: _sequential,
+    kinds.REPEATED: _repeated,
+    kinds.RETRIES: _retries,
+    kinds.GAP: _gap,
+    kinds.WAITING: _waiting,
+    kinds.FAILED: _failed,
+    kinds.SLOWER: _slower,
+}
+
+
+def _place(finding: Finding) -> str:
+    return place_text(finding.node_id, finding.phase)
+
+
+def _saved(finding: Finding) -> str:
+    return f"the run would take {human(finding.saving_ns)} less ({finding.saving:.1%})"
+
+
+def _it(nodes: Sequence[str]) -> str:
+    return "it" if len(nodes) == 1 else "they"
+
+
+def _listed(nodes: Sequence[str]) -> str:
+    shown = [safe(node) for node in nodes[:_MOST_NAMES]]
+    if len(nodes) > _MOST_NAMES:
+        return f"{', '.join(shown)} and {len(nodes) - _MOST_NAMES} more"
+    return " and ".join([", ".join(shown[:-1]), shown[-1]]) if len(shown) > 1 else shown[0]
+
+
+def _times(number: int) -> str:
+    return {1: "once", 2: "twice"}.get(number, f"{number:,} times")
