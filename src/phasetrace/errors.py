@@ -4,6 +4,8 @@
     ├── ConfigError          a setting has a value that cannot be used
     ├── StoreError           the local store cannot be read
     │   └── StoreMissing     there is no store yet
+    ├── SourceError          what executions were to be read from cannot be read
+    ├── UsageError           a command was asked for what it does not have
     └── UnknownExecution     no execution has this id
 
 Configuration and the reading commands raise; recording never does.
@@ -23,12 +25,23 @@ class ConfigError(PhasetraceError, ValueError):
     """
 
 
+class UsageError(PhasetraceError, ValueError):
+    """A command was asked for something that it does not have; the message says what it has."""
+
+
 class StoreError(PhasetraceError):
     """The local store cannot be read: unreadable, damaged, or written by a newer version."""
 
 
 class StoreMissing(StoreError):
     """There is no store at the configured place yet."""
+
+
+class SourceError(PhasetraceError):
+    """What executions were to be read from cannot be: no such file, not what it is taken for, away.
+
+    The message names the file and the line, or the address, and what was expected.
+    """
 
 
 class UnknownExecution(PhasetraceError, LookupError):

@@ -29,3 +29,13 @@ OUTPUT_TOKENS: Final = ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_t
 MODEL: Final = ("gen_ai.response.model", "gen_ai.request.model")
 COST: Final = ("gen_ai.usage.cost",)
 """Of each, the first that is there counts."""
+
+_OF_MODELS: Final = "gen_ai."
+
+
+def tells_apart(name: str) -> bool:
+    """Tell whether a text of this name says what one call did and another did not.
+
+    What a model is called, and what else there is to say of one, is the same for all its calls.
+    """
+    return name not in RESERVED and name != "model" and not name.startswith(_OF_MODELS)

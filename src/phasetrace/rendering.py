@@ -254,6 +254,11 @@ def header_text(breakdown: ExecutionBreakdown, *, colour: bool = False) -> str:
     return "\n".join(lines)
 
 
+def title_text(execution: ExecutionHeader, *, colour: bool = False) -> str:
+    """Return the lines that every report of an execution starts with."""
+    return "\n".join(_title(execution, _COLOURED if colour else _PLAIN))
+
+
 def open_text(breakdown: ExecutionBreakdown) -> str:
     """Return the lines about the calls that go on, empty without any."""
     return "\n".join(_open_lines(breakdown.open))

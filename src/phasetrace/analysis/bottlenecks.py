@@ -13,6 +13,7 @@ from phasetrace.spans import PhaseKey, in_order, key_of
 
 MOST: Final = 10
 """How many bottlenecks are looked for: each takes a replay."""
+_ALL: Final = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,10 @@ def bottlenecks(
     slacks: Sequence[int],
     most: int = MOST,
 ) -> list[Bottleneck]:
-    """Return what owns most of the critical path, nodes and phases in one list, most first."""
+    """Return what owns most of the critical path, nodes and phases in one list, most first.
+
+    A node is left out where one of its phases has nearly all of its time there.
+    """
     places: dict[PhaseKey, list[int]] = {}
     of_node: dict[str, list[int]] = {}
     for place in range(len(network.spans)):
@@ -83,6 +87,10 @@ def bottlenecks(
         node = PhaseKey(key.node_id, None)
         by_node[node] = by_node.get(node, 0) + length_ns
     phases = {key: length_ns for key, length_ns in critical.by_key.items() if key.phase is not None}
+    for key, length_ns in phases.items():
+        node = PhaseKey(key.node_id, None)
+        if length_ns >= _ALL * by_node.get(node, 0):  # the phase is all there is to say
+            by_node.pop(node, None)
     ranked = sorted(
         (by_node | phases).items(),
         key=lambda item: (-item[1], in_order(item[0])),

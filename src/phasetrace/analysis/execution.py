@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from phasetrace.analysis.bottlenecks import Bottleneck, Critical, bottlenecks
 from phasetrace.analysis.concurrency import Concurrency, concurrency, concurrency_of
@@ -16,13 +16,12 @@ from phasetrace.analysis.path import Segment, critical_path
 from phasetrace.analysis.recording import Recording
 from phasetrace.analysis.replay import Replay
 from phasetrace.analysis.usage import NO_PRICES, Prices
-from phasetrace.analysis.waiting import waiting
+from phasetrace.analysis.waiting import waiting as waits_of
 from phasetrace.breakdowns import ExecutionHeader
-from phasetrace.spans import EXECUTION, NODE, SYSTEM_NODE, key_of
+from phasetrace.spans import EXECUTION, NODE, SYSTEM_NODE
 
 
-@dataclass(frozen=True, slots=True)
-class CriticalStep:
+class CriticalStep(NamedTuple):
     """A stretch of the critical path, from `start_ns` after the execution's start.
 
     ``node_id`` is None for time that the execution itself owns. ``waiting`` tells that the node had
@@ -123,13 +122,8 @@ class Examination:
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
         """What there is to do, ranked."""
-        return ranked(
-            [
-                *as_findings(self.bottlenecks),
-                *optimizations(self.network, self.replay),
-                *failures(self.network),
-            ]
-        )
+        found = optimizations(self.network, self.replay)
+        return ranked([*as_findings(self.bottlenecks), *found, *failures(self.network, found)])
 
     def groups(self, by: By) -> Groups:
         """Return the spans added up by what is asked for."""
@@ -137,24 +131,41 @@ class Examination:
 
     def steps(self) -> tuple[CriticalStep, ...]:
         """Return the critical path in the order of time; what follows itself is one step."""
-        whole_start = self.network.starts[0]
+        spans, whole_start = self.network.spans, self.network.starts[0]
         steps: list[CriticalStep] = []
-        for segment in self.path:
-            is_waiting = segment.waiting is not None
-            owner = self.network.spans[
-                segment.place if segment.waiting is None else segment.waiting
-            ]
-            key = key_of(owner) if owner is not None else None
-            node_id, phase = key if key is not None else (None, None)
-            start_ns, length_ns = segment.start_ns - whole_start, segment.end_ns - segment.start_ns
-            last = steps[-1] if steps else None
-            if last and (last.node_id, last.phase, last.waiting) == (node_id, phase, is_waiting):
-                steps[-1] = replace(
-                    last, duration_ns=last.duration_ns + length_ns, calls=last.calls + 1
+        last: tuple[str | None, str | None, bool] | None = None
+        first = calls = length_ns = began_ns = 0
+
+        def close() -> None:
+            if last is not None:
+                owner = spans[first]
+                span_id = owner.span_id if owner is not None else 0
+                steps.append(
+                    CriticalStep(
+                        last[0],
+                        last[1],
+                        span_id,
+                        began_ns - whole_start,
+                        length_ns,
+                        last[2],
+                        calls,
+                    )
                 )
-                continue
-            span_id = owner.span_id if owner is not None else 0
-            steps.append(CriticalStep(node_id, phase, span_id, start_ns, length_ns, is_waiting, 1))
+
+        for place, start_ns, end_ns, waiting in self.path:
+            owner = spans[place if waiting is None else waiting]
+            node_id = phase = None
+            if owner is not None and owner.type != EXECUTION:
+                node_id = owner.node_id or SYSTEM_NODE
+                phase = None if owner.type == NODE else owner.name
+            what = (node_id, phase, waiting is not None)
+            if what != last:
+                close()
+                last, began_ns, length_ns, calls = what, start_ns, 0, 0
+                first = place if waiting is None else waiting
+            length_ns += end_ns - start_ns
+            calls += 1
+        close()
         return tuple(steps)
 
     def nodes(self) -> tuple[NodeAnalysis, ...]:
@@ -169,7 +180,7 @@ class Examination:
         for key, length_ns in self.critical.by_key.items():
             critical[key.node_id] = critical.get(key.node_id, 0) + length_ns
         waits: dict[str, int] = {}
-        for place, wait_ns in waiting(self.network).items():
+        for place, wait_ns in waits_of(self.network).items():
             waited = self.network.spans[place]
             if waited is not None:
                 node_id = waited.node_id or SYSTEM_NODE
@@ -187,11 +198,10 @@ class Examination:
         return tuple(sorted(found, key=lambda node: (-node.critical_ns, node.node_id)))
 
 
-def analysis_of(recording: Recording, prices: Prices = NO_PRICES) -> ExecutionAnalysis:
+def analysis_of(examination: Examination) -> ExecutionAnalysis:
     """Work out everything that can be said of an execution."""
-    examination = Examination(recording, prices)
     return ExecutionAnalysis(
-        execution=recording.execution,
+        execution=examination.recording.execution,
         groups=examination.groups(BY["phase of node"]),
         concurrency=concurrency(examination.network),
         critical_path=examination.steps(),

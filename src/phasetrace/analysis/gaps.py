@@ -26,18 +26,14 @@ class Gap(NamedTuple):
 def gaps(network: Network, replay: Replay, least_ns: int, most: int) -> list[Gap]:
     """Return the longest gaps of at least so much, so many of them at most."""
     starts, ends = network.starts, network.ends
-    places = [
-        place
-        for place, span in enumerate(network.spans)
-        if place and span is not None and span.type != EXECUTION
-    ]
-    places.sort(key=starts.__getitem__)
+    places = [place for place in network.order if _counts(network, place)]
+    places.sort(key=starts.__getitem__)  # of what starts together, the outermost first
     found: list[tuple[int, int, int | None, int | None]] = []
     clock, before = starts[WHOLE], None
     for place in places:
         if starts[place] - clock >= max(1, least_ns):
             found.append((clock, starts[place], before, place))
-        if ends[place] >= clock:
+        if ends[place] > clock:
             clock, before = ends[place], place
     if ends[WHOLE] - clock >= max(1, least_ns):
         found.append((clock, ends[WHOLE], before, None))
@@ -55,3 +51,8 @@ def gaps(network: Network, replay: Replay, least_ns: int, most: int) -> list[Gap
             saving_ns = wall_ns - replay.duration(start_lags=lags)
         result.append(Gap(start_ns, end_ns, ended, began, saving_ns))
     return result
+
+
+def _counts(network: Network, place: int) -> bool:
+    span = network.spans[place]
+    return place != WHOLE and span is not None and span.type != EXECUTION

@@ -6,12 +6,13 @@ clipped to it. Every span but the whole
 - *begins in* the nearest of its ancestors that is active when it starts (inclusive at both ends),
   which is its parent unless that has ended by then, or starts later by the clock of another
   process;
-- *ends in* the nearest of its ancestors that goes on until it ends (inclusive): a task that
-  outlives the phase that started it ends in whatever waited for it.
+- *ends in* the nearest of its ancestors that has started by then and goes on until it ends
+  (inclusive): a task that outlives the phase that started it ends in whatever waited for it.
 
 A node that says what it depends on waited for runs of those: of each, for the run that had ended
 last when the node started (inclusive), otherwise for the one that had started last by then (work
-handed on while it goes on). Names that stand for no node count for nothing.
+handed on while it goes on). It waited as well for the run of itself that had ended last by then, if
+there is one: nodes that run again do so in turn. Names that stand for no node count for nothing.
 """
 
 from __future__ import annotations
@@ -56,17 +57,25 @@ class Network:
 
         Without a root, spans of the execution itself are passed over, as in a breakdown.
         """
-        by_id: dict[int, SpanRecord] = {}
+        spans = spans if isinstance(spans, list) else list(spans)
+        root = next((span for span in spans if span.span_id == root_id), None)
+        # PERF: one table of a million ids is enough.
+        index: dict[int, int] = {}
+        known: list[SpanRecord] = []
+        if root is not None:
+            index[root.span_id] = WHOLE
         for span in spans:
-            by_id.setdefault(span.span_id, span)
-        root = by_id.pop(root_id, None) if root_id is not None else None
+            if span.span_id not in index:
+                known.append(span)
+                index[span.span_id] = len(known)
         if root is None:
-            whole_start = min((span.start_ns for span in by_id.values()), default=0)
-            whole_end = max((span.end_ns for span in by_id.values()), default=0)
-            known = [span for span in by_id.values() if span.type != EXECUTION]
+            whole_start = min((span.start_ns for span in known), default=0)
+            whole_end = max((max(span.start_ns, span.end_ns) for span in known), default=0)
+            if any(span.type == EXECUTION for span in known):
+                known = [span for span in known if span.type != EXECUTION]
+                index = {span.span_id: place for place, span in enumerate(known, 1)}
         else:
             whole_start, whole_end = root.start_ns, root.end_ns
-            known = list(by_id.values())
         whole_end = max(whole_start, whole_end)
         self.spans: list[SpanRecord | None] = [root, *known]
         self.starts = [whole_start]
@@ -75,7 +84,6 @@ class Network:
             start_ns = min(max(span.start_ns, whole_start), whole_end)
             self.starts.append(start_ns)
             self.ends.append(min(max(span.end_ns, start_ns), whole_end))
-        index = {span.span_id: place for place, span in enumerate(known, 1)}
         self.parents = [WHOLE, *(index.get(span.parent_id or 0, WHOLE) for span in known)]
         self.order, self.depths = _from_above(self.parents)
         self.begins_in, self.ends_in = self._holders()
@@ -90,19 +98,17 @@ class Network:
             parent = parents[place]
             if not starts[parent] <= starts[place] <= ends[parent]:
                 astray.append((starts[place], place, True))
-            if ends[place] > ends[parent]:
+            if ends[place] > ends[parent] or ends[place] <= starts[parent] > starts[place]:
                 astray.append((ends[place], place, False))
         if not astray:
             return begins_in, ends_in
         ancestors = _Lasting(parents, ends)
         for time_ns, place, is_start in sorted(astray):
             found = ancestors.until(parents[place], time_ns)
-            if is_start:
-                while starts[found] > time_ns:
-                    found = ancestors.until(parents[found], time_ns)
-                begins_in[place] = found
-            else:
-                ends_in[place] = found
+            # What ends at the very instant at which an ancestor starts has ended before that.
+            while starts[found] >= time_ns and starts[found] > starts[place]:
+                found = ancestors.until(parents[found], time_ns)
+            (begins_in if is_start else ends_in)[place] = found
         return begins_in, ends_in
 
     def _dependencies(self) -> dict[int, list[int]]:
@@ -112,6 +118,7 @@ class Network:
             if span is not None and span.depends_on:
                 asking.append((place, span.depends_on))
                 wanted.update(span.depends_on)
+                wanted.add(span.node_id or "")
         if not asking:
             return {}
         ended: dict[str, list[tuple[int, int]]] = {}
@@ -132,7 +139,9 @@ class Network:
                 if found is not None:
                     runs.append(found)
             if runs:
-                waited_for[place] = runs
+                span = self.spans[place]
+                before = _latest(ended.get(_node_of(span), ()), self.starts[place], place)
+                waited_for[place] = runs if before is None else [*dict.fromkeys((*runs, before))]
         return waited_for
 
 
@@ -194,6 +203,10 @@ def _from_above(parents: list[int]) -> tuple[list[int], list[int]]:
     # Breadth first until a circle was cut, and sorted by depth whatever there was.
     order.sort(key=depths.__getitem__)
     return order, depths
+
+
+def _node_of(span: SpanRecord | None) -> str:
+    return (span.node_id if span is not None else None) or ""
 
 
 def _latest(times: Sequence[tuple[int, int]], until_ns: int, but: int) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from phasetrace.analysis.bottlenecks import Bottleneck
@@ -75,6 +75,8 @@ def optimizations(network: Network, replay: Replay) -> list[Finding]:
             before=_name(network, gap.before),
             after=_name(network, gap.after),
         )
+        began = network.spans[gap.after] if gap.after is not None else None
+        held.add((began.node_id or "") if began is not None else "")
     for node_id, waits in _waits_by_node(network).items():
         if node_id in held or sum(waits.values()) < least_ns:
             continue
@@ -90,7 +92,7 @@ def optimizations(network: Network, replay: Replay) -> list[Finding]:
 
 
 def as_findings(bottlenecks: Sequence[Bottleneck]) -> list[Finding]:
-    """Return the bottlenecks that take a good part of the execution.
+    """Return the bottlenecks that take a good part of the execution, and would save one.
 
     A node counts if none of its phases makes half of it.
     """
@@ -100,9 +102,10 @@ def as_findings(bottlenecks: Sequence[Bottleneck]) -> list[Finding]:
         is_covered = one.phase is None and any(
             2 * other.critical_ns >= one.critical_ns for other in inner
         )
-        if one.critical < BOTTLENECK_SHARE or is_covered or one.saving_ns <= 0:
-            continue
         wall_ns = one.duration_ns + one.saving_ns
+        is_worth = one.critical >= BOTTLENECK_SHARE and one.saving_ns > wall_ns * WORTH
+        if is_covered or not is_worth:
+            continue
         found.append(
             Finding(
                 BOTTLENECK,
@@ -121,13 +124,17 @@ def as_findings(bottlenecks: Sequence[Bottleneck]) -> list[Finding]:
     return found
 
 
-def failures(network: Network) -> list[Finding]:
-    """Return what failed, by phase and node, most often first; the execution itself left out."""
+def failures(network: Network, told: Iterable[Finding]) -> list[Finding]:
+    """Return what failed, by phase and node, most often first; the execution itself left out.
+
+    What is `told` of already, as tried again, is left out, too.
+    """
+    known = {(one.node_id, one.phase) for one in told if one.kind == RETRIES}
     failed: dict[PhaseKey, int] = {}
     for span in network.spans:
         if span is not None and span.type != EXECUTION and span.status == "error":
             key = key_of(span)
-            if key is not None:
+            if key is not None and key not in known:
                 failed[key] = failed.get(key, 0) + 1
     ordered = sorted(
         failed.items(), key=lambda item: (-item[1], item[0].node_id, item[0].phase or "")

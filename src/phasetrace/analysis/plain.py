@@ -34,7 +34,7 @@ def analysis_members(analysis: ExecutionAnalysis) -> dict[str, Any]:
     return {
         "concurrency": _concurrency(analysis.concurrency),
         "critical_path": [
-            {**asdict(step), "span_id": _span_id(step.span_id)} for step in analysis.critical_path
+            {**step._asdict(), "span_id": _span_id(step.span_id)} for step in analysis.critical_path
         ],
         "bottlenecks": [asdict(one) for one in analysis.bottlenecks],
         "nodes": [

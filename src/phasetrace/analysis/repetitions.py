@@ -26,8 +26,8 @@ class Repetition(NamedTuple):
 def repeated(network: Network, replay: Replay, least_ns: int, most: int) -> list[Repetition]:
     """Return phases that were called several times with the same metadata, and went well.
 
-    All calls but the first would not have been needed. Phases without metadata, of which nothing
-    tells whether their calls did the same, are passed over.
+    All calls but the first would not have been needed, if they did the same; of phases without
+    telling metadata (`phasetrace.spans.SpanRecord`) nothing says so, and they are passed over.
     """
     alike: dict[tuple[PhaseKey, int], list[int]] = {}
     for place, span in enumerate(network.spans):

@@ -6,7 +6,7 @@ from phasetrace.analysis.network import Network
 
 
 def waiting(network: Network) -> dict[int, int]:
-    """Return how long after the last of its dependencies each run of a node started (ns).
+    """Return how long after all that it waited for each run of a node started (ns).
 
     By index; only runs of which dependencies are known, and all of those were done before.
     """

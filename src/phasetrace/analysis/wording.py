@@ -65,8 +65,8 @@ def _sequential(finding: Finding) -> str:
 def _repeated(finding: Finding) -> str:
     evidence: Any = finding.evidence
     return (
-        f"{_place(finding)} was called {_times(evidence['again'])} again with metadata that it had"
-        f" been called with before ({human(evidence['again_ns'])}); without that, {_saved(finding)}"
+        f"{_place(finding)} was called {_times(evidence['again'])} again with the very metadata of"
+        f" an earlier call ({human(evidence['again_ns'])}); without that, {_saved(finding)}"
     )
 
 
@@ -81,16 +81,17 @@ def _retries(finding: Finding) -> str:
 def _gap(finding: Finding) -> str:
     evidence: Any = finding.evidence
     before, after = evidence["before"], evidence["after"]
-    where = f"after {safe(before)}" if before else "at the beginning"
-    if after:
-        where += f" and before {safe(after)}" if before else f", before {safe(after)}"
+    length = human(evidence["duration_ns"])
+    if before and after:
+        at = human(evidence["start_ns"])
+        what = f"{length} between {safe(before)} and {safe(after)}, {at} after the start,"
+    elif after:
+        what = f"the first {length}, before {safe(after)},"
     elif before:
-        where += ", at the end"
-    at = human(evidence["start_ns"])
-    return (
-        f"{human(evidence['duration_ns'])} from {at} on are in no node or phase, {where};"
-        f" without that, {_saved(finding)}"
-    )
+        what = f"the last {length}, after {safe(before)},"
+    else:
+        what = f"all {length}"
+    return f"{what} are in no node or phase; without that, {_saved(finding)}"
 
 
 def _waiting(finding: Finding) -> str:

@@ -5,8 +5,8 @@ only when it is called: the reading ones start without OpenTelemetry and without
 stdout and everything else to stderr.
 
 Exit codes: 0 fine, 1 a check failed or stdout cannot be written, 2 wrong usage or setting, 3 no
-such execution, 4 the store cannot be read, 130 interrupted, 141 nobody reads stdout any more.
-``run`` exits with its program's.
+such execution, 4 the store (or another source) cannot be read, 130 interrupted, 141 nobody reads
+stdout any more. ``run`` exits with its program's.
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 from phasetrace.errors import (
     ConfigError,
     PhasetraceError,
-    StoreError,
     StoreMissing,
     UnknownExecution,
+    UsageError,
 )
+from phasetrace.recordings.opening import HOW_TO_RECORD as HOW_TO_RECORD
 
 if TYPE_CHECKING:
+    from phasetrace.recordings.source import Source
     from phasetrace.store.reader import StoreReader
 
 FAILED: Final = 1
@@ -36,8 +38,6 @@ UNKNOWN: Final = 3
 UNREADABLE: Final = 4
 INTERRUPTED: Final = 130
 PIPE_CLOSED: Final = 141
-
-HOW_TO_RECORD: Final = "record with: phasetrace run script.py"
 
 
 class _Command(NamedTuple):
@@ -55,6 +55,10 @@ _COMMANDS: Final = {
     ),
     "metrics": _Command("metrics", "show what happened in an execution and where its time went"),
     "list": _Command("listing", "list the executions in the store, newest first"),
+    "check": _Command("check", "check an execution against its budgets"),
+    "trend": _Command("trend", "show how long a workflow has taken over its last runs"),
+    "verify": _Command("verify", "check that another place has the same numbers as the store"),
+    "diff": _Command("diff", "show what takes longer in one execution than in another"),
     "ship": _Command("ship", "deliver what waits in the store, or send an execution again"),
     "status": _Command("status", "show what was delivered, what waits, and what was lost"),
     "doctor": _Command("doctor", "check the configuration, the store and the destinations"),
@@ -96,20 +100,21 @@ def open_store() -> StoreReader:
         StoreMissing: if there is no store yet.
         StoreError: if it is off or cannot be read.
     """
-    from phasetrace.settings import store_path
-    from phasetrace.store.reader import StoreReader
+    from phasetrace.recordings import opening
 
-    path = store_path()
-    if path is None:
-        raise StoreError("the store is off (PHASETRACE_STORE), so there is nothing to read")
-    try:
-        return StoreReader(path)
-    except StoreMissing:
-        raise StoreMissing(
-            f"nothing has been recorded yet, there is no store {path}; {HOW_TO_RECORD}"
-        ) from None
-    except OSError as error:
-        raise StoreError(f"cannot read the store {path}: {error.strerror or error}") from error
+    return opening.open_store()
+
+
+def open_source(place: str | None) -> Source:
+    """Open what ``--source`` names: Jaeger, a file of OTLP JSON, a store; None is the usual store.
+
+    Raises:
+        SourceError: if there is nothing at the place, or something else.
+        StoreError: if it is a store, and cannot be read.
+    """
+    from phasetrace.recordings import opening
+
+    return open_store() if place is None else opening.open_source(place)
 
 
 def command() -> str:
@@ -250,7 +255,7 @@ def _write_no_more() -> None:
 
 def _report(error: PhasetraceError) -> int:
     message, code = str(error), UNREADABLE
-    if isinstance(error, ConfigError):
+    if isinstance(error, (ConfigError, UsageError)):
         code = USAGE
     elif isinstance(error, StoreMissing):
         code = UNKNOWN

@@ -7,31 +7,65 @@ import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from phasetrace.cli import NothingRecorded, command, open_store
 from phasetrace.errors import UnknownExecution
 from phasetrace.rendering import safe, summary_text
 
 if TYPE_CHECKING:
-    from phasetrace.breakdowns import ExecutionSummary
-    from phasetrace.store.reader import StoreReader
+    from phasetrace.analysis.execution import Examination
+    from phasetrace.breakdowns import ExecutionBreakdown, ExecutionSummary
+    from phasetrace.history import Verdict
+    from phasetrace.recordings.source import Source
     from phasetrace.store.stored import StoredExecution
 
 _COLOURS = {"auto": None, "always": True, "never": False}
+_BY: Final = ("node", "phase", "type", "iteration")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``metrics``."""
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
-        "exec_id", nargs="?", metavar="EXEC_ID", help="the execution (default: the latest)"
+        "exec_id",
+        nargs="?",
+        metavar="EXEC",
+        help="an execution: its id, its name, or latest~1 (default: the latest)",
     )
     which.add_argument(
         "--latest", action="store_true", help="the execution that started last; the default"
     )
     parser.add_argument(
+        "--source",
+        metavar="PLACE",
+        help="read from a file of OTLP JSON lines, another store, or Jaeger (http://host:16686)",
+    )
+    parser.add_argument(
         "--breakdown", action="store_true", help="show the time of every node and phase"
+    )
+    parser.add_argument(
+        "--bottlenecks",
+        action="store_true",
+        help="show what owns most of the critical path, and what would be won without it",
+    )
+    parser.add_argument(
+        "--optimizations", action="store_true", help="show what would make it faster"
+    )
+    parser.add_argument(
+        "--critical-path", action="store_true", help="show what determined how long it took"
+    )
+    parser.add_argument("--by", choices=_BY, help="add the spans up by that, in one table")
+    parser.add_argument(
+        "--sort", metavar="COLUMN", help="sort that table by a column, most first (default: total)"
+    )
+    parser.add_argument(
+        "--columns", metavar="A,B,…", help="show these columns in it; see the README for all"
+    )
+    parser.add_argument(
+        "--prices",
+        metavar="FILE",
+        help="what models cost, to work out costs (default: [tool.phasetrace.prices])",
     )
     parser.add_argument(
         "--rolled-up",
@@ -56,37 +90,132 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Print the metrics of the execution that was asked for."""
-    if not (args.json or args.breakdown or args.rolled_up):
-        with _found(args.exec_id) as (store, execution):
-            summary = store.summary(execution)
-        _print_summary(summary, _COLOURS[args.color])
-        return 0
-    with _found(args.exec_id) as (store, execution), _without_collections():
-        breakdown = store.breakdown(execution, args.rolled_up)
+    has_groups = bool(args.by or args.sort or args.columns)
+    has_sections = bool(args.bottlenecks or args.optimizations or args.critical_path or has_groups)
     if args.json:
-        import json
-
-        # In ASCII, escapes make JSON safe for a terminal and independent of its encoding.
-        print(json.dumps(breakdown.to_dict(), indent=2))  # noqa: T201
+        _print_json(args)
+    elif not (args.breakdown or args.rolled_up or has_sections):
+        with _found(args) as (source, execution):
+            summary = source.summary(execution)
+            verdict = _verdict(source, execution)
+        _print_summary(summary, verdict, _COLOURS[args.color])
     else:
-        from phasetrace.cli.table import print_breakdown
-
-        print_breakdown(breakdown, plain=args.plain, colour=_COLOURS[args.color])
+        _print_sections(args, has_sections)
     return 0
 
 
+def _print_sections(args: argparse.Namespace, has_sections: bool) -> None:
+    from phasetrace.cli.table import on_terminal, print_breakdown, terminal_width
+    from phasetrace.settings import colour_wanted
+
+    columns = _checked_columns(args)
+    breakdown: ExecutionBreakdown | None = None
+    examination: Examination | None = None
+    with _found(args) as (source, execution), _without_collections():
+        if has_sections:
+            examination = _examined(source, execution, args, args.optimizations)
+        if args.breakdown or not has_sections:
+            recording = examination.recording if examination is not None else None
+            breakdown = source.breakdown(execution, args.rolled_up, recording)
+        verdict = _verdict(source, execution)
+    if breakdown is not None:
+        print_breakdown(breakdown, plain=args.plain, colour=_COLOURS[args.color])
+    if examination is not None:
+        from phasetrace.cli.answers_text import sections
+        from phasetrace.rendering import title_text
+
+        colour = colour_wanted(on_terminal(), _COLOURS[args.color])
+        if breakdown is None:
+            print(title_text(examination.recording.execution, colour=colour))  # noqa: T201
+        wanted = [
+            name
+            for name in ("bottlenecks", "critical_path", "optimizations")
+            if getattr(args, name)
+        ]
+        for lines in sections(
+            examination, wanted, args.by, columns, args.sort, terminal_width(), colour
+        ):
+            print("\n" + "\n".join(lines))  # noqa: T201
+    if verdict is not None:
+        print(f"\n  {_said(verdict)}")  # noqa: T201
+
+
+def _print_json(args: argparse.Namespace) -> None:
+    import json
+
+    from phasetrace.analysis.execution import analysis_of
+    from phasetrace.analysis.plain import analysis_members, findings_list, groups_dict
+
+    with _found(args) as (source, execution), _without_collections():
+        examination = _examined(source, execution, args, with_metadata=True)
+        breakdown = source.breakdown(execution, args.rolled_up, examination.recording)
+        verdict = _verdict(source, execution)
+    analysis = analysis_of(examination)
+    members: dict[str, Any] = analysis_members(analysis)
+    if args.by:
+        from phasetrace.analysis.groups import BY
+
+        members["groups"] = groups_dict(examination.groups(BY[args.by]))
+    usual = None
+    if verdict is not None:
+        usual = verdict.to_dict()
+    # In ASCII, escapes make JSON safe for a terminal and independent of its encoding.
+    print(  # noqa: T201
+        json.dumps(
+            {
+                **breakdown.to_dict(),
+                "analysis": members,
+                "findings": findings_list(analysis.findings),
+                "usual": usual,
+            },
+            indent=2,
+        )
+    )
+
+
+def _checked_columns(args: argparse.Namespace) -> tuple[str, ...]:
+    """Return the columns that are asked for; complain before anything is read."""
+    if not (args.columns or args.sort):
+        return ()
+    from phasetrace.cli.group_columns import chosen
+
+    if args.sort:
+        chosen(args.sort)
+    return chosen(args.columns) if args.columns else ()
+
+
+def _examined(
+    source: Source, execution: StoredExecution, args: argparse.Namespace, with_metadata: bool
+) -> Examination:
+    from phasetrace.analysis.execution import Examination
+    from phasetrace.project_file import load_prices
+
+    recording = source.recording(execution, args.rolled_up, with_metadata)
+    return Examination(recording, load_prices(args.prices))
+
+
 @contextmanager
-def _found(exec_id: str | None) -> Iterator[tuple[StoreReader, StoredExecution]]:
-    """Give the store, and the execution that was asked for."""
-    with open_store() as store:
-        if exec_id is not None:
-            yield store, store.find(_as_stored(exec_id))
+def _found(args: argparse.Namespace) -> Iterator[tuple[Source, StoredExecution]]:
+    """Give the source, and the execution that was asked for."""
+    with _opened(args.source) as source:
+        if args.exec_id is not None:
+            from phasetrace.recordings.references import resolve
+
+            yield source, resolve(source, _as_stored(args.exec_id))
             return
         try:
-            latest = store.latest()
+            latest = source.latest()
         except UnknownExecution:
             raise NothingRecorded("nothing has been recorded yet") from None
-        yield store, latest
+        yield source, latest
+
+
+def _opened(place: str | None) -> Source:
+    if place is None:
+        return open_store()
+    from phasetrace.cli import open_source
+
+    return open_source(place)
 
 
 @contextmanager
@@ -102,11 +231,31 @@ def _without_collections() -> Iterator[None]:
             gc.enable()
 
 
-def _print_summary(summary: ExecutionSummary, colour: bool | None) -> None:
+def _verdict(source: Source, execution: StoredExecution) -> Verdict | None:
+    """Return how an execution compares with what is usual, if that is worth a word."""
+    if execution.name is None or execution.name == execution.exec_id:
+        return None
+    from phasetrace.history import AS_USUAL, judge_run
+    from phasetrace.recordings.usual import usual_of
+
+    usual = usual_of(source, execution)
+    verdict = judge_run(execution.status, execution.duration_ns, usual)
+    return verdict if verdict is not None and verdict.what != AS_USUAL else None
+
+
+def _said(verdict: Verdict) -> str:
+    from phasetrace.history import sentence
+
+    return sentence(verdict)
+
+
+def _print_summary(summary: ExecutionSummary, verdict: Verdict | None, colour: bool | None) -> None:
     from phasetrace.cli.table import on_terminal
     from phasetrace.settings import colour_wanted
 
     print(summary_text(summary, colour=colour_wanted(on_terminal(), colour)))  # noqa: T201
+    if verdict is not None:
+        print(f"  {_said(verdict)}")  # noqa: T201
     if on_terminal():
         import shlex
 

@@ -12,7 +12,15 @@ from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from phasetrace.analysis.usage import usage_of
-from phasetrace.names import COST, DEPENDS_ON, INPUT_TOKENS, MODEL, OUTPUT_TOKENS, RESERVED
+from phasetrace.names import (
+    COST,
+    DEPENDS_ON,
+    INPUT_TOKENS,
+    MODEL,
+    OUTPUT_TOKENS,
+    RESERVED,
+    tells_apart,
+)
 from phasetrace.protobuf.reading import MalformedMessage, Message, read_fields, read_text
 from phasetrace.protobuf.writing import DELIMITED, EIGHT_BYTES, VARINT
 from phasetrace.spans import Usage
@@ -27,6 +35,7 @@ _ARRAY: Final = 5 << 3 | DELIMITED
 
 _WANTED: Final = frozenset((DEPENDS_ON, *INPUT_TOKENS, *OUTPUT_TOKENS, *MODEL, *COST))
 _MARKS: Final = (DEPENDS_ON.encode(), b"gen_ai.usage.")
+_TEXT: Final = bytes((_STRING,))
 _MAX_KEPT: Final = 4_096
 _double = struct.Struct("<d").unpack
 
@@ -43,9 +52,13 @@ NOTHING: Final = Details()
 
 
 class _Attribute(NamedTuple):
+    """``tells`` whether this makes the metadata of a span worth comparing."""
+
     name: str
     value: Any
+    hash: int
     is_metadata: bool
+    tells: bool
 
 
 class DetailsReader:
@@ -74,9 +87,8 @@ class DetailsReader:
             return NOTHING
         values = {one.name: one.value for one in found if one.value is not None}
         metadata = None
-        if self._with_metadata:
-            own = [hash(one) for one in found if one.is_metadata]
-            metadata = hash(tuple(sorted(own))) if own else None
+        if any(one.tells for one in found):
+            metadata = hash(tuple(sorted(one.hash for one in found if one.is_metadata)))
         return Details(_names(values.get(DEPENDS_ON)), usage_of(values), metadata)
 
     def _attribute(self, pair: bytes) -> _Attribute:
@@ -88,10 +100,12 @@ class DetailsReader:
                     name = read_text(data)
                 elif tag == _VALUE:
                     value = data
-            wanted = _value(value) if name in _WANTED else None
-            is_metadata = name not in RESERVED
             known = _Attribute(
-                name, value if wanted is None and is_metadata else wanted, is_metadata
+                name,
+                _value(value) if name in _WANTED else None,
+                hash(pair),
+                name not in RESERVED,
+                self._with_metadata and value[:1] == _TEXT and tells_apart(name),
             )
             if len(self._known) < _MAX_KEPT:
                 self._known[pair] = known

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from phasetrace import clock
@@ -17,13 +19,15 @@ from phasetrace.breakdowns import (
     open_calls,
 )
 from phasetrace.errors import StoreError, UnknownExecution
+from phasetrace.history import MOST, Usual, usual
+from phasetrace.recordings.source import EVERYTHING, Where
 from phasetrace.rollup import SEPARATOR, open_within, spans_within
 from phasetrace.shares import left_over
 from phasetrace.spans import EXECUTION, SYSTEM_NODE, SpanRecord
 from phasetrace.store.blocks import labels_of, messages, records
-from phasetrace.store.details import NOTHING, DetailsReader
 from phasetrace.store.file import DamagedStore, is_damage, open_for_reading
 from phasetrace.store.process import host_name, is_alive
+from phasetrace.store.selection import DURATIONS_BEFORE, MATCHES, admits, condition, matcher
 from phasetrace.store.standing import Standing, read_standing
 from phasetrace.store.stored import (
     EXECUTIONS,
@@ -46,6 +50,8 @@ _SET_ASIDE = "the next program that records sets it aside and starts a new one"
 class StoreReader:
     """Answers questions about what is in a store. Use it in one thread; close it afterwards."""
 
+    notes: tuple[str, ...] = ()
+
     def __init__(self, path: Path, now_ns: clock.NowNs = clock.now_ns) -> None:
         self._path = path
         self._now_ns = now_ns
@@ -64,15 +70,25 @@ class StoreReader:
         """Let go of the file."""
         self._connection.close()
 
-    def executions(self, limit: int | None = None) -> list[StoredExecution]:
-        """Return executions, the one that started last first."""
+    def executions(
+        self, limit: int | None = None, where: Where = EVERYTHING
+    ) -> list[StoredExecution]:
+        """Return executions, the one that started last first.
+
+        Reads no further than to the last of them.
+        """
+        terms, values = condition(where)
         with self._queries():
-            cursor = self._connection.execute(
-                f"{EXECUTIONS} ORDER BY e.started_ns DESC, e.id DESC LIMIT ?",
-                (-1 if limit is None else limit,),
-            )
-            now_ns = self._now_ns()
-            return [stored_execution(now_ns, *row) for row in cursor]
+            if where.name is not None:
+                self._connection.create_function(MATCHES, 1, matcher(where.name))
+            with closing(
+                self._connection.execute(
+                    f"{EXECUTIONS} WHERE {terms} ORDER BY e.started_ns DESC, e.id DESC", values
+                )
+            ) as cursor:
+                now_ns = self._now_ns()
+                known = (stored_execution(now_ns, *row) for row in cursor)
+                return list(islice((one for one in known if admits(where, one)), limit))
 
     def latest(self) -> StoredExecution:
         """Return the execution that started last.
@@ -118,10 +134,16 @@ class StoreReader:
             ).fetchone()
         return row is not None
 
-    def breakdown(self, execution: StoredExecution, rolled_up: bool = False) -> ExecutionBreakdown:
+    def breakdown(
+        self,
+        execution: StoredExecution,
+        rolled_up: bool = False,
+        recording: Recording | None = None,
+    ) -> ExecutionBreakdown:
         """Return where an execution's time went, or has gone so far.
 
         `rolled_up` has its sub-executions, and theirs, among its nodes; see `phasetrace.rollup`.
+        Who has the `recording` already, of the same kind, spares the spans being read once more.
 
         From the totals of the one process that ran it, where they are complete; worked out from the
         spans where several processes took part, the execution was opened more than once, or the
@@ -131,7 +153,12 @@ class StoreReader:
         with self._one_moment():
             execution = self._again(execution)
             subs = self._sub_executions(execution) if rolled_up else []
-            return self._rolled_up(execution, subs) if subs else self._breakdown(execution)
+            found = None if subs else self._from_totals(execution)
+            if found is not None:
+                return found
+            if recording is None:
+                recording = self._recording(execution, subs, self.spans)
+            return recording.breakdown()
 
     def summary(self, execution: StoredExecution) -> ExecutionSummary:
         """Return what is known of an execution without working a breakdown out."""
@@ -145,6 +172,19 @@ class StoreReader:
                 errors=execution.errors,
                 open=open_calls(open_spans, now_ns),
             )
+
+    def usual_of(self, execution: StoredExecution) -> Usual | None:
+        """Return what the runs of the same name usually took that had started before this one.
+
+        None where there are too few of them, or the execution has no name but its id.
+        """
+        if execution.name in (None, execution.exec_id):
+            return None
+        with self._queries():
+            rows = self._connection.execute(
+                DURATIONS_BEFORE, (execution.name, execution.started_ns, MOST)
+            ).fetchall()
+        return usual([duration_ns for (duration_ns,) in rows])
 
     def runs_before(self, execution: StoredExecution, started_ns: int) -> bool:
         """Tell whether a process that began to record before a time has spans of an execution."""
@@ -178,54 +218,43 @@ class StoreReader:
         row = self._connection.execute(f"{EXECUTIONS} WHERE e.id = ?", (execution.row,)).fetchone()
         return stored_execution(self._now_ns(), *row) if row is not None else execution
 
-    def _breakdown(self, execution: StoredExecution) -> ExecutionBreakdown:
+    def _from_totals(self, execution: StoredExecution) -> ExecutionBreakdown | None:
+        """Return the breakdown by what the processes counted, if that is all there is to count."""
         parts = self._connection.execute(
             "SELECT id, spans, unattributed_ns FROM aggregate_parts WHERE execution = ?",
             (execution.row,),
         ).fetchall()
         counted = sum(spans for _, spans, _ in parts)
-        open_spans, now_ns = self._open_now(execution)
         is_whole = len(parts) == 1 and execution.openings <= 1
-        is_live = execution.status not in _ENDED and bool(open_spans)
-        if counted > execution.spans or (counted == execution.spans and is_whole and not is_live):
-            stats = read_parts(self._connection, [part for part, _, _ in parts])
-            unattributed_ns = sum(unattributed_ns for *_, unattributed_ns in parts)
-            if not is_whole:  # each part knows but its own wall time
-                shares_ns = (stat.share_ns for stat in stats.values())
-                unattributed_ns = left_over(shares_ns, execution.duration_ns)
-            return make_breakdown(header_of(execution), stats, counted, unattributed_ns)
-        return self._worked_out(execution, list(self.spans(execution)), open_spans, now_ns)
-
-    def _rolled_up(
-        self, execution: StoredExecution, subs: list[tuple[StoredExecution, str]]
-    ) -> ExecutionBreakdown:
-        spans = list(self.spans(execution))
-        open_spans, now_ns = self._open_now(execution)
-        for sub, label in subs:
-            spans += spans_within(self.spans(sub), label)
-            open_spans += open_within(self._open_now(sub)[0], label)
-        return self._worked_out(execution, spans, open_spans, now_ns)
-
-    def _worked_out(
-        self,
-        execution: StoredExecution,
-        spans: list[SpanRecord],
-        open_spans: list[OpenSpan],
-        now_ns: int,
-    ) -> ExecutionBreakdown:
-        return self._recording(execution, spans, open_spans, now_ns).breakdown()
+        is_complete = counted == execution.spans and is_whole
+        if counted <= execution.spans and not is_complete:
+            return None
+        if counted == execution.spans and execution.status not in _ENDED:
+            open_spans, _ = self._open_now(execution)
+            if open_spans:
+                return None
+        stats = read_parts(self._connection, [part for part, _, _ in parts])
+        unattributed_ns = sum(unattributed_ns for *_, unattributed_ns in parts)
+        if not is_whole:  # each part knows but its own wall time
+            shares_ns = (stat.share_ns for stat in stats.values())
+            unattributed_ns = left_over(shares_ns, execution.duration_ns)
+        return make_breakdown(header_of(execution), stats, counted, unattributed_ns)
 
     def _recording(
         self,
         execution: StoredExecution,
-        spans: list[SpanRecord],
-        open_spans: list[OpenSpan],
-        now_ns: int,
+        subs: list[tuple[StoredExecution, str]],
+        read: Callable[[StoredExecution], Iterator[SpanRecord]],
     ) -> Recording:
+        spans = list(read(execution))
+        open_spans, now_ns = self._open_now(execution)
+        for sub, label in subs:
+            spans += spans_within(read(sub), label)
+            open_spans += open_within(self._open_now(sub)[0], label)
         roots = execution.openings + sum(key == EXECUTION for *_, key in open_spans)
         root_id = None
         if roots == 1:
-            root_id = execution.root_span_id or _root_around(spans)
+            root_id = execution.root_span_id or root_around(spans)
         until_ns = now_ns if execution.status == "running" else None
         return Recording(header_of(execution), spans, root_id, open_spans, until_ns)
 
@@ -316,14 +345,12 @@ class StoreReader:
         with self._one_moment():
             execution = self._again(execution)
             subs = self._sub_executions(execution) if rolled_up else []
-            spans = list(self._detailed(execution, with_metadata))
-            open_spans, now_ns = self._open_now(execution)
-            for sub, label in subs:
-                spans += spans_within(self._detailed(sub, with_metadata), label)
-                open_spans += open_within(self._open_now(sub)[0], label)
-            return self._recording(execution, spans, open_spans, now_ns)
+            read = partial(self._detailed, with_metadata=with_metadata)
+            return self._recording(execution, subs, read)
 
     def _detailed(self, execution: StoredExecution, with_metadata: bool) -> Iterator[SpanRecord]:
+        from phasetrace.store.details import NOTHING, DetailsReader
+
         reader = DetailsReader(with_metadata)
         for number, labels, columns, payload, process in self._connection.execute(
             "SELECT b.spans, b.labels, b.columns, b.payload, t.process"
@@ -408,7 +435,7 @@ class StoreReader:
             raise StoreError(message) from error
 
 
-def _root_around(spans: list[SpanRecord]) -> int | None:
+def root_around(spans: list[SpanRecord]) -> int | None:
     """Return the id of the execution span that holds all others, if one does.
 
     An implicit execution is given one by the process that it began in; what other processes do
