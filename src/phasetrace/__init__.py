@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from phasetrace._version import __version__
 
 if TYPE_CHECKING:
-    from phasetrace.answers import breakdown
+    from phasetrace.analysis.execution import ExecutionAnalysis
+    from phasetrace.answers import analyse, breakdown
     from phasetrace.breakdowns import ExecutionBreakdown
     from phasetrace.collector import TimingCollector
     from phasetrace.configuration import configure, force_flush, shutdown, timing_collector
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ConfigError",
+    "ExecutionAnalysis",
     "ExecutionBreakdown",
     "PhasetraceError",
     "Span",
@@ -35,6 +37,7 @@ __all__ = [
     "TracerProvider",
     "UnknownExecution",
     "__version__",
+    "analyse",
     "atime_phase",
     "atimed",
     "breakdown",
@@ -51,6 +54,7 @@ __all__ = [
 
 _HOME = {
     "ConfigError": "errors",
+    "ExecutionAnalysis": "analysis.execution",
     "ExecutionBreakdown": "breakdowns",
     "PhasetraceError": "errors",
     "Span": "span",
@@ -60,6 +64,7 @@ _HOME = {
     "Tracer": "tracer",
     "TracerProvider": "provider",
     "UnknownExecution": "errors",
+    "analyse": "answers",
     "atime_phase": "phases",
     "atimed": "phases",
     "breakdown": "answers",

@@ -11,8 +11,10 @@ from phasetrace.settings import settings_or_defaults
 from phasetrace.store.reader import StoreReader
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from phasetrace.analysis.execution import ExecutionAnalysis
     from phasetrace.breakdowns import ExecutionBreakdown
 
 _FLUSH_TIMEOUT_S = 5.0
@@ -54,6 +56,41 @@ def breakdown(exec_id: str, rolled_up: bool = False) -> ExecutionBreakdown:
     if held is None:
         raise UnknownExecution(exec_id, nearest)
     return held
+
+
+def analyse(
+    exec_id: str,
+    *,
+    rolled_up: bool = False,
+    prices: Mapping[str, tuple[float, float]] | None = None,
+) -> ExecutionAnalysis:
+    """Return what determined how long an execution took, and what would make it faster.
+
+    From the spans in the store; of an execution that goes on, what is there within 200 ms of now.
+    `rolled_up` has sub-executions among its nodes. `prices` are what models cost for a million
+    tokens, of input and of output, by the model's name or a pattern; without any, those of the
+    project file (``[tool.phasetrace.prices]``).
+
+    Raises:
+        UnknownExecution: if the store does not know the execution.
+        StoreError: if there is no store, or it cannot be read.
+        ConfigError: if the project file cannot be read.
+    """
+    from phasetrace.analysis.execution import Examination, analysis_of
+    from phasetrace.analysis.usage import Price
+    from phasetrace.project_file import load_prices
+
+    path = _store(_FLUSH_TIMEOUT_S)
+    if path is None:
+        raise StoreError("an analysis needs the spans, and the store is off (PHASETRACE_STORE)")
+    if prices is None:
+        table = load_prices()
+    else:
+        table = {model: Price(*price) for model, price in prices.items()}
+    with StoreReader(path) as store:
+        execution = store.find(text(exec_id))
+        recording = store.recording(execution, rolled_up, with_metadata=True)
+    return analysis_of(Examination(recording, table))
 
 
 def _store(timeout_s: float) -> Path | None:

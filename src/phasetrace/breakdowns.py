@@ -142,6 +142,21 @@ class ExecutionBreakdown:
         del rest["execution"]
         return {"schema": BREAKDOWN_SCHEMA, **header, **rest}
 
+    def to_dataframe(self) -> Any:
+        """Return a pandas or polars data frame: a row for each phase, and for each node's own time.
+
+        Raises:
+            ImportError: if neither is installed.
+        """
+        from phasetrace.frames import BREAKDOWN_COLUMNS, breakdown_rows, dataframe
+
+        return dataframe(breakdown_rows(self), BREAKDOWN_COLUMNS)
+
+    def _repr_html_(self) -> str:
+        from phasetrace.html import breakdown_html
+
+        return breakdown_html(self)
+
     def __str__(self) -> str:
         from phasetrace.rendering import breakdown_text
 

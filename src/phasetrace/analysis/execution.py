@@ -77,6 +77,22 @@ class ExecutionAnalysis:
 
         return analysis_dict(self)
 
+    def to_dataframe(self) -> Any:
+        """Return a pandas or polars data frame with a row for each of the groups.
+
+        Raises:
+            ImportError: if neither is installed.
+        """
+        from phasetrace.analysis.plain import groups_dict
+        from phasetrace.frames import flat_dataframe
+
+        return flat_dataframe(groups_dict(self.groups)["rows"])
+
+    def _repr_html_(self) -> str:
+        from phasetrace.html import findings_html
+
+        return findings_html(str(self))
+
     def __str__(self) -> str:
         from phasetrace.analysis.wording import analysis_text
 

@@ -43,6 +43,13 @@ class Finding:
     evidence: Evidence = field(default_factory=dict)
 
 
+def slower_than_usual(duration_ns: int, median_ns: int, runs: int) -> Finding:
+    """Return that an execution took longer than the last runs of its name."""
+    saving_ns = duration_ns - median_ns
+    evidence = {"duration_ns": duration_ns, "median_ns": median_ns, "runs": runs}
+    return Finding(SLOWER, None, None, saving_ns, saving_ns / duration_ns, evidence)
+
+
 def ranked(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Return findings by what they save, most first; what only went wrong comes last."""
     return tuple(

@@ -197,6 +197,10 @@ def _from_above(parents: list[int]) -> tuple[list[int], list[int]]:
         if len(order) == len(parents):
             break
         cut = next(place for place in suspects if depths[place] < 0)
+        seen: set[int] = set()
+        while cut not in seen:  # what hangs from a circle keeps its parent
+            seen.add(cut)
+            cut = parents[cut]
         parents[cut] = WHOLE
         depths[cut] = 1
         order.append(cut)

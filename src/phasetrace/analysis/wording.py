@@ -110,7 +110,10 @@ def _failed(finding: Finding) -> str:
 
 def _slower(finding: Finding) -> str:
     evidence: Any = finding.evidence
-    return str(evidence["text"])
+    return (
+        f"the run took {human(evidence['duration_ns'])}, the last {evidence['runs']} of its name"
+        f" {human(evidence['median_ns'])} in the middle; as usual, {_saved(finding)}"
+    )
 
 
 _WORDS = {

@@ -136,15 +136,18 @@ def _print_sections(args: argparse.Namespace, has_sections: bool) -> None:
             examination, wanted, args.by, columns, args.sort, terminal_width(), colour
         ):
             print("\n" + "\n".join(lines))  # noqa: T201
-    if verdict is not None:
-        print(f"\n  {_said(verdict)}")  # noqa: T201
+    said = _said(verdict)
+    if said is not None:
+        print(f"\n  {said}")  # noqa: T201
 
 
 def _print_json(args: argparse.Namespace) -> None:
     import json
 
     from phasetrace.analysis.execution import analysis_of
+    from phasetrace.analysis.findings import ranked, slower_than_usual
     from phasetrace.analysis.plain import analysis_members, findings_list, groups_dict
+    from phasetrace.history import SLOWER
 
     with _found(args) as (source, execution), _without_collections():
         examination = _examined(source, execution, args, with_metadata=True)
@@ -156,17 +159,19 @@ def _print_json(args: argparse.Namespace) -> None:
         from phasetrace.analysis.groups import BY
 
         members["groups"] = groups_dict(examination.groups(BY[args.by]))
-    usual = None
-    if verdict is not None:
-        usual = verdict.to_dict()
+    found = analysis.findings
+    if verdict is not None and verdict.what == SLOWER:
+        usual = verdict.usual
+        slower = slower_than_usual(verdict.duration_ns, usual.median_ns, usual.runs)
+        found = ranked([*found, slower])
     # In ASCII, escapes make JSON safe for a terminal and independent of its encoding.
     print(  # noqa: T201
         json.dumps(
             {
                 **breakdown.to_dict(),
                 "analysis": members,
-                "findings": findings_list(analysis.findings),
-                "usual": usual,
+                "findings": findings_list(found),
+                "usual": verdict.to_dict() if verdict is not None else None,
             },
             indent=2,
         )
@@ -197,12 +202,14 @@ def _examined(
 @contextmanager
 def _found(args: argparse.Namespace) -> Iterator[tuple[Source, StoredExecution]]:
     """Give the source, and the execution that was asked for."""
-    with _opened(args.source) as source:
-        if args.exec_id is not None:
-            from phasetrace.recordings.references import resolve
+    if args.exec_id is not None:
+        from phasetrace.recordings.references import open_reference
 
-            yield source, resolve(source, _as_stored(args.exec_id))
-            return
+        source, execution = open_reference(_as_stored(args.exec_id), args.source)
+        with source:
+            yield source, execution
+        return
+    with _opened(args.source) as source:
         try:
             latest = source.latest()
         except UnknownExecution:
@@ -232,21 +239,21 @@ def _without_collections() -> Iterator[None]:
 
 
 def _verdict(source: Source, execution: StoredExecution) -> Verdict | None:
-    """Return how an execution compares with what is usual, if that is worth a word."""
+    """Return how an execution compares with what is usual, if that is known."""
     if execution.name is None or execution.name == execution.exec_id:
         return None
-    from phasetrace.history import AS_USUAL, judge_run
-    from phasetrace.recordings.usual import usual_of
+    from phasetrace.recordings.usual import verdict_of
 
-    usual = usual_of(source, execution)
-    verdict = judge_run(execution.status, execution.duration_ns, usual)
-    return verdict if verdict is not None and verdict.what != AS_USUAL else None
+    return verdict_of(source, execution)
 
 
-def _said(verdict: Verdict) -> str:
-    from phasetrace.history import sentence
+def _said(verdict: Verdict | None) -> str | None:
+    """Return what there is to say of that, if it is worth a word."""
+    if verdict is None:
+        return None
+    from phasetrace.history import AS_USUAL, sentence
 
-    return sentence(verdict)
+    return None if verdict.what == AS_USUAL else sentence(verdict)
 
 
 def _print_summary(summary: ExecutionSummary, verdict: Verdict | None, colour: bool | None) -> None:
@@ -254,8 +261,9 @@ def _print_summary(summary: ExecutionSummary, verdict: Verdict | None, colour: b
     from phasetrace.settings import colour_wanted
 
     print(summary_text(summary, colour=colour_wanted(on_terminal(), colour)))  # noqa: T201
-    if verdict is not None:
-        print(f"  {_said(verdict)}")  # noqa: T201
+    said = _said(verdict)
+    if said is not None:
+        print(f"  {said}")  # noqa: T201
     if on_terminal():
         import shlex
 

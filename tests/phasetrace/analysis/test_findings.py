@@ -201,7 +201,7 @@ def test_every_kind_has_words(kind: str) -> None:
         "again_ns": 5,
         "start_ns": 5,
         "errors": 2,
-        "text": "slower than usual",
+        "median_ns": 3,
     }
     said = finding_text(Finding(kind, "n\x1b[31m", "p\n", 5, 0.5, evidence))
     assert said.isprintable()
