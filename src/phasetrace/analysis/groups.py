@@ -2,8 +2,8 @@
 
 The quantities are those of a breakdown (`phasetrace.breakdowns`), and for each group also what it
 owns of the critical path, what its calls of models took, and which of its calls took longest.
-Self times, shares and critical times of all groups and what is unattributed add up to the whole,
-however spans are grouped.
+The shares of all groups and what is unattributed add up to the wall time, and so do their critical
+times and what of the path is nobody's; self times add up to the same, however spans are grouped.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Key = tuple["str | Iteration | None", ...]
 """What the spans of a group have in common."""
 
 _WHOLE_ID: Final = -1
-_ITSELF: Final = ("",)
+_ITSELF: Final[Key] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,10 @@ def groups(
     by: By = BY["phase of node"],
     prices: Prices = NO_PRICES,
 ) -> Groups:
-    """Add the spans of an execution up; those that are open last until now.
+    """Add the spans of an execution up.
+
+    As in a breakdown, those that are open have their share so far, and what they own of the
+    critical path, and are no calls yet.
 
     `network` and `path` are those of the recording (`Recording.all_spans`).
     """
@@ -157,19 +160,25 @@ def groups(
         start_ns, end_ns = network.starts[0], network.ends[0]
         timeline.root_id = _WHOLE_ID
         timeline.add(_WHOLE_ID, None, start_ns, end_ns, _ITSELF)
-    for span in recording.all_spans():
+    open_spans: list[tuple[int, int | None, int, Key]] = []
+    ended = len(recording.spans)
+    for number, span in enumerate(recording.all_spans()):
         if span.type == EXECUTION:
             if span.span_id == recording.root_id:
                 timeline.root_id = span.span_id
             elif recording.root_id is None:
                 continue
-            key: Key = _ITSELF
+            key = _ITSELF
         else:
             key = by.key(span)
             if key not in sums:
                 sums[key] = _Sum()
-            sums[key].add(span, prices)
-        timeline.add(span.span_id, span.parent_id, span.start_ns, span.end_ns, key)
+            if number < ended:
+                sums[key].add(span, prices)
+        if number < ended:
+            timeline.add(span.span_id, span.parent_id, span.start_ns, span.end_ns, key)
+        else:
+            open_spans.append((span.span_id, span.parent_id, span.start_ns, key))
     nobodys_ns = 0
     for segment in path:
         owner = network.spans[segment.place]
@@ -178,7 +187,7 @@ def groups(
             nobodys_ns += length_ns
         else:
             sums[by.key(owner)].critical_ns += length_ns
-    result = timeline.result()
+    result = timeline.result(recording.now_ns, open_spans)
     wall_ns = network.ends[0] - network.starts[0]
     # In one order whatever the source, so that all of them round alike.
     keys = sorted(sums, key=_sortable)

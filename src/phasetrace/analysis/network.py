@@ -12,7 +12,8 @@ clipped to it. Every span but the whole
 A node that says what it depends on waited for runs of those: of each, for the run that had ended
 last when the node started (inclusive), otherwise for the one that had started last by then (work
 handed on while it goes on). It waited as well for the run of itself that had ended last by then, if
-there is one: nodes that run again do so in turn. Names that stand for no node count for nothing.
+there is one: nodes that run again do so in turn. Names that stand for no node count for nothing. At
+one instant, spans start in the order from above, and none waits for what starts after it.
 """
 
 from __future__ import annotations
@@ -20,12 +21,15 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from operator import itemgetter
-from typing import Final
+from typing import Final, NamedTuple
 
 from phasetrace.spans import EXECUTION, NODE, SpanRecord
 
 WHOLE: Final = 0
 """The index of the whole."""
+
+_Moment = tuple[int, int, int]
+"""A time (ns), the place in the order from above, and the index of the span."""
 
 
 class Network:
@@ -93,22 +97,30 @@ class Network:
         starts, ends, parents = self.starts, self.ends, self.parents
         begins_in, ends_in = parents.copy(), parents.copy()
         # Most spans lie within their parents; the others ask for ancestors that go on to a time.
-        astray: list[tuple[int, int, bool]] = []
+        asking: list[_Asking] = []
         for place in range(1, len(starts)):
             parent = parents[place]
             if not starts[parent] <= starts[place] <= ends[parent]:
-                astray.append((starts[place], place, True))
+                asking.append(_Asking(place, starts[place], starts[place], begins_in, parent))
             if ends[place] > ends[parent] or ends[place] <= starts[parent] > starts[place]:
-                astray.append((ends[place], place, False))
-        if not astray:
+                # What ends at the very instant at which an ancestor starts has ended before that.
+                begun_ns = max(starts[place], ends[place] - 1)
+                asking.append(_Asking(place, ends[place], begun_ns, ends_in, parent))
+        if not asking:
             return begins_in, ends_in
-        ancestors = _Lasting(parents, ends)
-        for time_ns, place, is_start in sorted(astray):
-            found = ancestors.until(parents[place], time_ns)
-            # What ends at the very instant at which an ancestor starts has ended before that.
-            while starts[found] >= time_ns and starts[found] > starts[place]:
-                found = ancestors.until(parents[found], time_ns)
-            (begins_in if is_start else ends_in)[place] = found
+        # An ancestor that goes on may not have started, and one that has started not go on; clocks
+        # that differ take two rounds, and only times without any sense more than a few.
+        inverse = [-start_ns for start_ns in starts]
+        while asking:
+            early = []
+            lasting = _nearest(parents, ends, [(one.until_ns, one.above) for one in asking])
+            for one, above in zip(asking, lasting, strict=True):
+                if starts[above] <= one.begun_ns:
+                    one.holders[one.place] = above
+                else:
+                    early.append(one._replace(above=above))
+            begun = _nearest(parents, inverse, [(-one.begun_ns, one.above) for one in early])
+            asking = [one._replace(above=above) for one, above in zip(early, begun, strict=True)]
         return begins_in, ends_in
 
     def _dependencies(self) -> dict[int, list[int]]:
@@ -121,59 +133,73 @@ class Network:
                 wanted.add(span.node_id or "")
         if not asking:
             return {}
-        ended: dict[str, list[tuple[int, int]]] = {}
-        started: dict[str, list[tuple[int, int]]] = {}
+        rank = [0] * len(self.order)
+        for number, place in enumerate(self.order):
+            rank[place] = number
+        ended: dict[str, list[_Moment]] = {}
+        started: dict[str, list[_Moment]] = {}
         for place, span in enumerate(self.spans):
             if span is not None and span.type == NODE and span.node_id in wanted:
-                ended.setdefault(span.node_id, []).append((self.ends[place], place))
-                started.setdefault(span.node_id, []).append((self.starts[place], place))
+                start_ns, end_ns = self.starts[place], self.ends[place]
+                by_then = rank[place] if start_ns == end_ns else 0
+                ended.setdefault(span.node_id, []).append((end_ns, by_then, place))
+                started.setdefault(span.node_id, []).append((start_ns, rank[place], place))
         for times in (*ended.values(), *started.values()):
             times.sort()
         waited_for: dict[int, list[int]] = {}
         for place, names in asking:
+            start: _Moment = (self.starts[place], rank[place], place)
             runs = []
             for name in dict.fromkeys(names):
-                found = _latest(ended.get(name, ()), self.starts[place], place)
+                found = _latest(ended.get(name, ()), start)
                 if found is None:
-                    found = _latest(started.get(name, ()), self.starts[place], place)
+                    found = _latest(started.get(name, ()), start)
                 if found is not None:
                     runs.append(found)
             if runs:
-                span = self.spans[place]
-                before = _latest(ended.get(_node_of(span), ()), self.starts[place], place)
+                before = _latest(ended.get(_node_of(self.spans[place]), ()), start)
                 waited_for[place] = runs if before is None else [*dict.fromkeys((*runs, before))]
         return waited_for
 
 
-class _Lasting:
-    """Finds ancestors that go on until a time, for times that only grow.
+class _Asking(NamedTuple):
+    """A span that asks for the nearest ancestor that has begun by a time and goes on until one.
 
-    Union-find: what has ended before the time asked for is merged with its parent, so that a chain
-    of tasks, each of which has started the next, is walked up once and not once for each.
+    Asks `above` and that one's ancestors; the answer goes to `holders`.
     """
 
-    def __init__(self, parents: Sequence[int], ends: Sequence[int]) -> None:
-        self._nearest = list(range(len(parents)))
-        self._parents = parents
-        self._ends = ends
-        self._by_end = sorted(range(1, len(ends)), key=ends.__getitem__)
-        self._merged = 0
+    place: int
+    until_ns: int
+    begun_ns: int
+    holders: list[int]
+    above: int
 
-    def until(self, place: int, time_ns: int) -> int:
-        """Return the nearest of a span and its ancestors that ends at a time or later."""
-        while self._merged < len(self._by_end):
-            ended = self._by_end[self._merged]
-            if self._ends[ended] >= time_ns:
-                break
-            self._nearest[ended] = self._parents[ended]
-            self._merged += 1
-        nearest = self._nearest
-        found = place
-        while nearest[found] != found:
-            found = nearest[found]
-        while nearest[place] != found:
-            nearest[place], place = found, nearest[place]
-        return found
+
+def _nearest(
+    parents: Sequence[int], values: Sequence[int], asked: Sequence[tuple[int, int]]
+) -> list[int]:
+    """Return for each (least, place) the nearest of a span and its ancestors with such a value.
+
+    The whole always has. Union-find: in the order of what is asked for, spans with less are merged
+    with their parents, so that a chain of tasks, each of which has started the next, is walked up
+    once and not once for each.
+    """
+    nearest = list(range(len(parents)))
+    rising = sorted(range(1, len(values)), key=values.__getitem__)
+    merged = 0
+    found = [WHOLE] * len(asked)
+    for number in sorted(range(len(asked)), key=asked.__getitem__):
+        least, place = asked[number]
+        while merged < len(rising) and values[rising[merged]] < least:
+            nearest[rising[merged]] = parents[rising[merged]]
+            merged += 1
+        top = place
+        while nearest[top] != top:
+            top = nearest[top]
+        found[number] = top
+        while nearest[place] != top:
+            nearest[place], place = top, nearest[place]
+    return found
 
 
 def _from_above(parents: list[int]) -> tuple[list[int], list[int]]:
@@ -213,6 +239,7 @@ def _node_of(span: SpanRecord | None) -> str:
     return (span.node_id if span is not None else None) or ""
 
 
-def _latest(times: Sequence[tuple[int, int]], until_ns: int, but: int) -> int | None:
-    past = bisect_right(times, until_ns, key=itemgetter(0))
-    return next((times[at][1] for at in range(past - 1, -1, -1) if times[at][1] != but), None)
+def _latest(times: Sequence[_Moment], start: _Moment) -> int | None:
+    """Return the last of some spans at a start, that of itself left out."""
+    past = bisect_right(times, start[:2], key=itemgetter(slice(2)))
+    return next((times[at][2] for at in range(past - 1, -1, -1) if times[at][2] != start[2]), None)

@@ -46,6 +46,6 @@ def _ended(span: OpenSpan, until_ns: int) -> SpanRecord:
     name, node_id = "", None
     if isinstance(key, PhaseKey):
         type_ = NODE if key.phase is None else PHASE
-        name, node_id = key.phase or key.node_id, key.node_id
+        name, node_id = key.node_id if key.phase is None else key.phase, key.node_id
     end_ns = max(start_ns, until_ns)
     return SpanRecord(span_id, parent_id, type_, name, node_id, None, start_ns, end_ns, "ok")

@@ -38,12 +38,11 @@ class Replay:
     To build it takes n log n in the number of spans, each replay n.
     """
 
-    __slots__ = ("_end_lags", "_events", "_network", "_start_lags", "_waited_for")
+    __slots__ = ("_end_lags", "_events", "_network", "_start_lags")
 
     def __init__(self, network: Network) -> None:
         self._network = network
         self._events = _in_order(network)
-        self._waited_for: dict[int, list[int]] = {}
         count = len(network.starts)
         self._start_lags = [0] * count
         self._end_lags = [0] * count
@@ -69,7 +68,7 @@ class Replay:
         """
         network = self._network
         begins_in, ends_in = network.begins_in, network.ends_in
-        waits = {**self._waited_for, **waited_for}
+        waits = {**network.waited_for, **waited_for}
         timeless = self._timeless(without)
         start_of = network.starts.copy()
         ready = network.starts.copy()
@@ -103,7 +102,7 @@ class Replay:
         """
         network = self._network
         starts, ends = network.starts, network.ends
-        begins_in, ends_in, waited_for = network.begins_in, network.ends_in, self._waited_for
+        begins_in, ends_in, waited_for = network.begins_in, network.ends_in, network.waited_for
         # The latest time by which what is on a timeline has to be done, and what has started.
         due = [ends[WHOLE]] * len(starts)
         start_due = due.copy()
@@ -133,9 +132,8 @@ class Replay:
         """Find the lags: replay what happened."""
         network = self._network
         starts, ends = network.starts, network.ends
-        begins_in, ends_in = network.begins_in, network.ends_in
+        begins_in, ends_in, waited_for = network.begins_in, network.ends_in, network.waited_for
         latest = starts.copy()
-        begun = bytearray(len(starts))
         for event in self._events:
             place = event >> 1
             if event & 1:
@@ -143,15 +141,11 @@ class Replay:
                 latest[place] = ends[place]
                 latest[ends_in[place]] = max(latest[ends_in[place]], ends[place])
                 continue
-            begun[place] = True
             if place:
                 parent = begins_in[place]
                 before_ns = latest[parent]
-                # What only starts at this very instant, after it, cannot be waited for.
-                runs = [run for run in network.waited_for.get(place, ()) if begun[run]]
-                if runs:
-                    self._waited_for[place] = runs
-                    before_ns = max(starts[parent], *(latest[run] for run in runs))
+                if place in waited_for:
+                    before_ns = max(starts[parent], *(latest[run] for run in waited_for[place]))
                 self._start_lags[place] = starts[place] - before_ns
 
     def _timeless(self, without: Collection[int]) -> Sequence[int]:

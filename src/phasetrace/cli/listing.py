@@ -1,4 +1,4 @@
-"""``phasetrace list``: the executions in the store, newest first."""
+"""``phasetrace list``: the executions in the store, or another source, newest first."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from phasetrace.cli import HOW_TO_RECORD, open_store
+from phasetrace.cli import HOW_TO_RECORD, filters, open_source
 from phasetrace.errors import StoreMissing
+from phasetrace.recordings.source import Where
 from phasetrace.rendering import ago, cells, human, local_time, safe, shortened
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from phasetrace.recordings.source import Source
     from phasetrace.store.stored import StoredExecution
 
 EXECUTIONS_SCHEMA: Final = "phasetrace.executions/1"
@@ -32,6 +34,7 @@ _GAP: Final = 2
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``list``."""
+    filters.add_arguments(parser)
     parser.add_argument(
         "-n",
         "--limit",
@@ -41,6 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"how many executions at most (default: {LISTED})",
     )
     parser.add_argument(
+        "--source",
+        metavar="PLACE",
+        help="read from a file of OTLP JSON lines, another store, or Jaeger (http://host:16686)",
+    )
+    parser.add_argument(
         "--json",
         action="store_true",
         help=f"print JSON ({EXECUTIONS_SCHEMA}), times in integer nanoseconds",
@@ -48,17 +56,49 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Print the executions that started last."""
-    executions = _executions(args.limit)
+    """Print the executions that were asked for, those that started last."""
+    executions, remarks = _executions(args)
+    for remark in remarks:
+        print(f"phasetrace: {safe(remark)}", file=sys.stderr)  # noqa: T201
     if args.json:
         import json
 
         rows = [_plain_values(execution) for execution in executions]
         print(json.dumps({"schema": EXECUTIONS_SCHEMA, "executions": rows}, indent=2))  # noqa: T201
-        return 0
-    if not executions:
-        print(f"phasetrace: nothing has been recorded yet; {HOW_TO_RECORD}", file=sys.stderr)  # noqa: T201
-        return 0
+    elif executions:
+        _print(executions)
+    return 0
+
+
+def _executions(args: argparse.Namespace) -> tuple[list[StoredExecution], list[str]]:
+    """Return what was asked for, and what there is to say of it; why it is nothing, if it is."""
+    where = filters.where_of(args)
+    try:
+        with open_source(args.source) as source:
+            found = source.executions(args.limit, where)
+            known = found or args.json or _known(source, where)
+            remarks = list(source.notes)
+    except StoreMissing:
+        if args.source is not None:
+            raise
+        found, known, remarks = [], args.json, []
+    if not known:
+        nothing = f"nothing has been recorded yet; {HOW_TO_RECORD}"
+        remarks.append(nothing if args.source is None else f"no execution is in {args.source}")
+    elif not found and not args.json:
+        from phasetrace.clock import now_ns
+
+        remarks.append(filters.nothing_left(known, where, now_ns()))
+    return found, remarks
+
+
+def _known(source: Source, where: Where) -> list[StoredExecution]:
+    """Return all there is of the name that is asked for; if that is nothing, all there is."""
+    named = source.executions(where=Where(name=where.name)) if where.name is not None else []
+    return named or source.executions()
+
+
+def _print(executions: list[StoredExecution]) -> None:
     from phasetrace.cli.table import terminal_width
 
     width = terminal_width()
@@ -66,7 +106,6 @@ def execute(args: argparse.Namespace) -> int:
         _print_plain(executions)  # the terminal wraps what it is one line to, also to who copies it
     else:
         _draw(executions, width)
-    return 0
 
 
 def _draw(executions: list[StoredExecution], width: int) -> None:
@@ -79,14 +118,6 @@ def _draw(executions: list[StoredExecution], width: int) -> None:
     rows = [_cells(execution, ago(execution.started_ns, now)) for execution in executions]
     columns = _shown(_widths([list(_TITLES), *rows]), width)
     draw(_table(rows, columns), width, colour_wanted(True))
-
-
-def _executions(limit: int) -> list[StoredExecution]:
-    try:
-        with open_store() as store:
-            return store.executions(limit)
-    except StoreMissing:
-        return []
 
 
 def _plain_values(execution: StoredExecution) -> dict[str, Any]:

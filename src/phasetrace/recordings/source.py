@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from phasetrace.analysis.recording import Recording
 from phasetrace.breakdowns import ExecutionBreakdown, ExecutionSummary
@@ -23,7 +23,7 @@ class Where(NamedTuple):
     longer_than_ns: int | None = None
 
 
-EVERYTHING = Where()
+EVERYTHING: Final = Where()
 
 
 class Source(Protocol):
@@ -31,6 +31,10 @@ class Source(Protocol):
 
     ``StoredExecution.row`` means something to the source that it came from, and to nobody else.
     """
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Return sentences about what was read so far, where something limits what it can tell."""
 
     def __enter__(self) -> Source: ...
 
@@ -61,8 +65,21 @@ class Source(Protocol):
     def summary(self, execution: StoredExecution) -> ExecutionSummary:
         """Return what is known of an execution without working a breakdown out."""
 
-    def breakdown(self, execution: StoredExecution, rolled_up: bool = False) -> ExecutionBreakdown:
-        """Return where an execution's time went."""
+    def breakdown(
+        self,
+        execution: StoredExecution,
+        rolled_up: bool = False,
+        recording: Recording | None = None,
+    ) -> ExecutionBreakdown:
+        """Return where an execution's time went.
 
-    def recording(self, execution: StoredExecution, rolled_up: bool = False) -> Recording:
-        """Return an execution with all its spans, and all that they say of themselves."""
+        Who has the `recording` already, of the same kind, spares the spans being read once more.
+        """
+
+    def recording(
+        self, execution: StoredExecution, rolled_up: bool = False, with_metadata: bool = False
+    ) -> Recording:
+        """Return an execution with all its spans, and what they say of themselves.
+
+        Without `with_metadata` the hashes of their metadata may be missing.
+        """

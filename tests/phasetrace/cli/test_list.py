@@ -13,6 +13,7 @@ import phasetrace
 from phasetrace import execution, phase
 from phasetrace.cli import main
 from phasetrace.rendering import cells
+from tests.phasetrace.cli.stored_runs import Run, put
 
 ID = "near-duplicates_20261123_180743_ad9650"
 LONG_ID = "nightly-import-of-everything_2026-11-23T17:56:50.123456+01:00_" + "0123456789abcdef" * 4
@@ -185,3 +186,149 @@ def test_an_id_that_is_wider_than_the_terminal(
     terminal.setattr("phasetrace.cli.table.terminal_width", lambda: 80)
     record(LONG_ID)
     assert listed(capsys)[0][0] == LONG_ID
+
+
+HOUR_S = 3_600
+RUNS = [
+    Run("quick", "nightly", ago_s=HOUR_S, duration_s=0.35),
+    Run("slow", "nightly", ago_s=2 * HOUR_S, duration_s=6.04),
+    Run("failed", "nightly", "error", ago_s=3 * HOUR_S, duration_s=2),
+    Run("other", "import orders", ago_s=50 * HOUR_S, duration_s=90),
+    Run("nameless", ago_s=51 * HOUR_S, duration_s=3),
+    Run("cut off", "import items", "cancelled", ago_s=52 * HOUR_S, duration_s=1),
+    Run("dead", "import items", "abandoned", ago_s=53 * HOUR_S, duration_s=1),
+    Run("alive", "import items", "running", ago_s=54 * HOUR_S),
+]
+
+
+@pytest.mark.parametrize(
+    ("options", "ids"),
+    [
+        (["--name", "nightly"], ["quick", "slow", "failed"]),
+        (["--name", "import *"], ["other", "cut off", "dead", "alive"]),
+        (["--name", "nameless"], ["nameless"]),
+        (["--status", "ok"], ["quick", "slow", "other", "nameless"]),
+        (["--status", "error"], ["failed"]),
+        (["--status", "cancelled"], ["cut off"]),
+        (["--status", "abandoned"], ["dead"]),
+        (["--status", "running"], ["alive"]),
+        (["--since", "150m"], ["quick", "slow"]),
+        (["--since", "2d"], ["quick", "slow", "failed"]),
+        # What runs has taken as long as it runs.
+        (["--slower-than", "1m"], ["other", "alive"]),
+        (["--slower-than", "350ms", "--name", "nightly"], ["quick", "slow", "failed"]),
+        (["--slower-than", "351ms", "--name", "nightly"], ["slow", "failed"]),
+        (["--slower-than", "2s", "--status", "ok", "-n", "2"], ["slow", "other"]),
+    ],
+)
+def test_filters(options: list[str], ids: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Each leaves what it says, together they leave what all of them do; newest first."""
+    put(RUNS)
+    assert main(["list", "--json", *options]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["schema"] == "phasetrace.executions/1"
+    assert [one["exec_id"] for one in found["executions"]] == ids
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            ["--slower-than", "100d"],
+            "none of the 8 executions is slower than 100d00h; the slowest took 2d06h",
+        ),
+        (
+            ["--name", "nightl"],
+            "none of the 8 executions is called 'nightl'; did you mean 'nightly'[?]",
+        ),
+        (
+            ["--name", "x"],
+            "none of the 8 executions is called 'x'; there are 'nightly', 'import items',"
+            " 'import orders'",
+        ),
+        (
+            ["--name", "nightly", "--status", "running"],
+            "none of the 3 executions called 'nightly' is running; there are 2 ok, 1 error",
+        ),
+        (
+            ["--since", "90m", "--status", "error"],
+            r"the only execution since 2\S+ \d\d:\d\d did not fail; it is ok",
+        ),
+        (
+            ["--name", "import*", "--since", "1d"],
+            r"none of the 4 executions called 'import\*' started since .{16};"
+            r" the latest started .{16}",
+        ),
+        (
+            ["--name", "nightly", "--status", "ok", "--slower-than", "1m30s"],
+            "none of the 2 successful executions called 'nightly' is slower than 1m30s;"
+            " the slowest took 6.04s",
+        ),
+    ],
+)
+def test_nothing_is_left(options: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Beside the empty list it is said what left nothing, and what there is instead."""
+    put(RUNS)
+    assert main(["list", *options]) == 0
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert re.fullmatch(f"phasetrace: {said}\n", shown.err)
+    assert main(["list", "--json", *options]) == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["executions"] == []
+    assert shown.err == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--name", "x"], "is not called 'x'; there is 'nightly'"),
+        (["--since", "5m"], r"has not started since .{16}; it started 59 min ago"),
+        (["--status", "running"], "is not running; it is ok"),
+        (["--slower-than", "2s"], "is not slower than 2.00s; it took 350ms"),
+    ],
+)
+def test_the_only_execution(
+    options: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Is spoken of as one."""
+    put([Run("quick", "nightly", ago_s=HOUR_S - 1, duration_s=0.35)])
+    assert main(["list", *options]) == 0
+    assert re.fullmatch(f"phasetrace: the only execution {said}\n", capsys.readouterr().err)
+
+
+def test_nothing_has_a_name(capsys: pytest.CaptureFixture[str]) -> None:
+    """Then none can be the one that was meant."""
+    put([Run("one"), Run("two")])
+    assert main(["list", "--name", "on"]) == 0
+    assert capsys.readouterr().err == (
+        "phasetrace: none of the 2 executions is called 'on'; they have no names but their ids\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--since", "tomorrow"), ("--slower-than", "2"), ("--status", "fine"), ("--slower-than", "")],
+)
+def test_a_bad_filter(option: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A usage error that names it, and says what is expected."""
+    assert main(["list", option, value]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert option in error
+    assert repr(value) in error
+
+
+def test_another_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As any place that executions can be read from."""
+    put(RUNS)
+    elsewhere = str(Path(os.environ["PHASETRACE_STORE"]).rename(tmp_path / "other.db"))
+    assert main(["list", "--json", "--source", elsewhere, "--status", "error"]) == 0
+    (failed,) = json.loads(capsys.readouterr().out)["executions"]
+    assert failed["exec_id"] == "failed"
+
+
+def test_a_place_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    """Is an error, though a store that is not there yet is none."""
+    assert main(["list", "--source", "/no/such/file.jsonl"]) != 0
+    assert "/no/such/file.jsonl" in capsys.readouterr().err

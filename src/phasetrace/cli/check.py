@@ -1,0 +1,305 @@
+"""``phasetrace check``: has an execution kept to its budgets?"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from phasetrace.cli import FAILED, NothingRecorded, open_source
+from phasetrace.errors import StoreMissing, UnknownExecution, UsageError
+from phasetrace.rendering import safe
+
+if TYPE_CHECKING:
+    from phasetrace.analysis.usage import Prices
+    from phasetrace.budgets.baseline import Baseline
+    from phasetrace.budgets.budget import Budget
+    from phasetrace.budgets.evaluation import Report
+    from phasetrace.budgets.figures import Measured
+    from phasetrace.recordings.source import Source
+    from phasetrace.store.stored import StoredExecution
+
+_COLOURS: Final = {"auto": None, "always": True, "never": False}
+_TEXT: Final = "text"
+_JSON: Final = "json"
+_FORMATS: Final = (_TEXT, _JSON, "junit", "markdown")
+_ENDINGS: Final = {".txt": _TEXT, ".json": _JSON, ".xml": "junit", ".md": "markdown"}
+_NO_BUDGETS: Final = (
+    "there are no budgets: write some into [tool.phasetrace.budgets] of pyproject.toml, like "
+    '"plan/*:p95" = "2s", or name a file that has some with --budgets'
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``check``."""
+    parser.add_argument(
+        "exec_id",
+        nargs="?",
+        metavar="EXEC",
+        help="the execution: its id, its name, latest~1, or a file (default: the latest)",
+    )
+    parser.add_argument(
+        "--source",
+        metavar="PLACE",
+        help="read from a file of OTLP JSON lines, another store, or Jaeger (http://host:16686)",
+    )
+    parser.add_argument(
+        "--budgets",
+        type=Path,
+        metavar="FILE",
+        help="a TOML file with the budgets (default: [tool.phasetrace.budgets] in pyproject.toml)",
+    )
+    parser.add_argument(
+        "--prices",
+        type=Path,
+        metavar="FILE",
+        help="what models cost (default: [tool.phasetrace.prices])",
+    )
+    parser.add_argument(
+        "--baseline",
+        metavar="REF",
+        help="hold relative budgets against an execution, the last successful runs of a name before"
+        " this one, or a file that was saved",
+    )
+    parser.add_argument(
+        "--save-baseline",
+        type=Path,
+        metavar="FILE",
+        help="save the execution's figures as a baseline, whatever becomes of the budgets",
+    )
+    parser.add_argument(
+        "--last",
+        type=_number,
+        metavar="N",
+        help="take the medians of so many successful runs as the baseline (default: 1)",
+    )
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--format", choices=_FORMATS, help="how to report (default: text)")
+    form.add_argument(
+        "--json",
+        action="store_const",
+        dest="format",
+        const=_JSON,
+        help="print JSON (phasetrace.check/1), times in integer nanoseconds",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="report into a file, in the format of its ending (.txt .json .xml .md); the text goes"
+        " to stderr",
+    )
+    parser.add_argument(
+        "--color",
+        choices=_COLOURS,
+        default="auto",
+        help="when to colour (default: auto, on a terminal unless NO_COLOR is set)",
+    )
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Judge the execution that was asked for; 1 if a budget of severity error is exceeded.
+
+    Raises:
+        ConfigError: if the budgets, the prices or the baseline make no sense.
+        UsageError: if there are no budgets, or a report has nowhere to go.
+    """
+    from phasetrace.budgets.evaluation import check
+    from phasetrace.budgets.figures import NODES, PHASES
+
+    form = _format(args.format, args.output)
+    if args.last and args.baseline is None and args.save_baseline is None:
+        raise UsageError("--last says of how many runs a baseline is: give --baseline NAME as well")
+    budgets, prices = _budgets(args)
+    if not budgets and args.save_baseline is None:
+        raise UsageError(_NO_BUDGETS)
+    scopes = (NODES, PHASES) if args.save_baseline else {one.scope for one in budgets}
+    source, execution = _found(args)
+    with source:
+        measured = [_measured(source, execution, prices, scopes)]
+        if args.save_baseline and args.last:
+            earlier = _earlier_runs(source, execution)[: args.last - 1]
+            measured += [_measured(source, run, prices, scopes) for run in earlier]
+        for note in source.notes:
+            _say(note)
+    baseline = _baseline(execution, args, prices, scopes)
+    if args.save_baseline:
+        _save(args.save_baseline, measured)
+    if not budgets:
+        return 0
+    report = check(measured[0], budgets, baseline)
+    _show(report, form, args)
+    return 0 if report.passed else FAILED
+
+
+def _format(asked: str | None, output: Path | None) -> str:
+    if asked is not None or output is None:
+        return asked or _TEXT
+    form = _ENDINGS.get(output.suffix.lower())
+    if form is None:
+        raise UsageError(
+            f"-o {output}: its ending tells no format; expected {', '.join(_ENDINGS)}, or --format"
+        )
+    return form
+
+
+def _budgets(args: argparse.Namespace) -> tuple[tuple[Budget, ...], Prices]:
+    """Return the budgets, and the prices that costs are worked out by."""
+    from phasetrace.budgets.budget import parse_budgets
+    from phasetrace.project_file import BUDGETS, find_project_file, load_prices, read_project_file
+
+    file = find_project_file() if args.budgets is None else read_project_file(args.budgets)
+    table = file.budgets if file is not None else None
+    budgets = parse_budgets(table, file.where(BUDGETS)) if file is not None and table else ()
+    if args.prices is None and file is not None and file.prices is not None:
+        return budgets, file.prices
+    return budgets, load_prices(args.prices)
+
+
+def _found(args: argparse.Namespace) -> tuple[Source, StoredExecution]:
+    from phasetrace.recordings.references import open_reference
+
+    if args.exec_id is not None:
+        return open_reference(_as_stored(args.exec_id), args.source)
+    try:
+        return open_reference(None, args.source)
+    except UnknownExecution:
+        raise NothingRecorded("nothing has been recorded yet") from None
+
+
+def _measured(
+    source: Source, execution: StoredExecution, prices: Prices, scopes: Collection[str]
+) -> Measured:
+    from phasetrace.analysis.execution import Examination
+    from phasetrace.budgets.figures import Measured, figures_of
+
+    recording = source.recording(execution)
+    return Measured(recording.execution, figures_of(Examination(recording, prices), scopes))
+
+
+def _baseline(
+    execution: StoredExecution, args: argparse.Namespace, prices: Prices, scopes: Collection[str]
+) -> Baseline | None:
+    """Return what was asked to hold the execution against."""
+    from phasetrace.budgets.baseline import baseline_of, is_baseline, read_baseline
+    from phasetrace.recordings.references import open_reference
+
+    if args.baseline is None:
+        return None
+    path, reference = Path(args.baseline), _as_stored(args.baseline)
+    if is_baseline(path):
+        return read_baseline(path)
+    # A name first: its latest run may be the one that is checked, or may have failed.
+    with suppress(StoreMissing), open_source(args.source) as source:
+        runs = _named(source, reference)
+        earlier = _successful_before(execution, runs)[: args.last or 1]
+        if runs and not earlier:
+            _say(f"there is no baseline: no earlier run of {reference} has ended well")
+            return None
+        if earlier:
+            return baseline_of([_measured(source, run, prices, scopes) for run in earlier])
+    try:
+        source, run = open_reference(reference, args.source)
+    except UnknownExecution:
+        if path.suffix == ".json":
+            return read_baseline(path)  # and so say why it cannot be read
+        raise
+    with source:
+        if run.exec_id == execution.exec_id:
+            raise UsageError(f"--baseline {reference}: an execution cannot be its own baseline")
+        return baseline_of([_measured(source, run, prices, scopes)])
+
+
+def _named(source: Source, name: str) -> list[StoredExecution]:
+    """Return the runs of a name, or of those that fit a pattern, the latest first."""
+    from phasetrace.recordings.source import Where
+
+    runs = source.executions(where=Where(name))
+    return [run for run in runs if run.name != run.exec_id]  # which is no name, but an id
+
+
+def _earlier_runs(source: Source, execution: StoredExecution) -> list[StoredExecution]:
+    """Return the successful runs of an execution's own name before it, the latest first."""
+    from phasetrace.store.selection import literally
+
+    if execution.name is None:
+        return []
+    return _successful_before(execution, _named(source, literally(execution.name)))
+
+
+def _successful_before(
+    execution: StoredExecution, runs: Sequence[StoredExecution]
+) -> list[StoredExecution]:
+    return [
+        run
+        for run in runs
+        if run.status == "ok"
+        and run.exec_id != execution.exec_id
+        and run.started_ns <= execution.started_ns
+    ]
+
+
+def _save(path: Path, measured: Sequence[Measured]) -> None:
+    import json
+
+    from phasetrace.budgets.baseline import baseline_document
+
+    _write(path, json.dumps(baseline_document(measured), indent=2))
+    runs = f" of {len(measured)} runs" if len(measured) > 1 else ""
+    _say(f"baseline{runs} saved as {path}")
+
+
+def _show(report: Report, form: str, args: argparse.Namespace) -> None:
+    from phasetrace.budgets.text import report_text
+    from phasetrace.cli.table import on_terminal, terminal_width
+    from phasetrace.settings import colour_wanted
+
+    if args.output is not None:
+        _write(args.output, _rendered(report, form))
+        print(report_text(report), file=sys.stderr)  # noqa: T201
+    elif form == _TEXT:
+        colour = colour_wanted(on_terminal(), _COLOURS[args.color])
+        print(report_text(report, colour=colour, width=terminal_width()))  # noqa: T201
+    else:
+        print(_rendered(report, form))  # noqa: T201
+
+
+def _rendered(report: Report, form: str) -> str:
+    import json
+
+    from phasetrace.budgets import reports, text
+
+    # In ASCII, escapes make JSON safe for a terminal and independent of its encoding.
+    forms: dict[str, Callable[[], str]] = {
+        _TEXT: lambda: text.report_text(report),
+        _JSON: lambda: json.dumps(reports.check_document(report), indent=2),
+        "junit": lambda: reports.junit(report),
+        "markdown": lambda: reports.markdown(report),
+    }
+    return forms[form]()
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(f"{text}\n", encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _say(text: str) -> None:
+    print(f"phasetrace: {safe(text)}", file=sys.stderr)  # noqa: T201
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of runs above 0")
+    return int(text)
+
+
+def _as_stored(reference: str) -> str:
+    """Return an id as it is recorded: bytes of an argument that are no UTF-8 are escaped."""
+    return reference.encode("utf-8", "backslashreplace").decode("utf-8")

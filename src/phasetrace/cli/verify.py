@@ -1,0 +1,217 @@
+"""``phasetrace verify``: does another place have the same numbers as the store?"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from phasetrace.cli import FAILED, open_source, open_store
+from phasetrace.rendering import human, safe
+from phasetrace.spans import EXECUTION, NODE, SYSTEM_NODE
+
+if TYPE_CHECKING:
+    from phasetrace.recordings.comparison import ChangedNumber, Comparison
+    from phasetrace.spans import SpanRecord
+
+VERIFY_SCHEMA: Final = "phasetrace.verify/1"
+
+_SPANS_NAMED: Final = 5
+_NUMBERS_SHOWN: Final = 10
+_NEVER_ENDED: Final = "it has not ended, so only the spans that have were compared"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``verify``."""
+    parser.add_argument(
+        "exec_id",
+        nargs="?",
+        metavar="EXEC",
+        help="an execution: its id, its name, or latest~1 (default: the latest)",
+    )
+    parser.add_argument(
+        "--source",
+        required=True,
+        metavar="PLACE",
+        help="compare with a file of OTLP JSON lines, another store, or Jaeger (http://host:16686)",
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help=f"print JSON ({VERIFY_SCHEMA}), times in integer nanoseconds",
+    )
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Compare, and print what differs; the exit code tells whether anything does."""
+    from phasetrace.recordings.comparison import compare
+    from phasetrace.recordings.references import resolve
+
+    with open_store() as store, open_source(args.source) as other:
+        comparison = compare(store, resolve(store, args.exec_id), other)
+        notes = list(other.notes)
+    if not comparison.is_whole:
+        notes.append(_NEVER_ENDED)
+    if args.json:
+        import json
+
+        print(json.dumps(_plain_values(comparison, args.source, notes), indent=2))  # noqa: T201
+    else:
+        print("\n".join(_lines(comparison, args.source)))  # noqa: T201
+        sys.stdout.flush()
+        if comparison.missing and args.source.startswith(("http://", "https://")):
+            notes.append(_how_to_deliver(comparison))
+        for note in notes:
+            print(f"phasetrace: {safe(note)}", file=sys.stderr)  # noqa: T201
+    return 0 if comparison.is_same else FAILED
+
+
+def _verdict(comparison: Comparison) -> str:
+    if not comparison.is_same:
+        return "different"
+    return "identical to the microsecond" if comparison.is_cut else "identical"
+
+
+def _lines(comparison: Comparison, place: str) -> Iterator[str]:
+    verdict, size = "different", ""
+    if comparison.is_same:
+        verdict = "identical"
+        if comparison.is_cut:
+            verdict += " to the microsecond, which is what the backend keeps"
+        size = (
+            f" ({_number(comparison.spans, 'span')}, {_number(comparison.nodes, 'node')},"
+            f" {_number(comparison.phases, 'phase')}, {comparison.duration_ns:,} ns)"
+        )
+    exec_id = safe(comparison.execution.exec_id)
+    yield f"{verdict}: {exec_id} in the store and in {safe(place)}{size}"
+    of_all = f"missing there, of {_number(comparison.spans, 'span')}"
+    yield from _about_spans(comparison, of_all, comparison.missing)
+    yield from _about_spans(comparison, "only there", comparison.extra)
+    if comparison.changed:
+        yield f"  different there: {_number(len(comparison.changed), 'span')}"
+        for one in comparison.changed[:_SPANS_NAMED]:
+            yield f"    {_place_of(one.span)} {_id(one.span)}"
+            for name, (ours, theirs) in one.fields.items():
+                yield f"      {_said(name, ours, theirs)}"
+        yield from _rest(len(comparison.changed), _SPANS_NAMED)
+    if comparison.numbers:
+        yield f"  numbers that differ: {len(comparison.numbers)}"
+        for number in comparison.numbers[:_NUMBERS_SHOWN]:
+            yield f"    {_row_of(number)}: {_said(number.what, number.here, number.there)}"
+        yield from _rest(len(comparison.numbers), _NUMBERS_SHOWN)
+
+
+def _about_spans(comparison: Comparison, what: str, spans: Sequence[SpanRecord]) -> Iterator[str]:
+    if not spans:
+        return
+    yield f"  {what}: {len(spans)}"
+    for span in spans[:_SPANS_NAMED]:
+        at = human(span.start_ns - comparison.execution.started_ns)
+        took = human(span.end_ns - span.start_ns)
+        yield f"    {_place_of(span)} {_id(span)}, at {at} for {took}"
+    yield from _rest(len(spans), _SPANS_NAMED)
+
+
+def _rest(number: int, shown: int) -> Iterator[str]:
+    if number > shown:
+        yield f"    and {number - shown} more"
+
+
+def _place_of(span: SpanRecord) -> str:
+    if span.type == EXECUTION:
+        return "the execution itself"
+    node = safe(span.node_id or SYSTEM_NODE)
+    return node if span.type == NODE else f"{node} / {safe(span.name)}"
+
+
+def _id(span: SpanRecord) -> str:
+    return f"({span.span_id:016x})"
+
+
+def _row_of(number: ChangedNumber) -> str:
+    if number.node_id is None:
+        return "the execution"
+    node = safe(number.node_id)
+    return node if number.phase is None else f"{node} / {safe(number.phase)}"
+
+
+def _said(name: str, here: Any, there: Any) -> str:
+    """Return both values of what differs, and by how much times do."""
+    what, _, unit = name.partition("_ns")
+    if name.endswith("_ns") and isinstance(here, int) and isinstance(there, int):
+        return f"{what} {here:,} ns in the store, {there:,} ns there ({there - here:+,} ns)"
+    if name.endswith("_id") and (isinstance(here, int) or isinstance(there, int)):
+        here, there = (f"{one:016x}" if isinstance(one, int) else one for one in (here, there))
+    ours, theirs = (safe(str(one)) if one is not None else "none" for one in (here, there))
+    return f"{what or name}{unit} {ours} in the store, {theirs} there"
+
+
+def _number(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _how_to_deliver(comparison: Comparison) -> str:
+    import shlex
+
+    from phasetrace.cli import command
+
+    if comparison.spans_there:
+        return f"deliver what waits: {command()} ship"
+    exec_id = shlex.quote(safe(comparison.execution.exec_id))
+    return f"nothing of it is there; send it: {command()} ship --replay {exec_id}"
+
+
+def _plain_values(comparison: Comparison, place: str, notes: Sequence[str]) -> dict[str, Any]:
+    return {
+        "schema": VERIFY_SCHEMA,
+        "exec_id": comparison.execution.exec_id,
+        "source": place,
+        "result": _verdict(comparison),
+        "spans": comparison.spans,
+        "nodes": comparison.nodes,
+        "phases": comparison.phases,
+        "duration_ns": comparison.duration_ns,
+        "spans_there": comparison.spans_there,
+        "missing": _plain_spans(comparison.missing),
+        "extra": _plain_spans(comparison.extra),
+        "changed": {
+            "count": len(comparison.changed),
+            "spans": [
+                {
+                    **_plain_span(one.span),
+                    "fields": {
+                        name: {"store": ours, "source": theirs}
+                        for name, (ours, theirs) in one.fields.items()
+                    },
+                }
+                for one in comparison.changed[:_SPANS_NAMED]
+            ],
+        },
+        "numbers": [
+            {
+                "node_id": one.node_id,
+                "phase": one.phase,
+                "what": one.what,
+                "store": one.here,
+                "source": one.there,
+            }
+            for one in comparison.numbers
+        ],
+        "notes": list(notes),
+    }
+
+
+def _plain_spans(spans: Sequence[SpanRecord]) -> dict[str, Any]:
+    return {"count": len(spans), "spans": [_plain_span(span) for span in spans[:_SPANS_NAMED]]}
+
+
+def _plain_span(span: SpanRecord) -> dict[str, Any]:
+    return {
+        "span_id": f"{span.span_id:016x}",
+        "type": span.type,
+        "node_id": span.node_id,
+        "name": span.name,
+        "start_ns": span.start_ns,
+        "end_ns": span.end_ns,
+    }

@@ -1,0 +1,233 @@
+"""Jaeger's HTTP query API: a few questions, each one request.
+
+Sources: the gateway of API v3 in the Jaeger repository
+(cmd/jaeger/internal/extension/jaegerquery/internal/apiv3), which in all releases reads parameters
+in snake_case; and the API of its user interface, ``/api/traces``, which searches by attributes, as
+v3 does in some releases only.
+
+A trace comes as one JSON object with OTLP's JSON in ``result``, or as several, one behind the
+other, as gateways of gRPC stream them. What is not found is a 404 with an ``error`` in JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from typing import Any, Final, NamedTuple
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote, urlencode, urlsplit
+from urllib.request import Request, urlopen
+
+from phasetrace._version import __version__
+from phasetrace.errors import SourceError
+from phasetrace.recordings.otlp_json import documents
+
+TIMEOUT_S: Final = 30.0
+"""How long each step of a request may take; the search for a large trace takes seconds."""
+
+_EXPECTED: Final = "expected Jaeger's query service, such as http://localhost:16686"
+_NOT_FOUND: Final = 404
+_NS_PER_S: Final = 1_000_000_000
+_LATEST_S: Final = 253_402_300_799  # the year 9999, in which datetime ends
+_MOST_SHOWN: Final = 200
+
+
+class Stretch(NamedTuple):
+    """A stretch of time to search in (Unix ns)."""
+
+    start_ns: int
+    end_ns: int
+
+
+class _Refused(Exception):
+    """A request was answered with an error, which says why."""
+
+    def __init__(self, status: int, message: str) -> None:
+        self.status = status
+        self.message = message
+        super().__init__(message)
+
+
+class QueryApi:
+    """Asks one query service. Thread-safe: it keeps nothing.
+
+    Every question raises `SourceError`, with one line to act on, if nothing answers in time, or
+    something else than Jaeger.
+    """
+
+    def __init__(self, url: str, timeout_s: float = TIMEOUT_S) -> None:
+        self.url = _base_of(url)
+        self._timeout_s = timeout_s
+
+    def trace(self, trace_id: str) -> list[Any]:
+        """Return the documents of a trace as it was sent; none if there is no such trace."""
+        return self._traces(f"/api/v3/traces/{quote(trace_id)}", {"raw_traces": "true"})
+
+    def search(self, service: str, within: Stretch, limit: int) -> list[Any]:
+        """Return the documents of a service's traces, of the newest if there are more than that.
+
+        A limit beyond what the storage allows is lowered.
+        """
+        while True:
+            asked = {
+                "query.service_name": service,
+                "query.start_time_min": _rfc3339(within.start_ns),
+                "query.start_time_max": _rfc3339(within.end_ns),
+                "query.num_traces": str(limit),  # until 2.16 or so
+                "query.search_depth": str(limit),
+                "query.raw_traces": "true",
+            }
+            try:
+                return self._traces("/api/v3/traces", asked)
+            except _Refused as error:
+                if "search depth" not in error.message or limit <= 1:
+                    raise self._failed("/api/v3/traces", error) from None
+                limit = limit // 4 or 1
+
+    def services(self) -> list[str]:
+        """Return the names of the services that there are traces of."""
+        path = "/api/v3/services"
+        try:
+            answer = json.loads(self._get(path, {}))
+            return [str(name) for name in answer["services"] or ()]
+        except _Refused as error:
+            raise self._failed(path, error) from None
+        except (KeyError, TypeError, ValueError):
+            raise self._not_jaeger(path) from None
+
+    def trace_ids_with(self, service: str, name: str, value: str, within: Stretch) -> list[str]:
+        """Return the ids of a service's traces in which a span has an attribute of this value.
+
+        None of a service that only has the API v3.
+        """
+        asked = {
+            "service": service,
+            "tags": json.dumps({name: value}),
+            "start": str(within.start_ns // 1_000),
+            "end": str(within.end_ns // 1_000),
+            "limit": "20",
+        }
+        path = "/api/traces"
+        try:
+            answer = json.loads(self._get(path, asked))
+            return [str(trace["traceID"]).rjust(32, "0") for trace in answer["data"] or ()]
+        except _Refused as error:
+            if error.status == _NOT_FOUND:
+                return []
+            raise self._failed(path, error) from None
+        except (KeyError, TypeError, ValueError):
+            return []
+
+    def _traces(self, path: str, asked: dict[str, str]) -> list[Any]:
+        try:
+            found = [document for _, document in documents(self._get(path, asked))]
+        except _Refused as error:
+            if error.status == _NOT_FOUND:
+                return []
+            if "query.search_depth" in asked:
+                raise
+            raise self._failed(path, error) from None
+        except (ValueError, RecursionError):
+            raise self._not_jaeger(path) from None
+        for document in found:
+            if isinstance(document, dict) and "error" in document:
+                raise self._failed(path, _Refused(0, _message_of(document) or "no reason given"))
+        return found
+
+    def _get(self, path: str, asked: dict[str, str]) -> str:
+        """Return what is answered.
+
+        Raises:
+            _Refused: if that is an error in Jaeger's form.
+            SourceError: if it is no answer of Jaeger's.
+        """
+        url = f"{self.url}{path}{'?' if asked else ''}{urlencode(asked)}"
+        headers = {"Accept": "application/json", "User-Agent": f"phasetrace/{__version__}"}
+        try:
+            # `_base_of` lets nothing but HTTP pass.
+            with urlopen(Request(url, headers=headers), timeout=self._timeout_s) as answer:  # noqa: S310
+                content = answer.read()
+        except HTTPError as error:
+            with error:
+                self._refuse(path, error.code, _read_some(error))
+        except (URLError, OSError, ValueError) as error:
+            raise SourceError(f"cannot reach {self.url}: {_reason(error)}; {_EXPECTED}") from None
+        except Exception as error:  # of http.client: what answers does not speak HTTP
+            raise SourceError(
+                f"{self.url} does not answer in HTTP ({_reason(error)}); {_EXPECTED}"
+            ) from None
+        try:
+            text = bytes(content).decode()
+        except UnicodeDecodeError:
+            raise self._not_jaeger(path) from None
+        if text.lstrip()[:1] != "{":
+            raise self._not_jaeger(path)
+        return text
+
+    def _refuse(self, path: str, status: int, text: str) -> None:
+        try:
+            message = _message_of(json.loads(text))
+        except (ValueError, RecursionError):
+            message = None
+        if message is None:
+            if status == _NOT_FOUND:
+                raise self._not_jaeger(path, "answers 404")
+            raise SourceError(f"{self.url} answers {status} for {path}; {_EXPECTED}")
+        raise _Refused(status, message)
+
+    def _failed(self, path: str, error: _Refused) -> SourceError:
+        status = f" {error.status}" if error.status else ""
+        return SourceError(f"{self.url}{path} answers an error{status}: {error.message}")
+
+    def _not_jaeger(self, path: str, what: str = "answers something else than JSON") -> SourceError:
+        return SourceError(f"{self.url} {what} for {path}; {_EXPECTED}")
+
+
+def _base_of(url: str) -> str:
+    """Return the address below which the API is; that of a page of the user interface will do."""
+    try:
+        parts = urlsplit(url)
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname)
+        _ = parts.port
+    except ValueError:
+        is_address = False
+    if not is_address:
+        raise SourceError(f"{url!r} is no address; {_EXPECTED}")
+    path = parts.path
+    for page in ("/trace/", "/search"):
+        path = path.partition(page)[0]
+    return f"{parts.scheme}://{parts.netloc}{path.rstrip('/')}"
+
+
+def _read_some(error: HTTPError) -> str:
+    try:
+        return error.read(65_536).decode(errors="replace")
+    except Exception:  # the status says enough
+        return ""
+
+
+def _message_of(document: Any) -> str | None:
+    """Return the message of an error in the form of either API; None if it is none of those."""
+    if not isinstance(document, dict):
+        return None
+    error = document.get("error")
+    if isinstance(error, dict):
+        return str(error.get("message", ""))[:_MOST_SHOWN]
+    errors = document.get("errors")
+    if isinstance(errors, list) and errors and isinstance(errors[0], dict):
+        return str(errors[0].get("msg", ""))[:_MOST_SHOWN]
+    return None
+
+
+def _reason(error: BaseException) -> str:
+    cause = getattr(error, "reason", error)
+    if isinstance(cause, TimeoutError):
+        return "no answer in time"
+    text = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
+    return str(text)[:_MOST_SHOWN]
+
+
+def _rfc3339(time_ns: int) -> str:
+    seconds, rest = divmod(max(0, time_ns), _NS_PER_S)
+    moment = datetime.fromtimestamp(min(seconds, _LATEST_S), timezone.utc)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{rest:09}Z"

@@ -1,0 +1,177 @@
+"""What people call an execution by: its id, its name, ``latest``, or the file it is in.
+
+latest, latest~2       the one that started last; the second before that
+exec_abc123            its id
+nightly, nightly~1     the latest of that name (a pattern, too); the one before that
+run.jsonl              the only one in a file
+run.jsonl#exec_abc123  one of those in a file, in any of the ways above
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from phasetrace.errors import SourceError, StoreError, UnknownExecution, UsageError
+from phasetrace.recordings.opening import open_source
+
+if TYPE_CHECKING:
+    from phasetrace.recordings.source import Source
+    from phasetrace.store.stored import StoredExecution
+
+LATEST: Final = "latest"
+
+_BEFORE: Final = re.compile(r"(.*)~(\d{1,9})", re.DOTALL)
+_NEAREST_AMONG: Final = 200
+_LONGEST_NEAREST: Final = 200
+_MOST_SHOWN: Final = 3
+
+
+def resolve(source: Source, reference: str | None) -> StoredExecution:
+    """Return the execution of a source that a reference means; None is the latest.
+
+    Raises:
+        UnknownExecution: if it means none, with the ids and names that come nearest.
+    """
+    name, back = _split(reference if reference is not None else LATEST)
+    if name == LATEST:
+        return _nth(source, back, None, reference)
+    assert reference is not None  # noqa: S101 - or it would be the latest
+    try:
+        return source.find(reference)
+    except UnknownExecution as error:
+        unknown = error
+    for wanted, number in _meanings(reference, name, back):
+        try:
+            return _nth(source, number, wanted, reference)
+        except UnknownExecution:
+            continue
+    raise UnknownExecution(reference, _nearest(source, name, unknown.nearest)) from None
+
+
+def open_reference(
+    reference: str | None, place: str | None = None
+) -> tuple[Source, StoredExecution]:
+    """Open what a reference is to be looked for in, and return that with the execution it means.
+
+    A reference to a file opens that file, unless it is the id of an execution in `place`. The
+    source is the caller's to close.
+
+    Raises:
+        UnknownExecution: if it means none, with the ids and names that come nearest.
+        UsageError: if a file has several executions, and the reference names none of them.
+        SourceError: if a file or the place is not what executions can be read from.
+        StoreError: if the store cannot be read.
+    """
+    file, within = _file_in(reference)
+    if file is None or reference is None:
+        source = open_source(place)
+        try:
+            return source, resolve(source, reference)
+        except BaseException:
+            source.close()
+            raise
+    known = _known(reference, place)
+    if known is not None:
+        return known
+    source = open_source(file)
+    try:
+        return source, _only(source, file) if within is None else resolve(source, within)
+    except BaseException:
+        source.close()
+        raise
+
+
+def _split(reference: str) -> tuple[str, int]:
+    """Return what a reference calls, and how many runs before the latest of those is meant."""
+    found = _BEFORE.fullmatch(reference)
+    return (found[1], int(found[2])) if found is not None else (reference, 0)
+
+
+def _meanings(reference: str, name: str, back: int) -> Iterator[tuple[str, int]]:
+    """Give what a reference can mean by a name: that very name first, then names like it."""
+    from phasetrace.store.selection import is_pattern, literally
+
+    for wanted, number in dict.fromkeys([(reference, 0), (name, back)]):
+        yield literally(wanted), number
+        if is_pattern(wanted):
+            yield wanted, number
+
+
+def _nth(source: Source, back: int, name: str | None, reference: str | None) -> StoredExecution:
+    from phasetrace.recordings.source import Where
+
+    if name is None and not back:
+        return source.latest()
+    executions = source.executions(back + 1, Where(name=name))
+    if len(executions) <= back:
+        raise UnknownExecution(reference if reference is not None else LATEST)
+    return executions[back]
+
+
+def _nearest(source: Source, name: str, ids: tuple[str, ...]) -> tuple[str, ...]:
+    """Return names that come near to one, after the ids that do."""
+    from difflib import get_close_matches
+
+    names = dict.fromkeys(
+        one.name
+        for one in source.executions(_NEAREST_AMONG)
+        if one.name and len(one.name) <= _LONGEST_NEAREST
+    )
+    return tuple(dict.fromkeys((*ids, *get_close_matches(name, names, _MOST_SHOWN, 0.5))))
+
+
+def _file_in(reference: str | None) -> tuple[str | None, str | None]:
+    """Return the file that a reference names, and what comes behind it after a ``#``."""
+    if reference is None:
+        return None, None
+    parts = reference.split("#")
+    for number in range(len(parts), 0, -1):
+        file = "#".join(parts[:number])
+        if _is_file(file):
+            return file, "#".join(parts[number:]) if number < len(parts) else None
+    return None, None
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).exists() and not Path(name).is_dir()
+    except (OSError, ValueError):  # too long for a name, or with a NUL in it
+        return False
+
+
+def _known(reference: str, place: str | None) -> tuple[Source, StoredExecution] | None:
+    """Return the execution of this very id, with its source, if the place has one."""
+    try:
+        source = open_source(place)
+    except StoreError:
+        if place is not None:
+            raise
+        return None  # a file can be read without a store
+    try:
+        return source, source.find(reference)
+    except UnknownExecution:
+        source.close()
+        return None
+    except BaseException:
+        source.close()
+        raise
+
+
+def _only(source: Source, file: str) -> StoredExecution:
+    """Return the execution of a file that is within none of the others, if that is one."""
+    executions = source.executions()
+    ids = {one.exec_id for one in executions}
+    outer = [one for one in executions if one.parent_exec_id not in ids] or executions
+    if not outer:
+        raise SourceError(f"there is no execution in {file}")
+    if len(outer) == 1:
+        return outer[0]
+    shown = ", ".join(one.exec_id for one in outer[:_MOST_SHOWN])
+    more = f" and {len(outer) - _MOST_SHOWN} more" if len(outer) > _MOST_SHOWN else ""
+    raise UsageError(
+        f"there are {len(outer)} executions in {file} ({shown}{more});"
+        f" say which, as in {file}#{outer[0].exec_id}"
+    )

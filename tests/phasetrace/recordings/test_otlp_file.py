@@ -1,0 +1,86 @@
+"""Files of OTLP JSON, in the forms in which they come, and broken in as many."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+
+import pytest
+
+from phasetrace.errors import SourceError
+from phasetrace.recordings.otlp_file import spans_of_file
+from tests.phasetrace.recordings.made import document, line, phase, root
+
+FIRST, SECOND = line(root("e")), line(phase(7, "e"))
+WHOLE = json.dumps(document([root("e"), phase(7, "e")]), indent=2).encode()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        FIRST + SECOND,
+        (FIRST + SECOND).rstrip(),
+        b"\n" + FIRST + b"\r\n  \r\n" + SECOND.replace(b"\n", b"\r\n"),
+        b"\xef\xbb\xbf" + FIRST + SECOND,
+        FIRST + b'{"resourceLogs": []}\n{}\n' + SECOND,
+        gzip.compress(FIRST + SECOND),
+        gzip.compress(FIRST) + gzip.compress(SECOND),
+        WHOLE,
+        gzip.compress(WHOLE),
+        b"\n\n" + WHOLE + b"\n",
+        json.dumps(json.loads(FIRST), indent=1).encode() + json.dumps(json.loads(SECOND)).encode(),
+    ],
+)
+def test_all_forms_of_a_file_are_read(content: bytes) -> None:
+    """A line an object, one over many lines, compressed, with a mark of its encoding."""
+    assert [one.span.type for one in spans_of_file("f", content)] == ["execution", "phase"]
+
+
+def test_a_line_may_have_what_else_ends_lines_in_its_texts() -> None:
+    """Only a line feed ends one."""
+    content = json.dumps(document([phase(7, "e", "a\u2028b\x85c")]), ensure_ascii=False).encode()
+    (found,) = spans_of_file("f", content + b"\n")
+    assert found.span.name == "a\u2028b\x85c"
+
+
+def test_there_may_be_nothing_in_it() -> None:
+    """A collector makes the file before there are spans."""
+    assert spans_of_file("f", b"") == spans_of_file("f", b"\n \n") == []
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (FIRST + SECOND[:50], "f, line 2: no JSON ("),
+        (FIRST + b"\n\nnot JSON\n" + SECOND, "f, line 4: no JSON (Expecting value, column 1)"),
+        (WHOLE[:-9], "f, line "),
+        (WHOLE.replace(b'"spans": [', b'"spans": [,'), "f, line 12: no JSON (Expecting value"),
+        (FIRST + b'{"data": 1}\n', 'f, line 2: it has "data", and no "resourceSpans"'),
+        (WHOLE + b"\n" + b'\n{"data": 1}', 'it has "data", and no "resourceSpans"'),
+        (FIRST + b"\xff\n", "f, line 2: it is not UTF-8"),
+        (b"<!doctype html>", "f, line 1: no JSON (Expecting value, column 1)"),
+        (b"[" * 100_000, "f, line 1: no JSON ("),
+        (b'{"a": 1' + b"0" * 5_000 + b"}", "f, line 1: no JSON (Exceeds the limit"),
+        (gzip.compress(FIRST)[:-5], "f is compressed by gzip, and is damaged"),
+        (b"\x1f\x8bnothing", "f is compressed by gzip, and is damaged"),
+        (b'{"resourceSpans": [1]}', "f, line 1: resourceSpans is [1] and no list of objects"),
+    ],
+)
+def test_what_is_broken_is_said_with_its_line(content: bytes, message: str) -> None:
+    """And with what was expected; nothing of the file is read."""
+    with pytest.raises(SourceError, match=re.escape(message)) as error:
+        spans_of_file("f", content)
+    assert "\n" not in str(error.value)
+    assert (
+        "damaged" in message
+        or 'expected OTLP JSON, an object with "resourceSpans" a line' in str(error.value)
+    )
+
+
+def test_the_line_of_a_broken_document_over_many_lines_is_where_it_breaks() -> None:
+    """Not where the document begins."""
+    content = WHOLE.replace(b'"name": "p"', b'"name": p')
+    line_number = content[: content.index(b'"name": p')].count(b"\n") + 1
+    with pytest.raises(SourceError, match=f"line {line_number}:"):
+        spans_of_file("f", content)
