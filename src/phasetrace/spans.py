@@ -40,7 +40,8 @@ class SpanRecord(NamedTuple):
 
     What comes after the status is known only to who asks for it: ``depends_on`` names the nodes
     that a node waited for; ``metadata`` is a hash of the attributes that are the program's own, and
-    None unless one of them is a text other than a model's name (sizes alone tell no calls apart); ``process`` tells the processes of an execution apart.
+    None unless one of them is a text other than a model's name (sizes alone tell no calls apart);
+    ``process`` tells the processes of an execution apart.
     """
 
     span_id: int

@@ -70,6 +70,7 @@ LAYERS = {
         "receiver",
         "rendering",
         "rollup",
+        "schemas",
         "settings",
         "shares",
         "sources",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -187,7 +188,7 @@ def test_findings_are_ranked_by_what_they_save() -> None:
 @pytest.mark.parametrize("kind", findings.KINDS)
 def test_every_kind_has_words(kind: str) -> None:
     """Also for hostile names."""
-    evidence = {
+    evidence: dict[str, Any] = {
         "calls": 3,
         "critical_ns": 5,
         "critical": 0.5,
