@@ -135,12 +135,10 @@ class ExecutionBreakdown:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain dicts and lists, ready for JSON; versioned by ``schema``."""
-        from dataclasses import asdict
+        from phasetrace.jsonable import jsonable
 
-        header = asdict(self.execution)
-        rest = asdict(self)
-        del rest["execution"]
-        return {"schema": BREAKDOWN_SCHEMA, **header, **rest}
+        rest = jsonable(self)
+        return {"schema": BREAKDOWN_SCHEMA, **rest.pop("execution"), **rest}
 
     def to_dataframe(self) -> Any:
         """Return a pandas or polars data frame: a row for each phase, and for each node's own time.

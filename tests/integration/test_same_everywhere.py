@@ -207,5 +207,5 @@ def test_verify_says_what_jaeger_lacks(recorded: Recorded) -> None:
     run(folder, ["-c", late], PHASETRACE_STORE=str(folder / "late.db"))
     command = ["-m", "phasetrace", "verify", "run_1", "--source", recorded.place("jaeger")]
     said = run(folder, command, 1, PHASETRACE_STORE=str(folder / "late.db"))
-    assert said.startswith("different: run_1 in the store and in http://127.0.0.1:")
+    assert said.startswith("different: run_1 in the store (here) and in http://127.0.0.1:")
     assert "    n / late (" in said

@@ -231,7 +231,8 @@ class _Comparison:
     def __init__(self, a: _Series, b: _Series) -> None:
         self._a, self._b = a, b
         self._keys = [*sorted(a.keys | b.keys, key=_sortable), _NOBODYS]
-        self._tested = [_WHOLE, *(key for key in self._keys if not self._is_small(key))]
+        self._small = {key for key in self._keys if self._is_small(key)}
+        self._tested = [_WHOLE, *(key for key in self._keys if key not in self._small)]
         self._tests: Mapping[Key, Significance] = {}
         least = len(self._tested) * least_p(a.side.n, b.side.n)
         if min(a.side.n, b.side.n) > 1:
@@ -271,7 +272,7 @@ class _Comparison:
             b=b,
             change_ns=change_ns,
             change=_part(change_ns, a.self_ns) if is_telling else None,
-            is_small=key not in self._tested,
+            is_small=key in self._small,
             test=self._tests.get(key),
             verdict=self._verdict(key),
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from phasetrace.analysis.usage import Spent
 from phasetrace.analysis.wording import finding_text
+from phasetrace.jsonable import jsonable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -61,10 +62,7 @@ def groups_dict(groups: Groups) -> dict[str, Any]:
 
 def findings_list(findings: Iterable[Finding]) -> list[dict[str, Any]]:
     """Return findings in their order, each with its sentence."""
-    return [
-        {**asdict(one), "evidence": dict(one.evidence), "text": finding_text(one)}
-        for one in findings
-    ]
+    return [{**jsonable(one), "text": finding_text(one)} for one in findings]
 
 
 def _group(fields: tuple[str, ...], row: Group) -> dict[str, Any]:

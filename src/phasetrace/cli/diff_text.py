@@ -46,16 +46,17 @@ def diff_lines(
     `everything` has the rows that are small among them. `width` is that of the terminal, which
     columns are left out for; 0 for none.
     """
-    shown = [row for row in diff.rows if everything or not row.is_small]
+    rows = [row for row in diff.rows if everything or not row.is_small]
+    folded = len(diff.rows) - len(rows)
     if everything or not diff.unattributed.is_small:
-        shown.append(diff.unattributed)
+        rows.append(diff.unattributed)
+    alone = _nodes_without_phases(diff)
     lines = [heading("📊 Execution Diff", colour), *_headline(diff), ""]
-    if shown:
-        texts = [_texts(row, _named_alone(diff), diff.is_tested) for row in shown]
+    if rows:
+        texts = [_texts(row, alone, diff.is_tested) for row in rows]
         lines += _table(texts, width, colour)
     else:
         lines.append("  (nothing to compare)")
-    folded = len(diff.rows) - sum(row is not diff.unattributed for row in shown)
     if folded:
         few = f"and {folded} more with less than {LEAST_OF_WHOLE:.1%} of the execution"
         lines.append(remark(f"  {few}; --all shows them", colour))
@@ -63,8 +64,8 @@ def diff_lines(
 
 
 def _headline(diff: ExecutionDiff) -> Iterator[str]:
-    yield f"  A: {_side(diff.a)}"
-    yield f"  B: {_side(diff.b)}"
+    yield from _side("A", diff.a)
+    yield from _side("B", diff.b)
     change = _signed(diff.change_ns)
     if diff.change is not None:
         change += f" ({_percent(diff.change)})"
@@ -77,7 +78,7 @@ def _headline(diff: ExecutionDiff) -> Iterator[str]:
         yield f"  Changed beyond noise: {changed or 'none'} of {len(tested)} rows"
 
 
-def _side(side: Side) -> str:
+def _side(label: str, side: Side) -> Iterator[str]:
     first, last = side.executions[0], side.executions[-1]
     names = {execution.name for execution in side.executions}
     name = first.name if len(names) == 1 and first.name != first.exec_id else None
@@ -85,13 +86,12 @@ def _side(side: Side) -> str:
         known = [safe(name)] if name else []
         known += [safe(first.status)] if first.status != "ok" else []
         remarks = f" ({', '.join(known)})" if known else ""
-        return f"{safe(first.exec_id)}{remarks}: {human(side.duration_ns)}"
+        yield f"  {label}: {safe(first.exec_id)}{remarks}: {human(side.duration_ns)}"
+        return
     of = f" of {safe(name)}" if name else ""
     between = f"{human(side.min_ns)} to {human(side.max_ns)}"
-    return (
-        f"{side.n} runs{of}, {safe(first.exec_id)} to {safe(last.exec_id)}:"
-        f" {human(side.duration_ns)} ({between})"
-    )
+    yield f"  {label}: {side.n} runs{of}: {human(side.duration_ns)} ({between})"
+    yield f"     {safe(first.exec_id)} to {safe(last.exec_id)}"
 
 
 def _remarks(diff: ExecutionDiff) -> Iterator[str]:
@@ -101,7 +101,7 @@ def _remarks(diff: ExecutionDiff) -> Iterator[str]:
         yield (
             f"n={diff.a.n} and n={diff.b.n}, no test: telling a change in one of so many rows from"
         )
-        yield (f"noise takes {diff.runs_needed} runs on each side.")
+        yield f"noise takes {diff.runs_needed} runs on each side."
     else:
         yield (
             f"{NOISE} is noise: the self times cannot be told apart (Mann-Whitney, p < {ALPHA} with"
@@ -183,8 +183,7 @@ def _place(row: RowDiff, alone: set[str]) -> str:
     return place_text(node_id, row.phase) + (f" {SELF}" if own else "")
 
 
-def _named_alone(diff: ExecutionDiff) -> set[str]:
-    """Return the nodes that have no phases."""
+def _nodes_without_phases(diff: ExecutionDiff) -> set[str]:
     nodes = {row.node_id for row in diff.rows if row.node_id is not None}
     return nodes - {row.node_id for row in diff.rows if row.phase is not None}
 

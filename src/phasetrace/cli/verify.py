@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from phasetrace.cli import FAILED, open_source, open_store
-from phasetrace.rendering import human, safe
+from phasetrace.rendering import cells, human, safe, shortened
 from phasetrace.spans import EXECUTION, NODE, SYSTEM_NODE
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ VERIFY_SCHEMA: Final = "phasetrace.verify/1"
 
 _SPANS_NAMED: Final = 5
 _NUMBERS_SHOWN: Final = 10
+_LEAST_NAME: Final = 10
+_SIDES: Final = ("store", "source")
 _NEVER_ENDED: Final = "it has not ended, so only the spans that have were compared"
 
 
@@ -58,7 +60,9 @@ def execute(args: argparse.Namespace) -> int:
 
         print(json.dumps(_plain_values(comparison, args.source, notes), indent=2))  # noqa: T201
     else:
-        print("\n".join(_lines(comparison, args.source)))  # noqa: T201
+        from phasetrace.cli.table import terminal_width
+
+        print("\n".join(_lines(comparison, args.source, terminal_width())))  # noqa: T201
         sys.stdout.flush()
         if comparison.missing and args.source.startswith(("http://", "https://")):
             notes.append(_how_to_deliver(comparison))
@@ -73,49 +77,61 @@ def _verdict(comparison: Comparison) -> str:
     return "identical to the microsecond" if comparison.is_cut else "identical"
 
 
-def _lines(comparison: Comparison, place: str) -> Iterator[str]:
-    verdict, size = "different", ""
+def _lines(comparison: Comparison, place: str, width: int) -> Iterator[str]:
+    """Give what there is to say; names are shortened where a terminal has so many columns."""
+    place, exec_id = safe(place), safe(comparison.execution.exec_id)
     if comparison.is_same:
         verdict = "identical"
         if comparison.is_cut:
             verdict += " to the microsecond, which is what the backend keeps"
-        size = (
+        yield (
+            f"{verdict}: {exec_id} in the store and in {place}"
             f" ({_number(comparison.spans, 'span')}, {_number(comparison.nodes, 'node')},"
             f" {_number(comparison.phases, 'phase')}, {comparison.duration_ns:,} ns)"
         )
-    exec_id = safe(comparison.execution.exec_id)
-    yield f"{verdict}: {exec_id} in the store and in {safe(place)}{size}"
+        return
+    yield f"different: {exec_id} in the store (here) and in {place} (there)"
     of_all = f"missing there, of {_number(comparison.spans, 'span')}"
-    yield from _about_spans(comparison, of_all, comparison.missing)
-    yield from _about_spans(comparison, "only there", comparison.extra)
+    yield from _about_spans(comparison, of_all, comparison.missing, width)
+    yield from _about_spans(comparison, "only there", comparison.extra, width)
     if comparison.changed:
         yield f"  different there: {_number(len(comparison.changed), 'span')}"
         for one in comparison.changed[:_SPANS_NAMED]:
-            yield f"    {_place_of(one.span)} {_id(one.span)}"
-            for name, (ours, theirs) in one.fields.items():
-                yield f"      {_said(name, ours, theirs)}"
+            yield _fitting(_place_of(one.span), f" {_id(one.span)}", width)
+            for name, (here, there) in one.fields.items():
+                yield f"      {_said(name, here, there)}"
         yield from _rest(len(comparison.changed), _SPANS_NAMED)
     if comparison.numbers:
         yield f"  numbers that differ: {len(comparison.numbers)}"
         for number in comparison.numbers[:_NUMBERS_SHOWN]:
-            yield f"    {_row_of(number)}: {_said(number.what, number.here, number.there)}"
+            said = _said(number.what, number.here, number.there)
+            yield _fitting(_row_of(number), f": {said}", width)
         yield from _rest(len(comparison.numbers), _NUMBERS_SHOWN)
 
 
-def _about_spans(comparison: Comparison, what: str, spans: Sequence[SpanRecord]) -> Iterator[str]:
+def _about_spans(
+    comparison: Comparison, what: str, spans: Sequence[SpanRecord], width: int
+) -> Iterator[str]:
     if not spans:
         return
     yield f"  {what}: {len(spans)}"
     for span in spans[:_SPANS_NAMED]:
         at = human(span.start_ns - comparison.execution.started_ns)
         took = human(span.end_ns - span.start_ns)
-        yield f"    {_place_of(span)} {_id(span)}, at {at} for {took}"
+        yield _fitting(_place_of(span), f" {_id(span)}, at {at} for {took}", width)
     yield from _rest(len(spans), _SPANS_NAMED)
 
 
 def _rest(number: int, shown: int) -> Iterator[str]:
     if number > shown:
         yield f"    and {number - shown} more"
+
+
+def _fitting(name: str, rest: str, width: int) -> str:
+    """Return a line of a name and what is said of it, which has to be whole."""
+    if width:
+        name = shortened(name, max(width - 4 - cells(rest), _LEAST_NAME))
+    return f"    {name}{rest}"
 
 
 def _place_of(span: SpanRecord) -> str:
@@ -138,13 +154,20 @@ def _row_of(number: ChangedNumber) -> str:
 
 def _said(name: str, here: Any, there: Any) -> str:
     """Return both values of what differs, and by how much times do."""
-    what, _, unit = name.partition("_ns")
     if name.endswith("_ns") and isinstance(here, int) and isinstance(there, int):
-        return f"{what} {here:,} ns in the store, {there:,} ns there ({there - here:+,} ns)"
-    if name.endswith("_id") and (isinstance(here, int) or isinstance(there, int)):
-        here, there = (f"{one:016x}" if isinstance(one, int) else one for one in (here, there))
-    ours, theirs = (safe(str(one)) if one is not None else "none" for one in (here, there))
-    return f"{what or name}{unit} {ours} in the store, {theirs} there"
+        what = name.removesuffix("_ns")
+        return f"{what} {here:,} ns here, {there:,} ns there ({there - here:+,} ns)"
+    ours, theirs = (
+        safe(str(one)) if one is not None else "none" for one in _plain_pair(name, here, there)
+    )
+    return f"{name} {ours} here, {theirs} there"
+
+
+def _plain_pair(name: str, here: Any, there: Any) -> tuple[Any, Any]:
+    """Return both values of what differs; ids of spans, which are numbers here, as hex digits."""
+    if name != "parent_id":
+        return here, there
+    return tuple(f"{one:016x}" if one is not None else None for one in (here, there))  # type: ignore[return-value]
 
 
 def _number(number: int, what: str) -> str:
@@ -181,8 +204,8 @@ def _plain_values(comparison: Comparison, place: str, notes: Sequence[str]) -> d
                 {
                     **_plain_span(one.span),
                     "fields": {
-                        name: {"store": ours, "source": theirs}
-                        for name, (ours, theirs) in one.fields.items()
+                        name: dict(zip(_SIDES, _plain_pair(name, *both), strict=True))
+                        for name, both in one.fields.items()
                     },
                 }
                 for one in comparison.changed[:_SPANS_NAMED]
@@ -193,8 +216,7 @@ def _plain_values(comparison: Comparison, place: str, notes: Sequence[str]) -> d
                 "node_id": one.node_id,
                 "phase": one.phase,
                 "what": one.what,
-                "store": one.here,
-                "source": one.there,
+                **dict(zip(_SIDES, (one.here, one.there), strict=True)),
             }
             for one in comparison.numbers
         ],

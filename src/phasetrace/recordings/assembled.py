@@ -22,7 +22,7 @@ from phasetrace.recordings.json_values import text_of
 from phasetrace.recordings.otlp_json import DecodedSpan
 from phasetrace.recordings.source import EVERYTHING, Where
 from phasetrace.rollup import SEPARATOR, spans_within
-from phasetrace.spans import EXECUTION, PHASE, SYSTEM_NODE, SpanRecord
+from phasetrace.spans import EXECUTION, SYSTEM_NODE, SpanRecord
 from phasetrace.store.reader import root_around
 from phasetrace.store.selection import admits
 from phasetrace.store.stored import StoredExecution, header_of
@@ -184,7 +184,7 @@ def _unique(spans: Iterable[DecodedSpan]) -> Iterator[DecodedSpan]:
 def _named_by_traces(spans: Iterable[DecodedSpan]) -> Iterator[DecodedSpan]:
     """Give spans that name no execution as those of executions that their traces are."""
     for one in spans:
-        span = one.span._replace(type=PHASE, node_id=one.service)
+        span = one.span._replace(node_id=one.service)
         yield one._replace(exec_id=one.trace_id, span=span)
 
 

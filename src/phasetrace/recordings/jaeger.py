@@ -71,8 +71,8 @@ class JaegerSource:
 
         Of the traces of the last 60 days, or since the time asked for: up to 100 a service.
         """
-        is_short = limit is not None and where == where._replace(since_ns=where.since_ns)
-        traces = max(limit or 0, _FEW) if is_short else max(limit or 0, _MOST)
+        takes_all = where == Where(since_ns=where.since_ns)
+        traces = max(limit, _FEW) if limit is not None and takes_all else max(limit or 0, _MOST)
         found: list[StoredExecution] = []
         services = self._api.services()
         for within in self._stretches(where.since_ns):

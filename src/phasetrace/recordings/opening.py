@@ -63,7 +63,7 @@ def open_store() -> StoreReader:
 def _open_file(place: str) -> Source:
     from pathlib import Path  # which `phasetrace run` does without until its program needs it
 
-    path = Path(place).absolute()
+    path = Path(place)
     try:
         with path.open("rb") as file:
             content = file.read(len(_SQLITE))

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from math import isfinite
 from typing import Any, Final, NamedTuple
 
 from phasetrace.analysis.usage import usage_of
@@ -217,8 +218,10 @@ def _had_no_duration(warnings: Any) -> bool:
 
 
 def _iteration(value: Any) -> Iteration | None:
-    if value is None or isinstance(value, float):
-        return value
+    if isinstance(value, float):
+        return value if isfinite(value) else str(value)  # JSON has no other numbers
+    if value is None:
+        return None
     return int(value) if isinstance(value, int) else text_of(value)
 
 

@@ -30,6 +30,7 @@ _NOT_FOUND: Final = 404
 _NS_PER_S: Final = 1_000_000_000
 _LATEST_S: Final = 253_402_300_799  # the year 9999, in which datetime ends
 _MOST_SHOWN: Final = 200
+_MOST_READ: Final = 65_536
 
 
 class Stretch(NamedTuple):
@@ -40,9 +41,9 @@ class Stretch(NamedTuple):
 
 
 class _Refused(Exception):
-    """A request was answered with an error, which says why."""
+    """A request was answered with an error; it says why if that was Jaeger."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str | None) -> None:
         self.status = status
         self.message = message
         super().__init__(message)
@@ -61,7 +62,11 @@ class QueryApi:
 
     def trace(self, trace_id: str) -> list[Any]:
         """Return the documents of a trace as it was sent; none if there is no such trace."""
-        return self._traces(f"/api/v3/traces/{quote(trace_id)}", {"raw_traces": "true"})
+        path = f"/api/v3/traces/{quote(trace_id)}"
+        try:
+            return self._traces(path, {"raw_traces": "true"})
+        except _Refused as error:
+            raise self._failed(path, error) from None
 
     def search(self, service: str, within: Stretch, limit: int) -> list[Any]:
         """Return the documents of a service's traces, of the newest if there are more than that.
@@ -80,7 +85,7 @@ class QueryApi:
             try:
                 return self._traces("/api/v3/traces", asked)
             except _Refused as error:
-                if "search depth" not in error.message or limit <= 1:
+                if "search depth" not in (error.message or "") or limit <= 1:
                     raise self._failed("/api/v3/traces", error) from None
                 limit = limit // 4 or 1
 
@@ -119,27 +124,30 @@ class QueryApi:
             return []
 
     def _traces(self, path: str, asked: dict[str, str]) -> list[Any]:
+        """Return the documents of traces; none if none is found.
+
+        Raises:
+            _Refused: if that cannot be told.
+        """
         try:
             found = [document for _, document in documents(self._get(path, asked))]
         except _Refused as error:
-            if error.status == _NOT_FOUND:
+            if error.status == _NOT_FOUND and error.message is not None:
                 return []
-            if "query.search_depth" in asked:
-                raise
-            raise self._failed(path, error) from None
+            raise
         except (ValueError, RecursionError):
             raise self._not_jaeger(path) from None
         for document in found:
-            if isinstance(document, dict) and "error" in document:
-                raise self._failed(path, _Refused(0, _message_of(document) or "no reason given"))
+            if isinstance(document, dict) and "error" in document:  # in the middle of a stream
+                raise _Refused(0, _message_of(document) or "no reason given")
         return found
 
     def _get(self, path: str, asked: dict[str, str]) -> str:
         """Return what is answered.
 
         Raises:
-            _Refused: if that is an error in Jaeger's form.
-            SourceError: if it is no answer of Jaeger's.
+            _Refused: if that is an error.
+            SourceError: if there is no answer, or none of Jaeger's.
         """
         url = f"{self.url}{path}{'?' if asked else ''}{urlencode(asked)}"
         headers = {"Accept": "application/json", "User-Agent": f"phasetrace/{__version__}"}
@@ -149,13 +157,12 @@ class QueryApi:
                 content = answer.read()
         except HTTPError as error:
             with error:
-                self._refuse(path, error.code, _read_some(error))
+                raise _Refused(error.code, _read_message(error)) from None
         except (URLError, OSError, ValueError) as error:
             raise SourceError(f"cannot reach {self.url}: {_reason(error)}; {_EXPECTED}") from None
-        except Exception as error:  # of http.client: what answers does not speak HTTP
-            raise SourceError(
-                f"{self.url} does not answer in HTTP ({_reason(error)}); {_EXPECTED}"
-            ) from None
+        except Exception as error:  # of http.client: it does not speak HTTP, or was cut off
+            reason = f"cannot read what {self.url} answers: {_reason(error)}"
+            raise SourceError(f"{reason}; {_EXPECTED}") from None
         try:
             text = bytes(content).decode()
         except UnicodeDecodeError:
@@ -164,18 +171,9 @@ class QueryApi:
             raise self._not_jaeger(path)
         return text
 
-    def _refuse(self, path: str, status: int, text: str) -> None:
-        try:
-            message = _message_of(json.loads(text))
-        except (ValueError, RecursionError):
-            message = None
-        if message is None:
-            if status == _NOT_FOUND:
-                raise self._not_jaeger(path, "answers 404")
-            raise SourceError(f"{self.url} answers {status} for {path}; {_EXPECTED}")
-        raise _Refused(status, message)
-
     def _failed(self, path: str, error: _Refused) -> SourceError:
+        if error.message is None:
+            return self._not_jaeger(path, f"answers {error.status}")
         status = f" {error.status}" if error.status else ""
         return SourceError(f"{self.url}{path} answers an error{status}: {error.message}")
 
@@ -199,11 +197,12 @@ def _base_of(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}{path.rstrip('/')}"
 
 
-def _read_some(error: HTTPError) -> str:
+def _read_message(error: HTTPError) -> str | None:
+    """Return the message of an error that was answered; None if it is not in Jaeger's form."""
     try:
-        return error.read(65_536).decode(errors="replace")
+        return _message_of(json.loads(error.read(_MOST_READ)))
     except Exception:  # the status says enough
-        return ""
+        return None
 
 
 def _message_of(document: Any) -> str | None:
@@ -223,8 +222,9 @@ def _reason(error: BaseException) -> str:
     cause = getattr(error, "reason", error)
     if isinstance(cause, TimeoutError):
         return "no answer in time"
-    text = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
-    return str(text)[:_MOST_SHOWN]
+    text = str(getattr(cause, "strerror", None) or cause)
+    # It may be what was answered, whatever that is.
+    return text[:_MOST_SHOWN] if text and text.isprintable() else type(cause).__name__
 
 
 def _rfc3339(time_ns: int) -> str:

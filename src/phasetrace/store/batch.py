@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import isfinite
 from typing import Any, Final, NamedTuple
 
 from opentelemetry.sdk.trace import ReadableSpan
@@ -328,8 +329,10 @@ def _row_of(entry: Entry, message: bytes) -> Row:
 
 
 def _plain(value: object) -> str | int | float | None:
-    if value is None or isinstance(value, float):
-        return value
+    if value is None:
+        return None
+    if isinstance(value, float):
+        return value if isfinite(value) else str(value)  # JSON has no other numbers
     if isinstance(value, int) and as_integer(value) == value:
         return int(value)
     return text(value)

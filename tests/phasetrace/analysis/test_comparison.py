@@ -332,9 +332,9 @@ def test_all_tests_count_in_the_correction() -> None:
     """Those of the whole, of every row that is not small, and of what is unattributed."""
     random = Random(6)
     diff = compare(*([noisy(USUAL, random) for _ in range(20)] for _ in "ab"))
-    tested = [diff, *(one for one in diff.rows if not one.is_small), diff.unattributed]
-    tests = [one.test for one in tested if one.test is not None]
-    assert len(tests) == len(tested) == 6
+    rows = [*(one for one in diff.rows if not one.is_small), diff.unattributed]
+    tests = [test for test in (diff.test, *(one.test for one in rows)) if test is not None]
+    assert len(tests) == 1 + len(rows) == 6
     assert [one.p_corrected for one in tests] == holm([one.p for one in tests])
 
 

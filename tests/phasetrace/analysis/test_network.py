@@ -9,7 +9,7 @@ from phasetrace.analysis.network import WHOLE
 from phasetrace.analysis.recording import Recording
 from phasetrace.spans import EXECUTION
 from tests.phasetrace.analysis import oracles
-from tests.phasetrace.analysis.timelines import arbitrary, executions, network
+from tests.phasetrace.analysis.timelines import arbitrary, executions, network, recording, span
 
 ANY = st.one_of(executions(), arbitrary(repeated=True, backwards=True))
 
@@ -89,3 +89,27 @@ def test_a_node_waited_for_the_latest_runs(of: Recording) -> None:
         if (runs := oracles.waited_for(found, place))
     }
     assert found.waited_for == expected
+
+
+def test_a_span_that_ended_when_its_parent_started_did_not_end_in_it() -> None:
+    """By the clocks; one of no length at that instant is within the parent."""
+    of = recording(
+        span(1, None, 0, 9), span(2, 1, 4, 9, "a"), span(3, 2, 1, 4, "a"), span(4, 2, 4, 4, "a")
+    )
+    found = network(of)
+    assert (found.begins_in, found.ends_in) == ([0, 0, 0, 1], [0, 0, 0, 1])
+
+
+def test_a_span_that_starts_when_its_parent_ends_begins_in_it() -> None:
+    """And ends in whatever goes on; one that starts later does not."""
+    of = recording(
+        span(1, None, 0, 9), span(2, 1, 1, 4, "a"), span(3, 2, 4, 6, "a"), span(4, 2, 5, 6, "a")
+    )
+    found = network(of)
+    assert (found.begins_in, found.ends_in) == ([0, 0, 1, 0], [0, 0, 0, 0])
+
+
+def test_what_hangs_from_a_circle_keeps_its_parent() -> None:
+    """Of the circle, one is taken to be below the whole."""
+    found = network(recording(span(5, 6, 0, 9, "a"), span(6, 7, 0, 9, "a"), span(7, 6, 0, 9, "a")))
+    assert found.parents in ([0, 2, 0, 2], [0, 2, 3, 0])

@@ -138,6 +138,25 @@ def test_a_node_did_not_wait_before_there_was_what_it_began_in() -> None:
     assert owners(of) == [(2, 5, None), (1, 5, None), (3, 6, 5), (5, 4, None)]
 
 
+def test_a_node_whose_dependency_goes_on_does_not_wait_for_it() -> None:
+    """Nothing has happened in that one since before there was what the node began in."""
+    of = recording(
+        span(1, None, 0, 20),
+        span(2, 1, 0, 18, "x"),
+        span(3, 1, 10, 20, "p"),
+        span(4, 3, 16, 20, "n", depends_on=["x"]),
+    )
+    assert owners(of) == [(1, 10, None), (3, 6, None), (4, 4, None)]
+
+
+def test_the_whole_ends_after_all_that_happens_at_its_end() -> None:
+    """Also what has no length was waited for there."""
+    of = recording(
+        span(1, None, 0, 10), span(2, 1, 0, 3, "x"), span(3, 1, 10, 10, "n", depends_on=["x"])
+    )
+    assert owners(of) == [(2, 3, None), (1, 7, 3)]
+
+
 def test_what_has_no_length_does_not_hold_up_what_starts_at_its_instant() -> None:
     """As little as whatever it waited for."""
     of = recording(

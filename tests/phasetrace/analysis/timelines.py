@@ -126,7 +126,10 @@ def executions() -> st.SearchStrategy[Recording]:
 
 @st.composite
 def running(draw: st.DrawFn) -> Recording:
-    """Draw an execution of which some spans have not ended."""
+    """Draw an execution of which some spans may not have ended.
+
+    While any is open, now is some time after the first one's start, or is not known.
+    """
     done = draw(executions())
     is_open = draw(st.lists(st.booleans(), min_size=len(done.spans), max_size=len(done.spans)))
     open_spans: list[OpenSpan] = [
@@ -135,7 +138,10 @@ def running(draw: st.DrawFn) -> Recording:
         if still
     ]
     finished = [one for one, still in zip(done.spans, is_open, strict=True) if not still]
-    now_ns = draw(st.one_of(st.none(), st.integers(0, 2 * LONGEST)))
+    now_ns = None
+    if open_spans:
+        earliest = min(one.start_ns for one in done.spans)
+        now_ns = draw(st.one_of(st.none(), st.integers(earliest, 2 * LONGEST)))
     return done._replace(spans=finished, open_spans=open_spans, now_ns=now_ns)
 
 

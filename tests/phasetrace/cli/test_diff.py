@@ -137,7 +137,8 @@ def test_text_is_escaped() -> None:
     evil = "\x1b[2J\n\u202e"
     run = named(run_of({evil: MS}), evil, evil, evil)
     other = named(run_of({evil: MS}), evil + "1", evil)
-    for lines in (diff_lines(compare([run], [other])), diff_lines(compare([run, run], [run, run]))):
+    one, many = compare([run], [other]), compare([other, other], [other, other])
+    for lines in (diff_lines(one), diff_lines(many)):
         assert not any("\x1b" in line or "\n" in line or "\u202e" in line for line in lines)
 
 
@@ -167,6 +168,15 @@ def test_as_text(capsys: pytest.CaptureFixture[str]) -> None:
     assert error == ""
     assert main(["diff", "exec_1", "exec_2", "--color=always"]) == 0
     assert "\x1b[1m" in capsys.readouterr().out
+
+
+def test_in_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """There are the columns that it has room for."""
+    record("exec_1", "exec_2")
+    for width, is_wide in ((80, False), (200, True)):
+        monkeypatch.setattr("phasetrace.cli.table.terminal_width", lambda width=width: width)
+        assert main(["diff", "exec_1", "exec_2"]) == 0
+        assert ("total A" in capsys.readouterr().out) is is_wide
 
 
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
@@ -239,6 +249,8 @@ def test_no_run_is_on_both_sides(capsys: pytest.CaptureFixture[str]) -> None:
         "phasetrace: A has only 4 of the 5 runs asked for\n"
         "phasetrace: B has only 2 of the 5 runs asked for\n"
     )
+    there, back = ids(json.loads(out)), ids(diffed(capsys, "exec_5", "exec_3", "--last=5"))
+    assert back == there[::-1]
 
 
 def test_failed_runs_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:

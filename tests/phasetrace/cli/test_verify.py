@@ -96,19 +96,19 @@ def test_what_differs_is_said_line_by_line(capsys: pytest.CaptureFixture[str]) -
     found = re.sub(r"\(\w{16}\)", "(ID)", found)
     said = re.sub(r"[\d,]+ ns", "X ns", found).splitlines()
     assert said[:10] == [
-        "different: run_1 in the store and in f",
+        "different: run_1 in the store (here) and in f (there)",
         "  missing there, of 6 spans: 1",
         "    n / second (ID), at A for B",
         "  only there: 1",
         "    n / first (ID), at A for B",
         "  different there: 1 span",
         "    n / first (ID)",
-        "      end X ns in the store, X ns there (+X ns)",
-        f"  numbers that differ: {out.count(' in the store, ') - 1}",
+        "      end X ns here, X ns there (+X ns)",
+        f"  numbers that differ: {out.count(' here, ') - 1}",
         said[9],
     ]
     assert "+1,500 ns" in out
-    assert "    n / second: count 1 in the store, none there" in said
+    assert "    n / second: count 1 here, none there" in said
     assert err == ""
 
 

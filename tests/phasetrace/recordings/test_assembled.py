@@ -12,7 +12,7 @@ from opentelemetry.trace import Span
 
 from phasetrace.errors import UnknownExecution
 from phasetrace.identity import root_span_id_of, trace_id_of
-from phasetrace.names import CANCELLED, PARENT_EXEC_ID, TYPE
+from phasetrace.names import CANCELLED, IMPLICIT, PARENT_EXEC_ID, TYPE
 from phasetrace.recordings.assembled import WHOLE_MICROSECONDS, AssembledSource
 from phasetrace.recordings.otlp_file import file_source
 from phasetrace.recordings.otlp_json import SpanDecoder
@@ -224,9 +224,9 @@ def assembled(*spans: Any, **resource: Any) -> AssembledSource:
 def test_executions_come_newest_first_and_can_be_asked_for() -> None:
     """By name and pattern, status, start and duration, up to a number of them."""
     source = assembled(
-        root("a", "nightly", 0, 3 * S),
         root("b", "hourly", S, 2 * S, status={"code": 2}),
         root("c", "nightly", 2 * S, 9 * S),
+        root("a", "nightly", 0, 3 * S),
     )
 
     def asked(limit: int | None = None, **where: Any) -> str:
@@ -257,6 +257,13 @@ def test_a_span_that_was_delivered_twice_counts_once() -> None:
     assert (again.latest().spans, again.latest().openings) == (2, 1)
     reopened = assembled(root("e", start=0, end=S), root("e", start=5 * S, end=6 * S)).latest()
     assert (reopened.openings, reopened.duration_ns) == (2, 6 * S)
+
+
+def test_an_implicit_root_says_nothing_of_what_was_opened() -> None:
+    """A process that knew the execution by its id only gives it one, too."""
+    later = root("e", "e", S, 20 * S, status={"code": 2}, **{IMPLICIT: True})
+    found = assembled(root("e", "opened"), later).latest()
+    assert (found.name, found.status, found.openings) == ("opened", "ok", 2)
 
 
 def test_what_has_no_ended_root_stands_as_whoever_reads_it_thinks() -> None:

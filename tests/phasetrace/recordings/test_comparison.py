@@ -9,6 +9,7 @@ import pytest
 from phasetrace.recordings.assembled import AssembledSource
 from phasetrace.recordings.comparison import Comparison, compare
 from phasetrace.recordings.otlp_json import SpanDecoder
+from phasetrace.store.stored import StoredExecution
 from tests.phasetrace.recordings.made import S, document, phase, root
 
 SPANS = [
@@ -121,9 +122,10 @@ def test_times_cut_to_microseconds_are_as_good_as_can_be() -> None:
 @pytest.mark.parametrize("sign", [1, -1])
 def test_a_microsecond_more_is_a_difference(field: str, by: int, sign: int) -> None:
     """A backend that cuts times makes none later, and none earlier by more than it cuts."""
-    there = cut(SPANS)
-    there[1][field] = str(int(there[1][field]) + sign * by)
-    assert len(compared(there).changed) == 1
+    here = [*SPANS, phase(3, "e", start=2 * S, end=3 * S)]
+    there = cut(here)
+    there[3][field] = str(int(there[3][field]) + sign * by)
+    assert [one.span.span_id for one in compared(there, here).changed] == [3]
 
 
 def test_times_that_are_whole_microseconds_on_both_sides_are_exact() -> None:
@@ -140,6 +142,7 @@ def test_an_execution_that_has_not_ended_is_compared_by_its_spans() -> None:
     found = compared(SPANS[1:], SPANS[1:])
     assert found.is_same
     assert not found.is_whole
+    assert compared(SPANS[1:2], SPANS[1:]).numbers == ()
 
 
 def test_the_roots_of_an_execution_that_two_processes_open_are_two_spans() -> None:
@@ -150,6 +153,21 @@ def test_the_roots_of_an_execution_that_two_processes_open_are_two_spans() -> No
         int(twice[-1]["startTimeUnixNano"])
     ]
     assert len(compared(twice).extra) == 1
+
+
+class Obliging(AssembledSource):
+    """A source that takes an id for something else if there is no such execution."""
+
+    def find(self, exec_id: str) -> StoredExecution:
+        """Return the latest."""
+        return self.latest()
+
+
+def test_an_execution_that_is_another_one_is_not_compared() -> None:
+    """As Jaeger takes the id of a trace for its execution."""
+    first = source(SPANS)
+    other = Obliging(SpanDecoder().decode(document([root("other")])), lambda _: "running")
+    assert compare(first, first.find("e"), other).spans_there == 0
 
 
 class OneOff(AssembledSource):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import socket
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +15,7 @@ from phasetrace.errors import SourceError, UnknownExecution
 from phasetrace.names import PARENT_EXEC_ID
 from phasetrace.recordings.assembled import WHOLE_MICROSECONDS
 from phasetrace.recordings.jaeger import JaegerSource
-from phasetrace.recordings.query_api import QueryApi, Stretch
+from phasetrace.recordings.query_api import TIMEOUT_S, QueryApi, Stretch
 from phasetrace.recordings.source import Where
 from tests.phasetrace.recordings.made import S, T, phase, root, span, trace_of
 from tests.phasetrace.recordings.query_service import HTML, NOT_FOUND, Answer, QueryService
@@ -93,7 +95,9 @@ def test_executions_are_those_of_all_services_newest_first(service: QueryService
     assert jaeger.breakdown(found[1]).nodes[0].count == 0
     assert len(service.asked) == requests
     assert jaeger.latest().exec_id == "b"
+    service.asked.clear()
     assert [one.exec_id for one in jaeger.executions(5, Where(name="x"))] == ["a"]
+    assert {query["query.search_depth"] for _, query in service.asked if query} == {"100"}
 
 
 def test_the_last_two_days_are_searched_first(service: QueryService) -> None:
@@ -113,6 +117,8 @@ def test_the_last_two_days_are_searched_first(service: QueryService) -> None:
     two_days, sixty_days = "2023-11-12T22:13:40.000000000Z", "2023-09-15T22:13:40.000000000Z"
     assert reaches(lambda: jaeger.executions(2)) == [two_days]
     assert reaches(lambda: jaeger.executions(3)) == [two_days, sixty_days]
+    depths = [query["query.search_depth"] for _, query in service.asked if len(query) > 1]
+    assert depths == ["20", "20"]
     since = Where(since_ns=T + 5)
     assert reaches(lambda: jaeger.executions(3, since)) == ["2023-11-14T22:13:20.000000005Z"]
 
@@ -150,8 +156,9 @@ def test_what_is_not_there_is_said_with_what_comes_near(service: QueryService) -
 def test_a_service_without_the_api_of_the_interface_will_do(service: QueryService) -> None:
     """Some other backends have the API v3 only."""
     service.has_v1 = False
-    service.add(root("e"))
+    service.add(phase(7, "e"))
     assert source(service).find("e").exec_id == "e"
+    assert "/api/traces" in {path for path, _ in service.asked}
 
 
 def test_notes_are_those_of_all_that_was_read(service: QueryService) -> None:
@@ -181,7 +188,7 @@ def test_a_service_may_be_below_a_path() -> None:
     ("answer", "message"),
     [
         (HTML, "answers something else than JSON for /api/v3/traces/"),
-        ((200, ""), "answers something else than JSON"),
+        ((200, ""), "answers something else than JSON for /api/v3/traces/"),
         ((200, "\udcff"), "answers something else than JSON"),
         ((200, '{"result":'), "answers something else than JSON"),
         ((200, '{"a": 1}'), 'answers no OTLP JSON: it has "a", and no "resourceSpans"'),
@@ -229,32 +236,37 @@ def test_where_nothing_answers_that_is_said() -> None:
             JaegerSource(url).find("e")
 
 
-def test_what_does_not_speak_http_is_no_jaeger() -> None:
-    """As a port for gRPC does not."""
+@pytest.mark.parametrize(
+    "answer", [b"\x00\x00\x12\x04\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", b""]
+)
+def test_what_does_not_speak_http_is_no_jaeger(answer: bytes) -> None:
+    """As a port for gRPC does not; nor does what is cut off in the middle."""
 
-    def answer(server: socket.socket) -> None:
+    def serve() -> None:
         connection, _ = server.accept()
         with connection:
             connection.recv(65_536)
-            connection.sendall(b"\x00\x00\x12\x04\x00\r\n\r\n")
-
-    import threading
+            connection.sendall(answer)
 
     with socket.create_server(("127.0.0.1", 0)) as server:
-        thread = threading.Thread(target=answer, args=(server,))
+        thread = threading.Thread(target=serve)
         thread.start()
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
-        with pytest.raises(SourceError, match=r"does not answer in HTTP|cannot reach"):
+        with pytest.raises(SourceError, match=rf"^cannot re\w+ (what )?{url}") as error:
             JaegerSource(url).find("e")
         thread.join()
+    assert str(error.value).endswith(EXPECTED)
+    assert "\n" not in str(error.value)
 
 
 def test_what_never_answers_is_waited_for_so_long_only() -> None:
     """The patience is limited."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        began = time.monotonic()
         with pytest.raises(SourceError, match="no answer in time"):
             QueryApi(url, timeout_s=0.05).services()
+        assert time.monotonic() - began < TIMEOUT_S / 2
 
 
 @pytest.mark.parametrize("url", ["http://", "http://host:port", "http://[::1", "ftp://host"])

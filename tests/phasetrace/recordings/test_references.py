@@ -128,6 +128,8 @@ def test_of_several_in_a_file_one_is_to_be_named(write: Callable[..., None]) -> 
     with pytest.raises(UsageError, match=re.escape(message)):
         open_reference("runs#1.jsonl")
     assert meant("runs#1.jsonl#b") == "b"
+    write("runs#1.jsonl#b", line(root("in a file of that name")))
+    assert meant("runs#1.jsonl#b") == "in a file of that name"
     with pytest.raises(UnknownExecution, match="'x'"):
         open_reference("runs#1.jsonl#x")
 
