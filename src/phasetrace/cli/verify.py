@@ -20,6 +20,7 @@ VERIFY_SCHEMA: Final = "phasetrace.verify/1"
 _SPANS_NAMED: Final = 5
 _NUMBERS_SHOWN: Final = 10
 _LEAST_NAME: Final = 10
+_MOMENTS: Final = ("start_ns", "end_ns", "started_ns")
 _SIDES: Final = ("store", "source")
 _NEVER_ENDED: Final = "it has not ended, so only the spans that have were compared"
 
@@ -97,9 +98,8 @@ def _lines(comparison: Comparison, place: str, width: int) -> Iterator[str]:
     if comparison.changed:
         yield f"  different there: {_number(len(comparison.changed), 'span')}"
         for one in comparison.changed[:_SPANS_NAMED]:
-            yield _fitting(_place_of(one.span), f" {_id(one.span)}", width)
-            for name, (here, there) in one.fields.items():
-                yield f"      {_said(name, here, there)}"
+            said = ", ".join(_said(name, *both) for name, both in one.fields.items())
+            yield _fitting(_place_of(one.span), f" {_id(one.span)}: {said}", width)
         yield from _rest(len(comparison.changed), _SPANS_NAMED)
     if comparison.numbers:
         yield f"  numbers that differ: {len(comparison.numbers)}"
@@ -153,9 +153,11 @@ def _row_of(number: ChangedNumber) -> str:
 
 
 def _said(name: str, here: Any, there: Any) -> str:
-    """Return both values of what differs, and by how much times do."""
+    """Return both values of what differs, or by how much a point in time does."""
     if name.endswith("_ns") and isinstance(here, int) and isinstance(there, int):
         what = name.removesuffix("_ns")
+        if name in _MOMENTS:
+            return f"{what} {abs(there - here):,} ns {'later' if there > here else 'earlier'} there"
         return f"{what} {here:,} ns here, {there:,} ns there ({there - here:+,} ns)"
     ours, theirs = (
         safe(str(one)) if one is not None else "none" for one in _plain_pair(name, here, there)
