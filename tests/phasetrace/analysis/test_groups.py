@@ -257,3 +257,27 @@ def test_what_models_took_is_added_up() -> None:
     (row,) = added_up(of, "phase of node").rows
     assert row.usage == spent(Usage(10, 5, "m"), {}) + spent(Usage(10, 5, "m"), {})
     assert row.usage == Spent(20, 10, None, 30)
+
+
+def test_the_time_for_which_a_node_waited_is_nobodys() -> None:
+    """Not that of what it is in, either."""
+    of = recording(
+        span(1, None, 0, 10),
+        span(2, 1, 0, 10, "outer"),
+        span(3, 2, 0, 3, "first"),
+        span(4, 2, 7, 10, "second", depends_on=["first"]),
+    )
+    told = added_up(of, "node")
+    assert {row.key: row.critical_ns for row in told.rows} == {
+        ("outer",): 0,
+        ("first",): 3,
+        ("second",): 3,
+    }
+    assert told.critical_unattributed_ns == 4
+
+
+def test_an_open_phase_may_have_no_name() -> None:
+    """It is not the node itself."""
+    of = recording(span(1, None, 0, 9))._replace(open_spans=[(2, 1, 3, PhaseKey("a", ""))])
+    (row,) = added_up(of, "phase of node").rows
+    assert (row.key, row.calls, row.share_ns) == (("a", ""), 0, 6)

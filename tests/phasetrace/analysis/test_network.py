@@ -113,3 +113,12 @@ def test_what_hangs_from_a_circle_keeps_its_parent() -> None:
     """Of the circle, one is taken to be below the whole."""
     found = network(recording(span(5, 6, 0, 9, "a"), span(6, 7, 0, 9, "a"), span(7, 6, 0, 9, "a")))
     assert found.parents in ([0, 2, 0, 2], [0, 2, 3, 0])
+
+
+def test_a_span_may_end_together_with_what_it_ends_in() -> None:
+    """The nearest ancestor that goes on until then, and no longer."""
+    of = recording(
+        span(1, None, 0, 9), span(2, 1, 0, 6, "a"), span(3, 2, 0, 4, "a"), span(4, 3, 6, 6, "a")
+    )
+    found = network(of)
+    assert (found.begins_in, found.ends_in) == ([0, 0, 1, 1], [0, 0, 1, 1])

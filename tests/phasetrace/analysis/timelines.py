@@ -1,6 +1,6 @@
 """Small made-up executions, at times of 0 to 30 ns: well-formed ones, and all that can be wrong.
 
-Times are drawn from few values, so that spans often touch. The root has the id `ROOT`.
+Times are often multiples of 5 or 10, so that spans touch. The root has the id `ROOT`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ HEADER = ExecutionHeader("exec", None, "ok", "0" * 32, 0, 0)
 
 STATUSES: st.SearchStrategy[Status] = st.sampled_from(["ok", "ok", "error", "cancelled"])
 ITERATIONS: st.SearchStrategy[Iteration | None] = st.sampled_from([None, 0, 1, "0", 0.5])
-LENGTHS = st.one_of(st.just(0), st.integers(1, 5), st.integers(0, LONGEST))
+STEPS = st.sampled_from([1, 1, 5, 10])
 
 
 def span(
@@ -83,14 +83,15 @@ def nested(draw: st.DrawFn) -> Recording:
     """Draw a tree in which every span lies within its parent; also below no root at all."""
     root_id = draw(st.sampled_from([ROOT, ROOT, ROOT, None]))
     first = ROOT if root_id is not None else ROOT + 1
+    step = draw(STEPS)
     spans: list[SpanRecord] = []
     for span_id in range(first, first + draw(st.integers(0, 10))):
         above = draw(st.sampled_from(spans)) if spans else None
         if root_id is None and draw(st.booleans()):
             above = None
         earliest, latest = (above.start_ns, above.end_ns) if above else (0, LONGEST)
-        start_ns = draw(st.integers(earliest, latest))
-        end_ns = draw(st.integers(start_ns, latest))
+        start_ns = step * draw(st.integers(earliest // step, latest // step))
+        end_ns = step * draw(st.integers(start_ns // step, latest // step))
         if span_id == ROOT and draw(st.booleans()):
             start_ns, end_ns = 0, LONGEST
         parent_id = above.span_id if above else None
@@ -107,11 +108,14 @@ def arbitrary(draw: st.DrawFn, repeated: bool = False, backwards: bool = False) 
     spans end before they start.
     """
     ids = draw(st.lists(st.integers(ROOT, 9), unique=not repeated, max_size=10))
+    step = draw(STEPS)
+    starts = st.integers(0, LONGEST // step)
+    lengths = st.one_of(st.just(0), st.integers(1, 3), starts)
     spans = []
     for span_id in ids:
-        parent_id = draw(st.one_of(st.none(), st.integers(ROOT, 10)))
-        start_ns = draw(st.integers(0, LONGEST))
-        length_ns = draw(LENGTHS)
+        parent_id = draw(st.one_of(st.none(), st.sampled_from(ids), st.integers(ROOT, 10)))
+        start_ns = step * draw(starts)
+        length_ns = step * draw(lengths)
         if backwards and draw(st.booleans()):
             length_ns = -length_ns
         spans.append(draw(_labelled(span_id, parent_id, start_ns, start_ns + length_ns)))
