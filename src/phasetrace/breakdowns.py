@@ -25,7 +25,7 @@ from math import fsum
 from typing import Any, Final
 
 from phasetrace.shares import left_over, round_shares
-from phasetrace.spans import EXECUTION, PhaseKey, SpanRecord, key_of
+from phasetrace.spans import EXECUTION, PhaseKey, SpanRecord, in_order, key_of
 from phasetrace.stats import PhaseStats
 from phasetrace.timeline import Timeline
 
@@ -174,7 +174,7 @@ def make_breakdown(
     """
     wall_ns = unattributed_ns + round(fsum(stat.share_ns for stat in stats.values()))
     # In one order whatever the source, so that all of them give the same, to the nanosecond.
-    keys = sorted(stats, key=lambda key: (key.node_id, key.phase or ""))
+    keys = sorted(stats, key=in_order)
     shares, unattributed_ns = round_shares(
         {key: stats[key].share_ns for key in keys}, unattributed_ns, wall_ns
     )

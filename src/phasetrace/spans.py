@@ -67,9 +67,9 @@ class PhaseKey(NamedTuple):
     phase: str | None
 
 
-def in_order(key: PhaseKey) -> tuple[str, str]:
+def in_order(key: PhaseKey) -> tuple[str, bool, str]:
     """Return what keys are sorted by: a node comes before its phases."""
-    return key.node_id, key.phase or ""
+    return key.node_id, key.phase is not None, key.phase or ""
 
 
 def key_of(span: SpanRecord) -> PhaseKey | None:

@@ -222,6 +222,7 @@ LAYERS = {
         "cli.listing",
         "cli.metrics",
         "cli.program",
+        "cli.report",
         "cli.run",
         "cli.shadowing",
         "cli.sheet",
@@ -233,6 +234,12 @@ LAYERS = {
         "cli.trend_text",
         "cli.uncaught",
         "cli.verify",
+        "report",
+        "report.call_tree",
+        "report.columns",
+        "report.document",
+        "report.page",
+        "report.texts",
     },
 }
 LEVEL = {module: level for level, modules in enumerate(LAYERS.values()) for module in modules}
@@ -247,9 +254,12 @@ READING = {
     "cli.diff_text",
     "cli.listing",
     "cli.metrics",
+    "cli.report",
     "cli.status",
     "cli.trend",
     "cli.trend_text",
+    "report.document",
+    "report.page",
     "store.reader",
     "settings",
 }
