@@ -1,4 +1,4 @@
-"""The command line: ``phasetrace run``, ``metrics``, ``list``, ``ship``, ``status``, ``doctor``.
+"""The command line of phasetrace; `_COMMANDS` has what there is.
 
 Each subcommand is a module with `add_arguments(parser)` and `execute(args) -> exit code`, imported
 only when it is called: the reading ones start without OpenTelemetry and without rich. Data goes to
