@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +14,7 @@ from phasetrace.spans import PhaseKey, in_order, key_of
 MOST: Final = 10
 """How many bottlenecks are looked for: each takes a replay."""
 _ALL: Final = 0.95
+_MOST_HELD_UP: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,9 @@ def bottlenecks(
 ) -> list[Bottleneck]:
     """Return what owns most of the critical path, nodes and phases in one list, most first.
 
-    A node is left out where one of its phases has nearly all of its time there.
+    A node is left out where one of its phases has nearly all of its time there. Phases that are not
+    on the path come last, if the execution would have been shorter without them all the same: nodes
+    waited for them that do not depend on them.
     """
     places: dict[PhaseKey, list[int]] = {}
     of_node: dict[str, list[int]] = {}
@@ -95,11 +98,33 @@ def bottlenecks(
         (by_node | phases).items(),
         key=lambda item: (-item[1], in_order(item[0])),
     )
+    chosen = dict(ranked[:most])
+    chosen.update(dict.fromkeys(_held_up(network, critical, places), 0))
     found = []
-    for key, critical_ns in ranked[:most]:
+    for key, critical_ns in chosen.items():
         calls = of_node[key.node_id] if key.phase is None else places[key]
-        found.append(_bottleneck(network, replay, slacks, key, calls, critical_ns))
-    return found
+        one = _bottleneck(network, replay, slacks, key, calls, critical_ns)
+        if one.critical_ns or one.saving_ns:
+            found.append(one)
+    return sorted(found, key=lambda one: (-one.critical_ns, -one.saving_ns))
+
+
+def _held_up(
+    network: Network, critical: Critical, places: Mapping[PhaseKey, Sequence[int]]
+) -> list[PhaseKey]:
+    """Return phases off the critical path that may have held others up, by their time.
+
+    Where a node that did not depend on them waited for them all the same, the path only has the
+    waiting.
+    """
+    if not critical.waiting_ns:
+        return []
+    times = {
+        key: sum(network.ends[place] - network.starts[place] for place in calls)
+        for key, calls in places.items()
+        if key.phase is not None and key not in critical.by_key
+    }
+    return sorted(times, key=lambda key: (-times[key], in_order(key)))[:_MOST_HELD_UP]
 
 
 def _bottleneck(

@@ -46,7 +46,7 @@ def gaps(network: Network, replay: Replay, least_ns: int, most: int) -> list[Gap
             # Others may begin at the same instant, and wait for the same.
             together = [place for place in places if starts[place] == end_ns]
             lags = {
-                place: max(0, replay.start_lag(place) - (end_ns - start_ns)) for place in together
+                place: max(0, replay.turn_lag(place) - (end_ns - start_ns)) for place in together
             }
             saving_ns = wall_ns - replay.duration(start_lags=lags)
         result.append(Gap(start_ns, end_ns, ended, began, saving_ns))

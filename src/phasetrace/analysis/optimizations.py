@@ -81,10 +81,11 @@ def optimizations(network: Network, replay: Replay) -> list[Finding]:
         if node_id in held or sum(waits.values()) < least_ns:
             continue
         lags = {place: max(0, replay.start_lag(place) - wait) for place, wait in waits.items()}
+        held_up = {place: network.waited_for[place] for place in waits}
         add(
             WAITING,
             PhaseKey(node_id, None),
-            wall_ns - replay.duration(start_lags=lags),
+            wall_ns - replay.duration(start_lags=lags, waited_for=held_up),
             runs=len(waits),
             waited_ns=sum(waits.values()),
         )
@@ -103,7 +104,8 @@ def as_findings(bottlenecks: Sequence[Bottleneck]) -> list[Finding]:
             2 * other.critical_ns >= one.critical_ns for other in inner
         )
         wall_ns = one.duration_ns + one.saving_ns
-        is_worth = one.critical >= BOTTLENECK_SHARE and one.saving_ns > wall_ns * WORTH
+        part = max(one.critical_ns, one.saving_ns)
+        is_worth = part >= wall_ns * BOTTLENECK_SHARE and one.saving_ns > wall_ns * WORTH
         if is_covered or not is_worth:
             continue
         found.append(

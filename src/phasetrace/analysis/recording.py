@@ -14,7 +14,8 @@ class Recording(NamedTuple):
 
     ``root_id`` is the span whose interval is the wall time; None where there are several or none,
     and the wall time is the extent of all spans. What is in ``open_spans`` has not ended: it lasts
-    up to ``now_ns``, or without it up to the latest time that is known of.
+    up to ``now_ns``, or without it up to the latest time that is known of. ``lost`` spans were
+    counted, and could not be stored: what is worked out from the others is without them.
     """
 
     execution: ExecutionHeader
@@ -22,6 +23,7 @@ class Recording(NamedTuple):
     root_id: int | None = None
     open_spans: Sequence[OpenSpan] = ()
     now_ns: int | None = None
+    lost: int = 0
 
     def breakdown(self) -> ExecutionBreakdown:
         """Return where the time went, worked out from the spans."""

@@ -4,15 +4,20 @@ Starts and ends are the events of an execution. Each happens on the *timelines* 
 its own, an end on its own and on that of the span that it ends in. An event comes a fixed time, its
 *lag*, after the last event before it on the timelines that it waits for:
 
-- a start waits for the timeline of the span that it begins in; that of a node that is known to have
-  waited for others, for theirs, and for the start of the span that it begins in;
+- a start waits for the timeline of the span that it begins in, and that of a node that is known to
+  have waited for others for theirs, too;
 - an end waits for the timeline of its own span.
 
 So a span's work is cut into pieces by what happens to it, and in a replay each piece takes as long
 as it took, and begins as soon as everything is done that had been done when it began. Whatever has
-finished before something else began in the same span is taken to have been waited for; where it was
-not (tasks of a pool that have nothing to do with each other), savings come out too small and never
-too large.
+finished before something else began in the same span is taken to have been waited for, also by a
+node that does not depend on it: what runs one after another does so until somebody changes the
+program. Where it was not waited for (tasks of a pool that have nothing to do with each other),
+savings come out too small and never too large.
+
+*Slack* asks what the program has to wait for, and goes by the critical path: there, a node that is
+known to have waited for others waits for those and for the start of the span that it begins in, and
+for nothing else.
 
 Of what happens at one instant, spans that lasted end first, the innermost before the outer ones;
 then spans start, the outermost first; then spans of no length end.
@@ -28,6 +33,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from phasetrace.analysis.network import WHOLE, Network
+from phasetrace.sweep import NEVER
 
 _AS_RECORDED: Final[Mapping[int, Any]] = {}
 
@@ -38,19 +44,24 @@ class Replay:
     To build it takes n log n in the number of spans, each replay n.
     """
 
-    __slots__ = ("_end_lags", "_events", "_network", "_start_lags")
+    __slots__ = ("_end_lags", "_events", "_network", "_start_lags", "_turn_lags")
 
     def __init__(self, network: Network) -> None:
         self._network = network
         self._events = _in_order(network)
         count = len(network.starts)
         self._start_lags = [0] * count
+        self._turn_lags = [0] * count
         self._end_lags = [0] * count
         self._measure()
 
     def start_lag(self, place: int) -> int:
-        """Return how long after the last thing that it waited for a span began (ns)."""
+        """Return how long after the last thing that it had to wait for a span began (ns)."""
         return self._start_lags[place]
+
+    def turn_lag(self, place: int) -> int:
+        """Return the same after whatever else had ended in the same span, if that was later."""
+        return self._turn_lags[place]
 
     def duration(
         self,
@@ -63,16 +74,16 @@ class Replay:
         `without` are spans that would have taken no time, they and all that ends in them; what goes
         on after they have ended takes its time, from an earlier start. `start_lags` are times for
         spans to begin after what they waited for, in place of those that were; `waited_for` are
-        spans that others wait for, in place of those that they did, beside the start of the span
-        that they begin in.
+        spans that others wait for, beside the start of the span that they begin in and in place of
+        whatever else had ended there.
         """
         network = self._network
         begins_in, ends_in = network.begins_in, network.ends_in
-        waits = {**network.waited_for, **waited_for}
+        depends = network.waited_for
         timeless = self._timeless(without)
         start_of = network.starts.copy()
         ready = network.starts.copy()
-        given = self._start_lags
+        given = self._turn_lags
         if start_lags:
             given = given.copy()
             for place, lag_ns in start_lags.items():
@@ -87,8 +98,10 @@ class Replay:
             elif place:
                 parent = begins_in[place]
                 begin_ns = ready[parent]
-                if place in waits:
-                    begin_ns = max((start_of[parent], *(ready[run] for run in waits[place])))
+                if place in waited_for:
+                    begin_ns = max((start_of[parent], *(ready[run] for run in waited_for[place])))
+                elif place in depends:
+                    begin_ns = max(begin_ns, *(ready[run] for run in depends[place]))
                 if not timeless[parent]:
                     begin_ns += given[place]
                 start_of[place] = ready[place] = begin_ns
@@ -104,14 +117,15 @@ class Replay:
         starts, ends = network.starts, network.ends
         begins_in, ends_in, waited_for = network.begins_in, network.ends_in, network.waited_for
         # The latest time by which what is on a timeline has to be done, and what has started.
-        due = [ends[WHOLE]] * len(starts)
+        due = [NEVER] * len(starts)
+        due[WHOLE] = ends[WHOLE]
         start_due = due.copy()
         slacks = [0] * len(starts)
         for event in reversed(self._events):
             place = event >> 1
             if event & 1:
                 by_ns = min(due[place], due[ends_in[place]])
-                slacks[place] = by_ns - ends[place]
+                slacks[place] = min(by_ns, ends[WHOLE]) - ends[place]
                 due[place] = min(due[place], by_ns - self._end_lags[place])
                 continue
             if not place:
@@ -143,10 +157,12 @@ class Replay:
                 continue
             if place:
                 parent = begins_in[place]
-                before_ns = latest[parent]
+                before_ns = had_to_ns = latest[parent]
                 if place in waited_for:
-                    before_ns = max(starts[parent], *(latest[run] for run in waited_for[place]))
-                self._start_lags[place] = starts[place] - before_ns
+                    last_ns = max(latest[run] for run in waited_for[place])
+                    before_ns, had_to_ns = max(before_ns, last_ns), max(starts[parent], last_ns)
+                self._turn_lags[place] = starts[place] - before_ns
+                self._start_lags[place] = starts[place] - had_to_ns
 
     def _timeless(self, without: Collection[int]) -> Sequence[int]:
         network = self._network

@@ -47,8 +47,10 @@ def _bottleneck(finding: Finding) -> str:
     evidence: Any = finding.evidence
     calls = evidence["calls"]
     what = f"{_place(finding)} has {evidence['critical']:.1%} of the critical path"
+    if not evidence["critical_ns"]:
+        what = f"{_place(finding)} was waited for by what does not depend on it"
     if calls > 1:
-        what += f" in {calls:,} calls"
+        what += f", in {calls:,} calls"
     return f"{what}; if it took no time, {_saved(finding)}"
 
 

@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from phasetrace import clock
 from phasetrace.analysis.recording import Recording
@@ -39,6 +40,10 @@ from phasetrace.store.stored import (
     stored_execution,
 )
 from phasetrace.store.totals import read_parts
+
+if TYPE_CHECKING:
+    from phasetrace.live import Activity
+    from phasetrace.store.activity import Memory
 
 _NEAREST_AMONG = 2_000
 _LONGEST_NEAREST = 200
@@ -178,12 +183,14 @@ class StoreReader:
 
         None where there are too few of them, or the execution has no name but its id.
         """
-        if execution.name in (None, execution.exec_id):
+        if execution.name is None or execution.name == execution.exec_id:
             return None
+        return self.usual_before(execution.name, execution.started_ns)
+
+    def usual_before(self, name: str, started_ns: int) -> Usual | None:
+        """Return what the runs of a name usually took that started before a time."""
         with self._queries():
-            rows = self._connection.execute(
-                DURATIONS_BEFORE, (execution.name, execution.started_ns, MOST)
-            ).fetchall()
+            rows = self._connection.execute(DURATIONS_BEFORE, (name, started_ns, MOST)).fetchall()
         return usual([duration_ns for (duration_ns,) in rows])
 
     def runs_before(self, execution: StoredExecution, started_ns: int) -> bool:
@@ -256,7 +263,16 @@ class StoreReader:
         if roots == 1:
             root_id = execution.root_span_id or root_around(spans)
         until_ns = now_ns if execution.status == "running" else None
-        return Recording(header_of(execution), spans, root_id, open_spans, until_ns)
+        lost = max(0, self._counted(execution) - execution.spans)
+        return Recording(header_of(execution), spans, root_id, open_spans, until_ns, lost)
+
+    def _counted(self, execution: StoredExecution) -> int:
+        """Return how many spans of an execution its processes have counted."""
+        (counted,) = self._connection.execute(
+            "SELECT coalesce(sum(spans), 0) FROM aggregate_parts WHERE execution = ?",
+            (execution.row,),
+        ).fetchone()
+        return int(counted)
 
     def _sub_executions(self, execution: StoredExecution) -> list[tuple[StoredExecution, str]]:
         """Return what was started within an execution, at any depth, and what it is called there.
@@ -296,9 +312,7 @@ class StoreReader:
 
     def _count_nodes(self, execution: StoredExecution) -> int:
         row = execution.row
-        (counted,) = self._connection.execute(
-            "SELECT coalesce(sum(spans), 0) FROM aggregate_parts WHERE execution = ?", (row,)
-        ).fetchone()
+        counted = self._counted(execution)
         nodes: set[str | None] = set()
         if counted >= execution.spans:
             finished = self._connection.execute(
@@ -366,6 +380,17 @@ class StoreReader:
                 details = reader.read(message)
                 yield span if details is NOTHING else span._replace(**details._asdict())
 
+    def traces(
+        self, execution: StoredExecution, rolled_up: bool = False
+    ) -> Iterator[dict[str, Any]]:
+        """Give an execution's finished spans as ``TracesData`` of OTLP's JSON, a block each."""
+        from phasetrace.store.traces import traces_of
+
+        with self._queries():
+            subs = self._sub_executions(execution) if rolled_up else []
+            for one in (execution, *(sub for sub, _ in subs)):
+                yield from traces_of(self._connection, one.row)
+
     def open_spans(self, execution: StoredExecution) -> list[StoredOpenSpan]:
         """Return the spans of an execution that had not ended when last heard of, oldest first."""
         with self._queries():
@@ -407,6 +432,13 @@ class StoreReader:
                 for name, value in self._connection.execute("SELECT name, value FROM counters")
                 if name.startswith(_LOST)
             }
+
+    def activity(self, memory: Memory) -> Activity:
+        """Return what goes on now; what `memory` has seen already is not read again."""
+        from phasetrace.store.activity import look
+
+        with self._one_moment():
+            return look(self, self._connection, self._now_ns(), memory)
 
     def standing(self) -> Standing:
         """Return how much the store keeps, and what became of what was to be delivered."""

@@ -174,8 +174,11 @@ class Lags(NamedTuple):
     lags: dict[Event, int]
 
 
-def lags(network: Network) -> Lags:
-    """Return the events of an execution in order, what each waits for, and for how long."""
+def lags(network: Network, in_turn: bool) -> Lags:
+    """Return the events of an execution in order, what each waits for, and for how long.
+
+    `in_turn` has nodes wait for what had ended in the same span as well as for what they had to.
+    """
     starts, ends = network.starts, network.ends
     above = {place: number for number, place in enumerate(network.order)}
 
@@ -209,7 +212,7 @@ def lags(network: Network) -> Lags:
         if not is_end:
             runs = waited_for(network, place)
             if place != WHOLE and runs:
-                awaited = set(runs)
+                awaited = {*runs, begun_in[place]} if in_turn else set(runs)
                 found.append((begun_in[place], False))
         found += [other for other in earlier if timelines(other) & awaited]
         before[event] = found

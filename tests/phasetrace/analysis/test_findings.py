@@ -241,3 +241,22 @@ def test_an_execution_of_nothing_has_an_analysis() -> None:
     assert analysis.findings == ()
     assert analysis.critical_path == ()
     assert str(analysis).endswith("nothing stands out")
+
+
+def test_what_is_waited_for_in_vain_is_a_bottleneck_too() -> None:
+    """Two nodes in turns that both only depend on a third: each holds the other up."""
+    examination = examined(
+        execution(100),
+        node(2, "plan", 0, 10),
+        node(3, "search", 10, 30, "plan", iteration=0),
+        phase(4, 3, "http", 10, 30, node_id="search"),
+        node(5, "lookup", 30, 60, "plan", iteration=0),
+        phase(6, 5, "query", 30, 60, node_id="lookup"),
+        node(7, "search", 60, 70, "plan", iteration=1),
+        phase(8, 7, "http", 60, 70, node_id="search"),
+        node(9, "lookup", 70, 100, "plan", iteration=1),
+        phase(10, 9, "query", 70, 100, node_id="lookup"),
+    )
+    savings = {(one.node_id, one.phase): one.saving_ns for one in examination.bottlenecks}
+    assert savings["lookup", "query"] == 60 * MS
+    assert savings["search", "http"] == 30 * MS

@@ -24,12 +24,14 @@ def test_nothing_changed_takes_what_it_took(of: Recording) -> None:
 
 @given(executions())
 def test_lags_are_those_of_the_definition(of: Recording) -> None:
-    """The time since the last event on the timelines that a start waits for."""
+    """The time since the last event on the timelines that a start waits for, or has to."""
     found = network(of)
     replay = Replay(found)
-    expected = oracles.lags(found).lags
+    had_to = oracles.lags(found, in_turn=False).lags
+    in_turn = oracles.lags(found, in_turn=True).lags
     for place in range(1, len(found.starts)):
-        assert replay.start_lag(place) == expected[place, False]
+        assert replay.start_lag(place) == had_to[place, False]
+        assert replay.turn_lag(place) == in_turn[place, False]
 
 
 @given(executions(), CHOICES)
@@ -37,7 +39,7 @@ def test_spans_that_take_no_time_leave_the_rest(of: Recording, choices: list[int
     """Every event comes its lag after what it waits for, those of the timeless ones at once."""
     found = network(of)
     places = [place for place in choices if place < len(found.starts)]
-    expected = oracles.without(found, places, oracles.lags(found))
+    expected = oracles.without(found, places, oracles.lags(found, in_turn=True))
     assert Replay(found).duration(without=places) == expected
 
 
@@ -47,7 +49,7 @@ def test_spans_may_begin_after_other_times(of: Recording, given_lags: dict[int, 
     found = network(of)
     chosen = {place: lag for place, lag in given_lags.items() if place < len(found.starts)}
     changed = {(place, False): lag for place, lag in chosen.items()}
-    expected = oracles.relaxed(found, oracles.lags(found), changed)
+    expected = oracles.relaxed(found, oracles.lags(found, in_turn=True), changed)
     assert Replay(found).duration(start_lags=chosen) == expected
 
 
@@ -61,7 +63,7 @@ def test_slack_is_the_most_that_changes_nothing(of: Recording, choice: int) -> N
     place = 1 + choice % max(1, len(found.starts) - 1)
     if place >= len(found.starts):
         return
-    constraints = oracles.lags(found)
+    constraints = oracles.lags(found, in_turn=False)
     wall_ns = found.ends[WHOLE] - found.starts[WHOLE]
     slack_ns = Replay(found).slacks()[place]
 
@@ -101,14 +103,14 @@ def test_a_saving_is_no_longer_than_its_spans(of: Recording, choices: list[int])
 
 @given(executions(), CHOICES)
 def test_a_saving_is_no_more_than_its_part_of_the_path(of: Recording, choices: list[int]) -> None:
-    """What is not on the critical path was not waited for."""
+    """What is not on the critical path was not waited for, unless a node waited in vain."""
     found = network(of)
     places = [place for place in choices if place < len(found.starts)]
     gone = oracles.timeless(found, places)
     owned_ns = sum(
         segment.end_ns - segment.start_ns
         for segment in critical_path(found)
-        if segment.place in gone
+        if segment.place in gone or segment.waiting is not None
     )
     wall_ns = found.ends[WHOLE] - found.starts[WHOLE]
     assert wall_ns - Replay(found).duration(without=places) <= owned_ns
