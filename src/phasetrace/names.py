@@ -26,11 +26,17 @@ RESERVED: Final = frozenset(
 
 INPUT_TOKENS: Final = ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens")
 OUTPUT_TOKENS: Final = ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens")
-MODEL: Final = ("gen_ai.response.model", "gen_ai.request.model")
+MODEL: Final = ("gen_ai.response.model", "gen_ai.request.model", "model")
 COST: Final = ("gen_ai.usage.cost",)
 """Of each, the first that is there counts."""
 
 _OF_MODELS: Final = "gen_ai."
+_RESULTS: Final = ("gen_ai.usage.", "gen_ai.response.")
+
+
+def is_metadata(name: str) -> bool:
+    """Tell whether an attribute says what a call was asked to do: no id, and no result."""
+    return name not in RESERVED and not name.startswith(_RESULTS)
 
 
 def tells_apart(name: str) -> bool:

@@ -200,7 +200,8 @@ def every_finding() -> dict[str, Any]:
         span(9, 1, 800, 900, "f", depends_on=["d"]),
         span(10, 9, 800, 850, "f", "again")._replace(metadata=1),
         span(11, 9, 850, 900, "f", "again")._replace(metadata=1),
-        span(12, 1, 700, 800, "g", "beside"),
+        span(12, 9, 850, 900, "f", "again")._replace(metadata=2),
+        span(13, 1, 700, 800, "g", "beside"),
     ]
     found = Examination(timelines.recording(*spans)).findings
     plain = findings_list(ranked([*found, slower_than_usual(10, 5, 6)]))

@@ -60,7 +60,8 @@ class ExecutionAnalysis:
     """Where the time of an execution went, what determined how long it took, and what to do.
 
     ``groups`` are its phases by node, with what they own of the critical path, what their calls of
-    models took, and the longest call of each. ``findings`` are ranked by what they would save.
+    models took, and the longest call of each. ``findings`` are ranked by what they would save. Of
+    ``lost_spans``, which could not be stored, only a breakdown knows.
     """
 
     execution: ExecutionHeader
@@ -70,6 +71,7 @@ class ExecutionAnalysis:
     nodes: tuple[NodeAnalysis, ...]
     bottlenecks: tuple[Bottleneck, ...]
     findings: tuple[Finding, ...]
+    lost_spans: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain dicts and lists, ready for JSON; versioned by ``schema``."""
@@ -224,4 +226,5 @@ def analysis_of(examination: Examination) -> ExecutionAnalysis:
         nodes=examination.nodes(),
         bottlenecks=tuple(examination.bottlenecks),
         findings=examination.findings,
+        lost_spans=examination.recording.lost,
     )

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from phasetrace.analysis.network import Network
 from phasetrace.analysis.path import Segment
 from phasetrace.analysis.recording import Recording
-from phasetrace.analysis.usage import NO_PRICES, Prices, Spent, spent
+from phasetrace.analysis.usage import NO_PRICES, Prices, Spent, own_usages, spent
 from phasetrace.shares import left_over, round_shares
 from phasetrace.spans import (
     EXECUTION,
@@ -64,13 +64,18 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """All groups of an execution, the one with most time first; and what is nobody's."""
+    """All groups of an execution, the one with most time first; and what is nobody's.
+
+    Of the critical path, ``critical_waiting_ns`` is when nodes had not begun although all that they
+    waited for was done.
+    """
 
     fields: tuple[str, ...]
     rows: tuple[Group, ...]
     wall_ns: int
     unattributed_ns: int
     critical_unattributed_ns: int
+    critical_waiting_ns: int
 
 
 def _by_phase_of_node(span: SpanRecord) -> Key:
@@ -93,6 +98,10 @@ def _by_iteration(span: SpanRecord) -> Key:
     return (span.node_id or SYSTEM_NODE, span.iteration)
 
 
+def _by_model(span: SpanRecord) -> Key:
+    return (span.usage.model if span.usage is not None else None,)
+
+
 def _by_everything(span: SpanRecord) -> Key:
     phase = None if span.type == NODE else span.name
     return (span.node_id or SYSTEM_NODE, phase, span.iteration)
@@ -113,6 +122,7 @@ BY: Final[Mapping[str, By]] = {
     "phase": By(_by_phase, ("phase",), True),
     "type": By(_by_type, ("node_type",)),
     "iteration": By(_by_iteration, ("node_id", "iteration")),
+    "model": By(_by_model, ("model",), True),
     "phase of iteration": By(_by_everything, ("node_id", "phase", "iteration"), True),
 }
 
@@ -129,15 +139,13 @@ class _Sum:
         self.spent = Spent()
         self.worst: dict[bool, SpanRecord] = {}
 
-    def add(self, span: SpanRecord, prices: Prices) -> None:
+    def add(self, span: SpanRecord) -> None:
         is_node = span.type == NODE
         stats = self.node_calls if is_node else self.calls
         stats.add(span.start_ns, max(0, span.end_ns - span.start_ns), span.status)
         worst = self.worst.get(is_node)
         if worst is None or span.end_ns - span.start_ns > worst.end_ns - worst.start_ns:
             self.worst[is_node] = span
-        if span.usage is not None:
-            self.spent += spent(span.usage, prices)
 
 
 def groups(
@@ -174,16 +182,22 @@ def groups(
             if key not in sums:
                 sums[key] = _Sum()
             if number < ended:
-                sums[key].add(span, prices)
+                sums[key].add(span)
         if number < ended:
             timeline.add(span.span_id, span.parent_id, span.start_ns, span.end_ns, key)
         else:
             open_spans.append((span.span_id, span.parent_id, span.start_ns, key))
-    nobodys_ns = 0
+    for place, usage in own_usages(network).items():
+        user = network.spans[place]
+        if user is not None and user.type != EXECUTION:
+            sums[by.key(user)].spent += spent(usage, prices)
+    nobodys_ns = waiting_ns = 0
     for segment in path:
         owner = network.spans[segment.place]
         length_ns = segment.end_ns - segment.start_ns
-        if owner is None or key_of(owner) is None or segment.waiting is not None:
+        if segment.waiting is not None:
+            waiting_ns += length_ns
+        elif owner is None or key_of(owner) is None:
             nobodys_ns += length_ns
         else:
             sums[by.key(owner)].critical_ns += length_ns
@@ -198,7 +212,7 @@ def groups(
         for key in keys
     ]
     rows.sort(key=lambda row: -row.total_ns)
-    return Groups(by.fields, tuple(rows), wall_ns, unattributed_ns, nobodys_ns)
+    return Groups(by.fields, tuple(rows), wall_ns, unattributed_ns, nobodys_ns, waiting_ns)
 
 
 def _group(key: Key, is_of_phase: bool, of: _Sum, self_ns: int, share_ns: int) -> Group:

@@ -52,6 +52,7 @@ def optimizations(network: Network, replay: Replay) -> list[Finding]:
             one.saving_ns,
             nodes=list(one.nodes),
             after=list(one.after),
+            at_once=one.at_once,
             waited_ns=one.in_vain_ns,
         )
     for kind, look in ((REPEATED, repeated), (RETRIES, retried)):
@@ -77,9 +78,12 @@ def optimizations(network: Network, replay: Replay) -> list[Finding]:
         )
         began = network.spans[gap.after] if gap.after is not None else None
         held.add((began.node_id or "") if began is not None else "")
-    for node_id, waits in _waits_by_node(network).items():
-        if node_id in held or sum(waits.values()) < least_ns:
-            continue
+    by_node = _waits_by_node(network)
+    longest = sorted(by_node, key=lambda node_id: (-sum(by_node[node_id].values()), node_id))
+    for node_id in [one for one in longest if one not in held][:_MOST_OF_A_KIND]:
+        waits = by_node[node_id]
+        if sum(waits.values()) < least_ns:
+            break
         lags = {place: max(0, replay.start_lag(place) - wait) for place, wait in waits.items()}
         held_up = {place: network.waited_for[place] for place in waits}
         add(
@@ -104,8 +108,8 @@ def as_findings(bottlenecks: Sequence[Bottleneck]) -> list[Finding]:
             2 * other.critical_ns >= one.critical_ns for other in inner
         )
         wall_ns = one.duration_ns + one.saving_ns
-        part = max(one.critical_ns, one.saving_ns)
-        is_worth = part >= wall_ns * BOTTLENECK_SHARE and one.saving_ns > wall_ns * WORTH
+        part_ns = one.critical_ns or one.saving_ns  # off the path it is what others waited for
+        is_worth = part_ns >= wall_ns * BOTTLENECK_SHARE and one.saving_ns > wall_ns * WORTH
         if is_covered or not is_worth:
             continue
         found.append(

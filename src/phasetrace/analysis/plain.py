@@ -10,14 +10,16 @@ from phasetrace.analysis.wording import finding_text
 from phasetrace.jsonable import jsonable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from phasetrace.analysis.concurrency import Concurrency
-    from phasetrace.analysis.execution import ExecutionAnalysis
+    from phasetrace.analysis.execution import CriticalStep, ExecutionAnalysis
     from phasetrace.analysis.findings import Finding
     from phasetrace.analysis.groups import Group, Groups
 
 ANALYSIS_SCHEMA: Final = "phasetrace.analysis/1"
+_MOST_STEPS: Final = 1_000
+"""Programs that look for what to do have no use for hundreds of thousands of them."""
 
 
 def analysis_dict(analysis: ExecutionAnalysis) -> dict[str, Any]:
@@ -34,14 +36,27 @@ def analysis_members(analysis: ExecutionAnalysis) -> dict[str, Any]:
     """Return what an analysis has beyond the execution's own data and the findings."""
     return {
         "concurrency": _concurrency(analysis.concurrency),
-        "critical_path": [
-            {**step._asdict(), "span_id": _span_id(step.span_id)} for step in analysis.critical_path
-        ],
+        **_path(analysis.critical_path),
         "bottlenecks": [asdict(one) for one in analysis.bottlenecks],
         "nodes": [
             {**asdict(node), "at_once": _concurrency(node.at_once)} for node in analysis.nodes
         ],
         "groups": groups_dict(analysis.groups),
+        "lost_spans": analysis.lost_spans,
+    }
+
+
+def _path(steps: Sequence[CriticalStep]) -> dict[str, Any]:
+    """Return the longest steps of a critical path in the order of time, and what was left out."""
+    least = sorted((step.duration_ns for step in steps), reverse=True)[:_MOST_STEPS]
+    shown = [step for step in steps if step.duration_ns >= least[-1]][:_MOST_STEPS]
+    return {
+        "critical_path": [{**step._asdict(), "span_id": _span_id(step.span_id)} for step in shown],
+        "critical_path_left_out": {
+            "steps": len(steps) - len(shown),
+            "duration_ns": sum(step.duration_ns for step in steps)
+            - sum(step.duration_ns for step in shown),
+        },
     }
 
 
@@ -56,6 +71,7 @@ def groups_dict(groups: Groups) -> dict[str, Any]:
         "wall_ns": groups.wall_ns,
         "unattributed_ns": groups.unattributed_ns,
         "critical_unattributed_ns": groups.critical_unattributed_ns,
+        "critical_waiting_ns": groups.critical_waiting_ns,
         "usage": asdict(total),
     }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import pairwise
 from typing import NamedTuple
 
 from phasetrace.analysis.network import Network
@@ -26,8 +28,9 @@ class Repetition(NamedTuple):
 def repeated(network: Network, replay: Replay, least_ns: int, most: int) -> list[Repetition]:
     """Return phases that were called several times with the same metadata, and went well.
 
-    All calls but the first would not have been needed, if they did the same; of phases without
-    telling metadata (`phasetrace.spans.SpanRecord`) nothing says so, and they are passed over.
+    All calls but the first would not have been needed, if they did the same. Nothing says so of
+    phases without telling metadata (`phasetrace.spans.SpanRecord`), nor of those of which all calls
+    have the same: what does not vary does not say what a call did.
     """
     alike: dict[tuple[PhaseKey, int], list[int]] = {}
     for place, span in enumerate(network.spans):
@@ -37,8 +40,9 @@ def repeated(network: Network, replay: Replay, least_ns: int, most: int) -> list
         if key is not None:
             alike.setdefault((key, span.metadata), []).append(place)
     again: dict[PhaseKey, tuple[int, list[int]]] = {}
+    varieties = Counter(key for key, _ in alike)
     for (key, _), places in alike.items():
-        if len(places) > 1:
+        if len(places) > 1 and varieties[key] > 1:
             places.sort(key=network.starts.__getitem__)
             calls, known = again.get(key, (0, []))
             again[key] = calls + len(places), known + places[1:]
@@ -46,9 +50,10 @@ def repeated(network: Network, replay: Replay, least_ns: int, most: int) -> list
 
 
 def retried(network: Network, replay: Replay, least_ns: int, most: int) -> list[Repetition]:
-    """Return what failed and was called again in the same place after that.
+    """Return what failed and was called again right after that, in the same place and way.
 
-    The calls that failed would not have been needed.
+    That is by the next call of the same name below the same parent, with the same metadata, if it
+    has any. The calls that failed would not have been needed.
     """
     together: dict[tuple[int, PhaseKey], list[int]] = {}
     for place, span in enumerate(network.spans):
@@ -58,13 +63,15 @@ def retried(network: Network, replay: Replay, least_ns: int, most: int) -> list[
                 together.setdefault((network.parents[place], key), []).append(place)
     again: dict[PhaseKey, tuple[int, list[int]]] = {}
     for (_, key), places in together.items():
-        last_start = max(network.starts[place] for place in places)
+        places.sort(key=network.starts.__getitem__)
         failed = [
             place
-            for place in places
-            if _span(network, place).status == "error" and network.ends[place] <= last_start
+            for place, following in pairwise(places)
+            if _span(network, place).status == "error"
+            and network.ends[place] <= network.starts[following]
+            and _span(network, place).metadata == _span(network, following).metadata
         ]
-        if failed and len(places) > 1:
+        if failed:
             calls, known = again.get(key, (0, []))
             again[key] = calls + len(places), known + failed
     return _worth(network, replay, again, least_ns, most)

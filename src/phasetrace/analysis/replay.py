@@ -13,7 +13,9 @@ as it took, and begins as soon as everything is done that had been done when it 
 finished before something else began in the same span is taken to have been waited for, also by a
 node that does not depend on it: what runs one after another does so until somebody changes the
 program. Where it was not waited for (tasks of a pool that have nothing to do with each other),
-savings come out too small and never too large.
+savings come out too small. Where a start waited for something that is not recorded (a timer, a
+queue, work outside of any span), the replay has it wait for what ended before it instead, and
+savings may come out too large. They are estimates by what was recorded.
 
 *Slack* asks what the program has to wait for, and goes by the critical path: there, a node that is
 known to have waited for others waits for those and for the start of the span that it begins in, and

@@ -14,19 +14,25 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from phasetrace.analysis.concurrency import concurrency_of
 from phasetrace.analysis.network import Network
 from phasetrace.analysis.replay import Replay
 from phasetrace.spans import NODE
 
-MOST_NODES: Final = 1_000
-"""Of more nodes with dependencies, which takes the square of their number, nothing is said."""
+MOST_WORK: Final = 2_000_000
+"""How many steps it may take to find out who depends on whom, and as many again to look who ran
+before whom. What would take more is left unsaid."""
 
 
 class Succession(NamedTuple):
-    """Nodes that could have begun earlier, what they began after, and what that would save (ns)."""
+    """Nodes that could have begun earlier, what they began after, and what that would save (ns).
+
+    ``at_once`` is how many of them all went on at the same time.
+    """
 
     nodes: tuple[str, ...]
     after: tuple[str, ...]
+    at_once: int
     in_vain_ns: int
     saving_ns: int
 
@@ -46,13 +52,15 @@ def successions(network: Network, replay: Replay, least_ns: int) -> list[Success
     Nodes that held each other up are one finding: all of them together make the saving.
     """
     depends = _dependencies(network)
-    if not 1 < len(depends) <= MOST_NODES:
+    edges = sum(map(len, depends.values()))
+    if len(depends) < 2 or len(depends) * edges > MOST_WORK:
         return []
     behind = {name: _reachable(name, depends) for name in depends}
     ended: dict[int, list[int]] = {}
     for place in range(1, len(network.spans)):
         ended.setdefault(network.ends_in[place], []).append(place)
     held = []
+    work = 0
     for places in ended.values():
         runs = [place for place in places if _known_node(network, place) in depends]
         if len(runs) > 1:
@@ -60,7 +68,10 @@ def successions(network: Network, replay: Replay, least_ns: int) -> list[Success
             ends = [network.ends[place] for place in places]
             for place in runs:
                 done = bisect_right(ends, network.starts[place])
-                late = _held(network, behind, place, places, done)
+                late, steps = _held(network, behind, place, places, done)
+                work += steps
+                if work > MOST_WORK:
+                    return []
                 if late is not None:
                     held.append(late)
     found = [_succession(network, replay, group) for group in _connected(network, held)]
@@ -94,8 +105,8 @@ def _reachable(name: str, depends: dict[str, set[str]]) -> set[str]:
 
 def _held(
     network: Network, behind: dict[str, set[str]], place: int, places: Sequence[int], done: int
-) -> _Held | None:
-    """Return by how much a run began too late, if it did.
+) -> tuple[_Held | None, int]:
+    """Return by how much a run began too late, if it did, and how many steps that took.
 
     `places` are what ends in the same span, in that order; `done` is how many had when it began.
     """
@@ -105,6 +116,7 @@ def _held(
     waits_for = network.waited_for.get(place, [])
     could_ns = max((could_ns, *(min(ends[run], start_ns) for run in waits_for)))
     independent = []
+    at = done
     for at in range(done - 1, -1, -1):
         run = places[at]
         if ends[run] <= could_ns:
@@ -118,8 +130,8 @@ def _held(
             break
     in_vain, after = _covered(network, independent, could_ns, start_ns)
     if not in_vain:
-        return None
-    return _Held(place, start_ns - could_ns - in_vain, waits_for, after)
+        return None, done - at
+    return _Held(place, start_ns - could_ns - in_vain, waits_for, after), done - at
 
 
 def _covered(
@@ -141,15 +153,21 @@ def _covered(
 
 def _connected(network: Network, held: list[_Held]) -> list[list[_Held]]:
     """Put together what has nodes in common."""
-    group_of: dict[str, set[str]] = {}
+    above: dict[str, str] = {}
+
+    def top(name: str) -> str:
+        while above.setdefault(name, name) != name:
+            above[name] = above[above[name]]
+            name = above[name]
+        return name
+
     for one in held:
-        names = {_node(network, one.place), *one.after}
-        merged = names.union(*(group_of[name] for name in names if name in group_of))
-        for name in merged:
-            group_of[name] = merged
-    groups: dict[frozenset[str], list[_Held]] = {}
+        mine = top(_node(network, one.place))
+        for name in one.after:
+            above[top(name)] = mine
+    groups: dict[str, list[_Held]] = {}
     for one in held:
-        groups.setdefault(frozenset(group_of[_node(network, one.place)]), []).append(one)
+        groups.setdefault(top(_node(network, one.place)), []).append(one)
     return list(groups.values())
 
 
@@ -165,7 +183,12 @@ def _succession(network: Network, replay: Replay, held: list[_Held]) -> Successi
         for name, length_ns in one.after.items():
             after[name] = after.get(name, 0) + length_ns
     by_length = sorted(after, key=lambda name: (-after[name], name))
-    return Succession(tuple(nodes), tuple(by_length), sum(after.values()), wall_ns - duration_ns)
+    names = {*nodes, *after}
+    runs = [place for place in range(1, len(network.spans)) if _known_node(network, place) in names]
+    at_once = concurrency_of(network, runs).maximum
+    return Succession(
+        tuple(nodes), tuple(by_length), at_once, sum(after.values()), wall_ns - duration_ns
+    )
 
 
 def _known_node(network: Network, place: int) -> str | None:

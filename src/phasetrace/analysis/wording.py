@@ -57,10 +57,20 @@ def _bottleneck(finding: Finding) -> str:
 def _sequential(finding: Finding) -> str:
     evidence: Any = finding.evidence
     nodes, after = evidence["nodes"], evidence["after"]
-    verb = "does" if len(nodes) == 1 else "do"
+    together = list(dict.fromkeys([*nodes, *after]))
+    if evidence["at_once"] > 1:
+        return (
+            f"{len(together)} nodes that do not depend on each other ({_listed(together)}) ran"
+            f" {evidence['at_once']} at a time; all at once, {_saved(finding)}"
+        )
+    if len(nodes) > 1:
+        return (
+            f"{len(together)} nodes that do not depend on each other ({_listed(together)}) ran"
+            f" one after another; side by side, {_saved(finding)}"
+        )
     return (
-        f"{_listed(nodes)} began only after {_listed(after)}, on which {_it(nodes)} {verb} not"
-        f" depend; side by side, {_saved(finding)}"
+        f"{safe(nodes[0])} began only after {_listed(after)}, on which it does not depend;"
+        f" side by side, {_saved(finding)}"
     )
 
 
@@ -68,7 +78,8 @@ def _repeated(finding: Finding) -> str:
     evidence: Any = finding.evidence
     return (
         f"{_place(finding)} was called {_times(evidence['again'])} again with the very metadata of"
-        f" an earlier call ({human(evidence['again_ns'])}); without that, {_saved(finding)}"
+        f" an earlier call ({human(evidence['again_ns'])}); if that did the same, without it"
+        f" {_saved(finding)}"
     )
 
 
@@ -136,10 +147,6 @@ def _place(finding: Finding) -> str:
 
 def _saved(finding: Finding) -> str:
     return f"the run would take {human(finding.saving_ns)} less ({finding.saving:.1%})"
-
-
-def _it(nodes: Sequence[str]) -> str:
-    return "it" if len(nodes) == 1 else "they"
 
 
 def _listed(nodes: Sequence[str]) -> str:

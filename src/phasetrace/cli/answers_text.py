@@ -24,6 +24,7 @@ _MOST_PHASES: Final = 3
 def sections(
     examination: Examination,
     wanted: Collection[str],
+    findings: Sequence[Finding],
     by: str | None,
     columns: Sequence[str],
     sort: str | None,
@@ -36,17 +37,17 @@ def sections(
     """
     if by or columns or sort:
         from phasetrace.analysis.groups import BY
-        from phasetrace.cli.group_columns import DEFAULT, groups_lines
+        from phasetrace.cli.group_columns import groups_lines
 
         groups = examination.groups(BY[by or "phase of node"])
-        yield groups_lines(groups, columns or DEFAULT, sort, width=width, colour=colour)
+        yield groups_lines(groups, columns, sort, width=width, colour=colour)
     if "bottlenecks" in wanted:
         at_once = concurrency(examination.network)
         yield bottleneck_lines(examination.bottlenecks, at_once, width=width, colour=colour)
     if "critical_path" in wanted:
         yield path_lines(examination.steps(), width=width, colour=colour)
     if "optimizations" in wanted:
-        yield finding_lines(examination.findings, width=width, colour=colour)
+        yield finding_lines(findings, width=width, colour=colour)
 
 
 def bottleneck_lines(
@@ -152,9 +153,7 @@ def _what(stretch: Sequence[CriticalStep]) -> str:
     by_length = sorted(phases.items(), key=lambda item: -_length(item[1]))
     parts = []
     for name, parts_of in by_length[:_MOST_PHASES]:
-        calls = sum(step.calls for step in parts_of)
-        times = f" ×{calls:,}" if calls > 1 else ""  # noqa: RUF001 - "times"
-        parts.append(f"{safe(name)} {human(_length(parts_of))}{times}")
+        parts.append(f"{safe(name)} {human(_length(parts_of))}")
     if len(by_length) > _MOST_PHASES:
         parts.append("…")
     return f"{node}: {', '.join(parts)}"

@@ -33,12 +33,13 @@ def grid_lines(
     width: int = 0,
     colour: bool = False,
     indent: str = "  ",
+    keep_empty: bool = False,
 ) -> list[str]:
-    """Return the lines of a table; columns without a text in any row are left out.
+    """Return the lines of a table; columns without a text in any row are left out, or kept.
 
     `width` is that of the terminal, 0 for none. Colour only makes the titles bold.
     """
-    shown = [at for at in range(len(columns)) if any(row[at] for row in rows)]
+    shown = [at for at in range(len(columns)) if keep_empty or any(row[at] for row in rows)]
     widths = {at: max(cells(columns[at].title), *(cells(row[at]) for row in rows)) for at in shown}
     if width:
         _shrink(columns, widths, width - len(indent) - len(_GAP) * (len(shown) - 1))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from phasetrace.analysis.usage import Spent
 from phasetrace.cli.grid import Column, grid_lines
 from phasetrace.errors import UsageError
-from phasetrace.rendering import SELF, human, safe
+from phasetrace.rendering import SELF, cells, human, safe
 
 if TYPE_CHECKING:
     from phasetrace.analysis.groups import Group, Groups
@@ -29,7 +30,11 @@ def _part(value: Callable[[Group], int]) -> _Shown:
 
 
 def _number(value: Callable[[Group], int]) -> _Shown:
-    return _Shown(lambda group, _: f"{value(group):,}" if value(group) else "", value)
+    return _Shown(lambda group, _: _count(value(group)), value)
+
+
+def _count(number: int) -> str:
+    return f"{number:,}" if number else ""
 
 
 def cost_text(cost: float | None) -> str:
@@ -76,7 +81,10 @@ DEFAULT: Final = (
     "output_tokens",
     "cost",
 )
+_DISPENSABLE: Final = ("max", "p95", "self", "cancelled", "calls", "critical")
+"""What a terminal that is too narrow for the default columns does without, in that order."""
 _TITLES: Final = {
+    "model": "model",
     "node_id": "node",
     "phase": "phase",
     "node_type": "type",
@@ -84,17 +92,15 @@ _TITLES: Final = {
     "input_tokens": "tokens in",
     "output_tokens": "tokens out",
 }
-_ABSENT: Final = {"phase": SELF, "node_type": "(none)", "iteration": "-"}
+_ABSENT: Final = {"phase": SELF, "node_type": "(none)", "iteration": "-", "model": "(none)"}
 
 
-def chosen(text: str | None) -> tuple[str, ...]:
+def chosen(text: str) -> tuple[str, ...]:
     """Return the columns that ``--columns`` names.
 
     Raises:
         UsageError: for a name that is none.
     """
-    if text is None:
-        return DEFAULT
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     for name in names:
         if name not in COLUMNS:
@@ -115,24 +121,72 @@ def sorted_by(rows: Sequence[Group], column: str | None) -> list[Group]:
 def groups_lines(
     groups: Groups, columns: Sequence[str], sort: str | None, *, width: int, colour: bool
 ) -> list[str]:
-    """Return the table of groups, and what is unattributed below it."""
-    rows = [
-        [_key_text(field, part) for field, part in zip(groups.fields, row.key, strict=True)]
-        + [COLUMNS[name].text(row, groups.wall_ns) for name in columns]
-        for row in sorted_by(groups.rows, sort)
-    ]
+    """Return the table of groups, what is nobody's, and the sum.
+
+    `columns` are all shown; without any, the default ones are that say something, and that there is
+    room for.
+    """
+    if columns:
+        return _lines(groups, columns, sort, width, colour, keep_empty=True)
+    shown = list(DEFAULT)
+    for dispensable in (None, *_DISPENSABLE):
+        if dispensable is not None:
+            shown.remove(dispensable)
+        lines = _lines(groups, shown, sort, width, colour, keep_empty=False)
+        if not width or max(map(cells, lines)) <= width:
+            break
+    return lines
+
+
+def _lines(
+    groups: Groups,
+    columns: Sequence[str],
+    sort: str | None,
+    width: int,
+    colour: bool,
+    keep_empty: bool,
+) -> list[str]:
+    wall_ns = groups.wall_ns or 1
+    rows = []
+    for row in sorted_by(groups.rows, sort):
+        texts = {name: COLUMNS[name].text(row, groups.wall_ns) for name in columns}
+        if _is_own_time(groups.fields, row):
+            texts |= {name: human(row.self_ns) for name in ("total",) if name in texts}
+        keys = (_key_text(field, part) for field, part in zip(groups.fields, row.key, strict=True))
+        rows.append([*keys, *texts.values()])
     nobodys = {
         "total": human(groups.unattributed_ns),
-        "share": f"{groups.unattributed_ns / (groups.wall_ns or 1):.1%}",
-        "critical": f"{groups.critical_unattributed_ns / (groups.wall_ns or 1):.1%}",
+        "share": f"{groups.unattributed_ns / wall_ns:.1%}",
+        "critical": f"{groups.critical_unattributed_ns / wall_ns:.1%}",
     }
-    name = ["unattributed", *("" for _ in groups.fields[1:])]
-    rows.append([*name, *(nobodys.get(column, "") for column in columns)])
+    waiting = {"critical": f"{groups.critical_waiting_ns / wall_ns:.1%}"}
+    usage = sum((row.usage for row in groups.rows), Spent())
+    whole = {
+        "total": human(groups.wall_ns),
+        "share": "100.0%",
+        "critical": "100.0%",
+        "errors": _count(sum(row.errors for row in groups.rows)),
+        "input_tokens": _count(usage.input_tokens),
+        "output_tokens": _count(usage.output_tokens),
+        "cost": cost_text(usage.cost),
+    }
+    others = [("unattributed", nobodys)]
+    if groups.critical_waiting_ns and "critical" in columns:
+        others.append(("(waiting)", waiting))
+    others.append(("all", whole))
+    for name, texts in others:
+        rest = ("" for _ in groups.fields[1:])
+        rows.append([name, *rest, *(texts.get(column, "") for column in columns)])
     titles = [
         *(Column(_TITLES[field], is_number=False, shrinks=True) for field in groups.fields),
         *(Column(_TITLES.get(name, name)) for name in columns),
     ]
-    return grid_lines(titles, rows, width=width, colour=colour)
+    return grid_lines(titles, rows, width=width, colour=colour, keep_empty=keep_empty)
+
+
+def _is_own_time(fields: Sequence[str], row: Group) -> bool:
+    """Tell whether a row among phases is the time of nodes of their own."""
+    return "phase" in fields and row.key[fields.index("phase")] is None
 
 
 def _key_text(field: str, part: object) -> str:

@@ -15,13 +15,15 @@ from phasetrace.rendering import safe, summary_text
 
 if TYPE_CHECKING:
     from phasetrace.analysis.execution import Examination
+    from phasetrace.analysis.findings import Finding
+    from phasetrace.analysis.recording import Recording
     from phasetrace.breakdowns import ExecutionBreakdown, ExecutionSummary
     from phasetrace.history import Verdict
     from phasetrace.recordings.source import Source
     from phasetrace.store.stored import StoredExecution
 
 _COLOURS = {"auto": None, "always": True, "never": False}
-_BY: Final = ("node", "phase", "type", "iteration")
+_BY: Final = ("node", "phase", "type", "iteration", "model")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -111,9 +113,14 @@ def _print_sections(args: argparse.Namespace, has_sections: bool) -> None:
     columns = _checked_columns(args)
     breakdown: ExecutionBreakdown | None = None
     examination: Examination | None = None
+    findings: tuple[Finding, ...] = ()
     with _found(args) as (source, execution), _without_collections():
         if has_sections:
             examination = _examined(source, execution, args, args.optimizations)
+            if args.optimizations and not args.rolled_up:
+                findings = _rolled_up(source, execution, examination).findings
+            elif args.optimizations:
+                findings = examination.findings
         if args.breakdown or not has_sections:
             recording = examination.recording if examination is not None else None
             breakdown = source.breakdown(execution, args.rolled_up, recording)
@@ -133,7 +140,7 @@ def _print_sections(args: argparse.Namespace, has_sections: bool) -> None:
             if getattr(args, name)
         ]
         for lines in sections(
-            examination, wanted, args.by, columns, args.sort, terminal_width(), colour
+            examination, wanted, findings, args.by, columns, args.sort, terminal_width(), colour
         ):
             print("\n" + "\n".join(lines))  # noqa: T201
     said = _said(verdict)
@@ -153,13 +160,14 @@ def _print_json(args: argparse.Namespace) -> None:
         examination = _examined(source, execution, args, with_metadata=True)
         breakdown = source.breakdown(execution, args.rolled_up, examination.recording)
         verdict = _verdict(source, execution)
+        rolled_up = examination if args.rolled_up else _rolled_up(source, execution, examination)
     analysis = analysis_of(examination)
     members: dict[str, Any] = analysis_members(analysis)
     if args.by:
         from phasetrace.analysis.groups import BY
 
         members["groups"] = groups_dict(examination.groups(BY[args.by]))
-    found = analysis.findings
+    found = rolled_up.findings
     if verdict is not None and verdict.what == SLOWER:
         usual = verdict.usual
         slower = slower_than_usual(verdict.duration_ns, usual.median_ns, usual.runs)
@@ -189,14 +197,42 @@ def _checked_columns(args: argparse.Namespace) -> tuple[str, ...]:
     return chosen(args.columns) if args.columns else ()
 
 
+def _note(source: Source, recording: Recording) -> None:
+    """Say on stderr what limits the answers that are worked out from spans."""
+    notes = list(source.notes)
+    if recording.lost:
+        notes.append(
+            f"{recording.lost:,} spans of this execution could not be stored (see"
+            f" {command()} status); only the breakdown has all of them"
+        )
+    for note in notes:
+        print(f"phasetrace: {safe(note)}", file=sys.stderr)  # noqa: T201
+
+
 def _examined(
     source: Source, execution: StoredExecution, args: argparse.Namespace, with_metadata: bool
 ) -> Examination:
     from phasetrace.analysis.execution import Examination
+    from phasetrace.analysis.findings import Finding
     from phasetrace.project_file import load_prices
 
     recording = source.recording(execution, args.rolled_up, with_metadata)
+    _note(source, recording)
     return Examination(recording, load_prices(args.prices))
+
+
+def _rolled_up(source: Source, execution: StoredExecution, examination: Examination) -> Examination:
+    """Return the same with sub-executions among the nodes, if there are any.
+
+    What an execution could do without may be in what it started, which is nobody's time otherwise.
+    """
+    from phasetrace.analysis.execution import Examination
+    from phasetrace.analysis.findings import Finding
+
+    recording = source.recording(execution, rolled_up=True, with_metadata=True)
+    if len(recording.spans) == len(examination.recording.spans):
+        return examination
+    return Examination(recording, examination.prices)
 
 
 @contextmanager

@@ -26,8 +26,8 @@ from phasetrace.names import (
     NODE_ID,
     NODE_TYPE,
     PARENT_EXEC_ID,
-    RESERVED,
     TYPE,
+    is_metadata,
     tells_apart,
 )
 from phasetrace.recordings.json_values import (
@@ -36,10 +36,10 @@ from phasetrace.recordings.json_values import (
     field,
     hashable,
     id_of,
-    integer,
     is_error,
     message_in,
     messages,
+    moment,
     shown,
     text_of,
 )
@@ -158,8 +158,8 @@ def _decoded(message: Mapping[str, Any], process: int, service: str) -> DecodedS
     if not trace_id or not span_id:
         raise MalformedJson(f"it has no {'spanId' if trace_id else 'traceId'}")
     attributes = attributes_of(message)
-    start_ns = integer(field(message, "startTimeUnixNano", "start_time_unix_nano"), "its start")
-    end_ns = integer(field(message, "endTimeUnixNano", "end_time_unix_nano"), "its end")
+    start_ns = moment(field(message, "startTimeUnixNano", "start_time_unix_nano"), "its start")
+    end_ns = moment(field(message, "endTimeUnixNano", "end_time_unix_nano"), "its end")
     if WARNINGS in attributes and _had_no_duration(attributes[WARNINGS]):
         end_ns = start_ns
     exec_id = text_of(attributes[EXEC_ID]) if attributes.get(EXEC_ID) else None
@@ -242,7 +242,7 @@ def _metadata(attributes: Mapping[str, Any]) -> int | None:
     own = [
         hash((key, hashable(value)))
         for key, value in attributes.items()
-        if key not in RESERVED and key != WARNINGS
+        if is_metadata(key) and key != WARNINGS
     ]
     return hash(tuple(sorted(own)))
 

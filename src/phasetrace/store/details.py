@@ -18,7 +18,7 @@ from phasetrace.names import (
     INPUT_TOKENS,
     MODEL,
     OUTPUT_TOKENS,
-    RESERVED,
+    is_metadata,
     tells_apart,
 )
 from phasetrace.protobuf.reading import MalformedMessage, Message, read_fields, read_text
@@ -104,7 +104,7 @@ class DetailsReader:
                 name,
                 _value(value) if name in _WANTED else None,
                 hash(pair),
-                name not in RESERVED,
+                is_metadata(name),
                 self._with_metadata and value[:1] == _TEXT and tells_apart(name),
             )
             if len(self._known) < _MAX_KEPT:

@@ -115,7 +115,7 @@ def test_bottlenecks_come_by_what_they_own_of_the_path(of: Recording) -> None:
 
 @given(executions())
 def test_without_anything_what_the_execution_itself_had_to_do_is_left(of: Recording) -> None:
-    """At least what it owns of the critical path.
+    """At least what it owns of the critical path, but for the time that nodes waited in vain.
 
     No more than that where not: of work of its own that went on beside its children, the longest
     chain is left, and the path has not all of that.
@@ -124,7 +124,7 @@ def test_without_anything_what_the_execution_itself_had_to_do_is_left(of: Record
     owned_ns = sum(
         segment.end_ns - segment.start_ns
         for segment in critical_path(found)
-        if segment.place == WHOLE
+        if segment.place == WHOLE and segment.waiting is None
     )
     left_ns = Replay(found).duration(without=range(1, len(found.starts)))
     assert owned_ns <= left_ns <= found.ends[WHOLE] - found.starts[WHOLE]

@@ -30,7 +30,12 @@ def test_nodes_that_need_not_wait_for_each_other_are_found() -> None:
         node(5, "write", 90, 100, "search", "lookup"),
     )
     (finding,) = found(examination, findings.SEQUENTIAL)
-    assert finding.evidence == {"nodes": ["lookup"], "after": ["search"], "waited_ns": 50 * MS}
+    assert finding.evidence == {
+        "nodes": ["lookup"],
+        "after": ["search"],
+        "at_once": 1,
+        "waited_ns": 50 * MS,
+    }
     assert finding.saving_ns == 30 * MS  # search, which takes longer, goes on to 60
 
 
@@ -197,6 +202,7 @@ def test_every_kind_has_words(kind: str) -> None:
         "after": "c" if kind == findings.GAP else ["c", "d", "e", "f", "g"],
         "before": "x\n",
         "waited_ns": 5,
+        "at_once": 1,
         "runs": 2,
         "again": 2,
         "again_ns": 5,

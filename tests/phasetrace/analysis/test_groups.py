@@ -108,8 +108,9 @@ def test_shares_and_critical_times_add_up_to_the_wall_time(of: Recording, way: s
     assert told.wall_ns == found.ends[WHOLE] - found.starts[WHOLE]
     assert sum(row.share_ns for row in told.rows) + told.unattributed_ns == told.wall_ns
     critical_ns = sum(row.critical_ns for row in told.rows)
-    assert critical_ns + told.critical_unattributed_ns == told.wall_ns
-    amounts = [told.unattributed_ns, told.critical_unattributed_ns]
+    others_ns = told.critical_unattributed_ns + told.critical_waiting_ns
+    assert critical_ns + others_ns == told.wall_ns
+    amounts = [told.unattributed_ns, told.critical_unattributed_ns, told.critical_waiting_ns]
     amounts += [amount for row in told.rows for amount in (row.share_ns, row.critical_ns)]
     assert min(amounts) >= 0
 
@@ -120,7 +121,8 @@ def test_they_add_up_whatever_is_wrong_with_the_spans(of: Recording, way: str) -
     told = added_up(of, way)
     assert sum(row.share_ns for row in told.rows) + told.unattributed_ns == told.wall_ns
     critical_ns = sum(row.critical_ns for row in told.rows)
-    assert critical_ns + told.critical_unattributed_ns == told.wall_ns
+    others_ns = told.critical_unattributed_ns + told.critical_waiting_ns
+    assert critical_ns + others_ns == told.wall_ns
 
 
 @given(ANY, WAYS)
@@ -273,7 +275,7 @@ def test_the_time_for_which_a_node_waited_is_nobodys() -> None:
         ("first",): 3,
         ("second",): 3,
     }
-    assert told.critical_unattributed_ns == 4
+    assert (told.critical_unattributed_ns, told.critical_waiting_ns) == (0, 4)
 
 
 def test_an_open_phase_may_have_no_name() -> None:

@@ -53,20 +53,20 @@ def rows(text: str) -> list[list[str]]:
 @pytest.mark.parametrize(
     ("by", "first", "keys"),
     [
-        ("node", ["node"], {"plan", "act", "unattributed"}),
-        ("phase", ["phase"], {"call", "fetch", "(self)", "unattributed"}),
-        ("type", ["type"], {"llm", "tool", "unattributed"}),
-        ("iteration", ["node", "iteration"], {"plan", "act", "unattributed"}),
+        ("node", ["node"], {"plan", "act", "unattributed", "all"}),
+        ("phase", ["phase"], {"call", "fetch", "(self)", "unattributed", "all"}),
+        ("type", ["type"], {"llm", "tool", "unattributed", "all"}),
+        ("iteration", ["node", "iteration"], {"plan", "act", "unattributed", "all"}),
     ],
 )
 def test_spans_are_added_up_by_what_is_asked_for(
     by: str, first: list[str], keys: set[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A row each, and what is unattributed at the end."""
+    """A row each, then what is unattributed, what is waiting, and the sum."""
     titles, *groups = rows(shown(capsys, "--by", by))
     assert titles[: len(first)] == first
-    assert {row[0] for row in groups} == keys
-    assert groups[-1][0] == "unattributed"
+    assert {row[0] for row in groups} - {"(waiting)"} == keys
+    assert groups[-1][0] == "all"
 
 
 @pytest.mark.usefixtures("recorded")
@@ -112,7 +112,43 @@ def test_tokens_are_shown_where_there_are_any(capsys: pytest.CaptureFixture[str]
     text = shown(capsys, "--by", "node")
     assert "tokens in" in text
     assert "2,000,000" in text
+    assert rows(text)[-1][-2:] == ["3,000,000", "30"]
     assert "cost" not in text
+
+
+@pytest.mark.usefixtures("recorded")
+def test_what_is_asked_for_is_shown_also_if_it_says_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A column that is gone would look like a mistake."""
+    assert rows(shown(capsys, "--by", "node", "--columns", "cost"))[0] == ["node", "cost"]
+
+
+@pytest.mark.usefixtures("recorded")
+def test_calls_are_added_up_by_model(capsys: pytest.CaptureFixture[str]) -> None:
+    """What called none is a row, too."""
+    groups = rows(shown(capsys, "--by", "model", "--columns", "calls,input_tokens"))
+    assert ["gpt-4o", "3", "3,000,000"] in groups
+    assert "(none)" in {row[0] for row in groups}
+
+
+@pytest.mark.usefixtures("recorded")
+@pytest.mark.parametrize("width", [60, 80, 100, 200])
+def test_a_terminal_gets_as_many_columns_as_fit(
+    width: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is left out is what tells least; tokens stay."""
+    import argparse
+
+    from phasetrace.cli.answers_text import sections
+    from phasetrace.cli.metrics import _examined, _found  # as the command does
+
+    args = argparse.Namespace(exec_id=None, source=None, rolled_up=False, prices=None, latest=True)
+    with _found(args) as (source, found):
+        examination = _examined(source, found, args, with_metadata=False)
+    (lines,) = sections(examination, (), (), "node", (), None, width, False)
+    assert max(map(len, lines)) <= width
+    assert "tokens in" in lines[0]
 
 
 @pytest.mark.usefixtures("recorded")
@@ -156,9 +192,15 @@ def test_json_has_everything(capsys: pytest.CaptureFixture[str]) -> None:
     """The breakdown, the analysis, the findings in the order of what they save."""
     answer = json.loads(shown(capsys, "--json"))
     assert answer["schema"] == "phasetrace.breakdown/1"
-    assert {"concurrency", "critical_path", "bottlenecks", "nodes", "groups"} == set(
-        answer["analysis"]
-    )
+    assert {
+        "concurrency",
+        "critical_path",
+        "critical_path_left_out",
+        "bottlenecks",
+        "nodes",
+        "groups",
+        "lost_spans",
+    } == set(answer["analysis"])
     assert (
         sum(step["duration_ns"] for step in answer["analysis"]["critical_path"])
         == (answer["duration_ns"])
