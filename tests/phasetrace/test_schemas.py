@@ -21,6 +21,7 @@ from phasetrace.analysis.execution import Examination, analysis_of
 from phasetrace.analysis.findings import KINDS, ranked, slower_than_usual
 from phasetrace.analysis.plain import findings_list
 from phasetrace.analysis.recording import Recording as AnyRecording
+from phasetrace.budgets.budget import STATUS
 from phasetrace.budgets.figures import GROUP_QUANTITIES, WHOLE_QUANTITIES
 from phasetrace.cli import filters, main
 from tests.conftest import FakeClock
@@ -149,7 +150,7 @@ def test_lists_of_values_are_whole() -> None:
     assert tuple(finding["properties"]["kind"]["examples"]) == KINDS
     assert [one["if"]["properties"]["kind"]["const"] for one in finding["allOf"]] == list(KINDS)
     quantity = schemas.read("phasetrace.check/1")["$defs"]["budget"]["properties"]["quantity"]
-    assert set(quantity["examples"]) == {*GROUP_QUANTITIES, *WHOLE_QUANTITIES}
+    assert set(quantity["examples"]) == {*GROUP_QUANTITIES, *WHOLE_QUANTITIES, STATUS}
 
 
 # What is printed
@@ -198,9 +199,9 @@ def every_finding() -> dict[str, Any]:
         span(7, 1, 550, 600, "d", depends_on=["b", "c"]),
         span(8, 1, 600, 700, "e", "failed")._replace(status="error"),
         span(9, 1, 800, 900, "f", depends_on=["d"]),
-        span(10, 9, 800, 850, "f", "again")._replace(metadata=1),
-        span(11, 9, 850, 900, "f", "again")._replace(metadata=1),
-        span(12, 9, 850, 900, "f", "again")._replace(metadata=2),
+        span(10, 9, 800, 830, "f", "again")._replace(metadata=1),
+        span(11, 9, 830, 860, "f", "again")._replace(metadata=1),
+        span(12, 9, 860, 900, "f", "again")._replace(metadata=2),
         span(13, 1, 700, 800, "g", "beside"),
     ]
     found = Examination(timelines.recording(*spans)).findings

@@ -116,6 +116,54 @@ def test_what_failed_and_was_tried_again_is_a_retry() -> None:
     assert found(examination, findings.FAILED) == []  # it has been told
 
 
+def test_what_all_calls_have_in_common_tells_nothing() -> None:
+    """A statement with placeholders, the name of a table: each call may have done another thing."""
+    examination = examined(
+        execution(20),
+        phase(2, 1, "insert", 0, 10, metadata=7),
+        phase(3, 1, "insert", 10, 20, metadata=7),
+    )
+    assert found(examination, findings.REPEATED) == []
+
+
+def test_another_call_is_no_retry() -> None:
+    """One that failed, and the next with something else to do."""
+    examination = examined(
+        execution(30),
+        phase(2, 1, "download", 0, 10, metadata=1, status="error"),
+        phase(3, 1, "download", 10, 20, metadata=2),
+        phase(4, 1, "download", 20, 30, metadata=1),
+    )
+    assert found(examination, findings.RETRIES) == []
+    assert [one.phase for one in found(examination, findings.FAILED)] == ["download"]
+
+
+def test_nodes_that_ran_some_at_a_time_are_said_to() -> None:
+    """Two workers for four nodes that only depend on a fifth."""
+    examination = examined(
+        execution(50),
+        node(2, "split", 0, 10),
+        node(3, "a", 10, 30, "split"),
+        node(4, "b", 10, 30, "split"),
+        node(5, "c", 30, 50, "split"),
+        node(6, "d", 30, 50, "split"),
+    )
+    (finding,) = found(examination, findings.SEQUENTIAL)
+    assert finding.evidence["at_once"] == 2
+    assert finding.saving_ns == 20 * MS
+    assert "4 nodes that do not depend on each other" in finding_text(finding)
+    assert "ran 2 at a time; all at once" in finding_text(finding)
+
+
+def test_what_would_take_too_long_to_find_out_is_left_unsaid() -> None:
+    """Two thousand nodes that each depend on the one before it, and on the first."""
+    spans = [execution(4_000)]
+    for number in range(2_000):
+        depends_on = [f"n{number - 1}", "n0"] if number else []
+        spans.append(node(number + 2, f"n{number}", 2 * number, 2 * number + 2, *depends_on))
+    assert found(examined(*spans), findings.SEQUENTIAL) == []
+
+
 def test_what_failed_for_good_is_told() -> None:
     """Not as something that would save time."""
     examination = examined(execution(10), phase(2, 1, "call", 0, 10, status="error"))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -257,3 +260,33 @@ def test_every_default_column_is_one() -> None:
     """And no name is there twice."""
     assert set(DEFAULT) <= set(COLUMNS)
     assert len(set(DEFAULT)) == len(DEFAULT)
+
+
+def test_what_an_execution_started_is_no_gap(capsys: pytest.CaptureFixture[str]) -> None:
+    """Advice goes into the executions within it, whatever else is shown."""
+    with execution("outer", name="batch"), node("before"):
+        pass
+    with execution("outer"), execution("inner", name="item"), node("work"), phase("p"):
+        time.sleep(0.05)
+    phasetrace.shutdown()
+    text = shown(capsys, "outer", "--optimizations")
+    assert "item/work / p" in text
+    findings = json.loads(shown(capsys, "outer", "--json"))["findings"]
+    assert "item/work" in {one["node_id"] for one in findings}
+    assert "item/work" not in {
+        row["node_id"]
+        for row in json.loads(shown(capsys, "outer", "--json"))["analysis"]["groups"]["rows"]
+    }
+
+
+@pytest.mark.usefixtures("recorded")
+def test_spans_that_could_not_be_stored_are_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """By what has to do without them; the breakdown has them, and says nothing."""
+    with sqlite3.connect(os.environ["PHASETRACE_STORE"]) as connection:
+        connection.execute("UPDATE aggregate_parts SET spans = spans + 3")
+    connection.close()
+    assert main(["metrics", "--by", "node"]) == 0
+    assert "3 spans of this execution could not be stored" in capsys.readouterr().err
+    assert main(["metrics", "--breakdown"]) == 0
+    assert capsys.readouterr().err == ""
+    assert json.loads(shown(capsys, "--json"))["analysis"]["lost_spans"] == 3
