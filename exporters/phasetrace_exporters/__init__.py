@@ -8,5 +8,6 @@ with the OpenTelemetry SDK alone.
 from __future__ import annotations
 
 from phasetrace_exporters.console import ConsoleTreeExporter
+from phasetrace_exporters.jsonl import JsonLinesExporter
 
-__all__ = ["ConsoleTreeExporter"]
+__all__ = ["ConsoleTreeExporter", "JsonLinesExporter"]

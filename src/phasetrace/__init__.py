@@ -99,5 +99,12 @@ def __getattr__(name: str) -> Any:
     return value
 
 
+def load_ipython_extension(ipython: Any) -> None:
+    """Add the cell magic ``%%phases``; what ``%load_ext phasetrace`` calls."""
+    from phasetrace.notebook import load
+
+    load(ipython)
+
+
 def __dir__() -> list[str]:
     return sorted(__all__)

@@ -47,8 +47,11 @@ class SourceError(PhasetraceError):
 class UnknownExecution(PhasetraceError, LookupError):
     """No execution has the id that was asked for.
 
-    ``nearest`` holds ids that look like it, best first.
+    ``nearest`` holds ids that look like it, best first; ``place`` is what it was looked for in, if
+    that is not the store.
     """
+
+    place: str | None = None
 
     def __init__(self, exec_id: str, nearest: tuple[str, ...] = ()) -> None:
         self.exec_id = exec_id

@@ -21,11 +21,13 @@ from phasetrace.destination import Destination
 from phasetrace.errors import ConfigError
 from phasetrace.feed import Feed, Flush
 from phasetrace.settings import (
+    JSON_LINES,
     BatchLimits,
     Settings,
     batch_limits,
     compression_is_off,
     exporter_variables,
+    json_lines_file,
     otlp_endpoint,
     otlp_headers,
 )
@@ -110,6 +112,8 @@ def _spec(entry: str, settings: Settings) -> DestinationSpec | None:
     if entry in _OTLP.values():
         endpoint = otlp_endpoint(settings, entry == _OTLP["grpc"])
         secrets = otlp_headers()
+    elif entry == JSON_LINES:  # of another folder it is another file
+        endpoint, secrets = str(json_lines_file().path), []
     shown = redacted(endpoint) if endpoint is not None else None
     key = f"{entry} {shown or ''}".strip()
     if secrets or shown != endpoint:  # who sends, and with what rights, makes a difference

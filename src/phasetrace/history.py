@@ -6,6 +6,8 @@ and standard deviations ("Detecting outliers: Do not use standard deviation arou
 absolute deviation around the median", Journal of Experimental Social Psychology 49, 2013, 764-766):
 a run that once took ten times as long neither moves it nor widens it. Runs may be so steady that
 hundredths would be out of the ordinary by that; what is within a tenth of the median never is.
+Where runs have taken another time since one of them (`change`), those before it are not usual any
+more.
 
 Pure functions on durations in integer nanoseconds; which runs they are of is the caller's choice.
 """
@@ -28,8 +30,8 @@ NORMAL: Final = (14_826, 10_000)
 LEAST_PART: Final = 10
 """One part in so many of the median is ordinary in any case."""
 
-RECENT: Final = 5
-"""How many of the last runs are held against those before them."""
+LOOKED_AT: Final = 30
+"""In how many of the last runs a step is looked for."""
 ALPHA: Final = 0.01
 """The probability below which a difference is not taken for chance."""
 LEAST_CHANGE: Final = 0.02
@@ -63,7 +65,7 @@ class Verdict(NamedTuple):
 
 
 class Change(NamedTuple):
-    """That the latest runs, by their median, differ from those before; how probably by chance."""
+    """A step: the latest runs differ from those before; how probably by chance."""
 
     recent: int
     recent_ns: int
@@ -75,9 +77,13 @@ class Change(NamedTuple):
 def usual(durations_ns: Sequence[int]) -> Usual | None:
     """Return what is usual by the durations of earlier runs, those of the latest run first.
 
-    The first `MOST` of them count. None where there are fewer than `FEWEST`.
+    The first `MOST` of them count, down to the last step among them. None where there are fewer
+    than `FEWEST`.
     """
     latest = durations_ns[:MOST]
+    step = change(latest)
+    if step is not None:
+        latest = latest[: step.recent]
     return summary(latest) if len(latest) >= FEWEST else None
 
 
@@ -132,19 +138,31 @@ def judge_run(status: str, duration_ns: int, usual: Usual | None) -> Verdict | N
 
 
 def change(durations_ns: Sequence[int]) -> Change | None:
-    """Return what has changed lately, by the durations of some runs, those of the latest first.
+    """Return the step in the durations of some runs, those of the latest first, if there is one.
 
-    The last `RECENT` runs are held against those before them, of which there have to be as many,
-    by the test of Mann and Whitney. None if they do not differ, or by next to nothing.
+    Wherever there are at least `FEWEST` of the last `LOOKED_AT` runs on either side, the later ones
+    are held against the earlier ones by the test of Mann and Whitney. There is a step if the least
+    p of them all is below `ALPHA` by Bonferroni's correction for their number (by itself it would
+    often be small by chance). It is where the deviations from the medians of both sides are least:
+    the split of least p lies next to it in one case of ten, as it favours sides of one size.
+
+    None if the medians do not differ, or by next to nothing.
     """
     from phasetrace.analysis.mann_whitney import mann_whitney
 
-    recent, before = durations_ns[:RECENT], durations_ns[RECENT:]
-    if len(before) < RECENT:
+    looked_at = durations_ns[:LOOKED_AT]
+    splits = [
+        (looked_at[:place], looked_at[place:])
+        for place in range(FEWEST, len(looked_at) - FEWEST + 1)
+    ]
+    if not splits:
         return None
+    p = len(splits) * min(mann_whitney(before, recent).p for recent, before in splits)
+    if p >= ALPHA:
+        return None
+    recent, before = min(splits, key=lambda sides: sum(map(_deviations_ns, sides)))
     recent_ns, before_ns = median(recent), median(before)
-    p = mann_whitney(before, recent).p
-    if p >= ALPHA or abs(recent_ns - before_ns) <= LEAST_CHANGE * before_ns:
+    if abs(recent_ns - before_ns) <= LEAST_CHANGE * before_ns:
         return None
     return Change(len(recent), recent_ns, len(before), before_ns, p)
 
@@ -163,3 +181,9 @@ def sentence(verdict: Verdict) -> str:
         f"{what}: {human(verdict.duration_ns)}, the last {usual.runs} runs took"
         f" {human(usual.median_ns)}{spread}"
     )
+
+
+def _deviations_ns(durations_ns: Sequence[int]) -> int:
+    """Return how far some durations are from their median, added up."""
+    median_ns = median(durations_ns)
+    return sum(abs(duration_ns - median_ns) for duration_ns in durations_ns)

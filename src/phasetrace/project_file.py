@@ -7,9 +7,9 @@
     "gpt-4o" = { input = 2.5, output = 10.0 }
     "claude-*" = { input = 3, output = 15 }
 
-A file of its own has the same tables as ``[budgets]`` and ``[prices]``, or is one of them as a
-whole. Only what reads executions reads this, and no TOML parser is imported before there is
-something to parse.
+Another file that is named has these tables as well, or as ``[budgets]`` and ``[prices]``, or is
+one of them as a whole. Only what reads executions reads this, and no TOML parser is imported before
+there is something to parse.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ _NAME: Final = "pyproject.toml"
 _TABLE: Final = "phasetrace"
 _KEYS: Final = (BUDGETS, PRICES)
 _PRICE_FIELDS: Final = ("input", "output")
+_HIGHEST_PRICE: Final = 1e9
+_MOST_SHOWN: Final = 60
 
 
 class ProjectFile(NamedTuple):
@@ -37,10 +39,12 @@ class ProjectFile(NamedTuple):
     path: Path
     budgets: Mapping[str, Any] | None = None
     prices: Prices | None = None
+    is_project: bool = True
+    """Its tables are those of ``[tool.phasetrace]``."""
 
     def where(self, table: str) -> str:
         """Return where a table is, for messages."""
-        return f"{self.path} [tool.{_TABLE}.{table}]" if _is_project(self.path) else str(self.path)
+        return f"{self.path} [tool.{_TABLE}.{table}]" if self.is_project else str(self.path)
 
 
 def find_project_file(folder: Path | None = None) -> ProjectFile | None:
@@ -69,11 +73,12 @@ def read_project_file(path: Path, whole: str = BUDGETS) -> ProjectFile:
         ConfigError: if it cannot be read, or says something else than it can.
     """
     document = _parsed(path)
-    if _is_project(path):
-        return _project(path, _own_table(path, document) or {})
+    own = _own_table(path, document)
+    if own is not None or path.name == _NAME:
+        return _project(path, own or {})
     if any(isinstance(document.get(key), dict) for key in _KEYS):
-        return _project(path, document)
-    return _project(path, {whole: document})
+        return _project(path, document, is_project=False)
+    return _project(path, {whole: document}, is_project=False)
 
 
 def load_prices(path: Path | str | None = None) -> Prices:
@@ -88,8 +93,8 @@ def load_prices(path: Path | str | None = None) -> Prices:
     return NO_PRICES if file is None or file.prices is None else file.prices
 
 
-def _project(path: Path, table: Mapping[str, Any]) -> ProjectFile:
-    file = ProjectFile(path)
+def _project(path: Path, table: Mapping[str, Any], is_project: bool = True) -> ProjectFile:
+    file = ProjectFile(path, is_project=is_project)
     for key, value in table.items():
         if key not in _KEYS:
             raise ConfigError(f"{path}: unknown key {key!r}{_nearest(key, _KEYS)}")
@@ -122,9 +127,14 @@ def _price(value: object) -> Price:
         if field not in _PRICE_FIELDS:
             raise ValueError(f"unknown field {field!r}{_nearest(field, _PRICE_FIELDS)}")
         is_number = isinstance(amount, (int, float)) and not isinstance(amount, bool)
-        if not is_number or not 0 <= amount < float("inf"):
-            raise ValueError(f"{field} is {amount!r}; {expected}")
+        if not is_number or not 0 <= amount <= _HIGHEST_PRICE:
+            raise ValueError(f"{field} is {_shown(amount)}; {expected}, each 0 to 1e9")
     return Price(*(float(value.get(field, 0)) for field in _PRICE_FIELDS))
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 1]}…"
 
 
 def _own_table(path: Path, document: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -133,10 +143,6 @@ def _own_table(path: Path, document: Mapping[str, Any]) -> Mapping[str, Any] | N
     if table is not None and not isinstance(table, dict):
         raise ConfigError(f"{path}: tool.{_TABLE} is {table!r}; expected a table")
     return table
-
-
-def _is_project(path: Path) -> bool:
-    return path.name == _NAME
 
 
 def _parsed(path: Path) -> Mapping[str, Any]:

@@ -158,10 +158,17 @@ def shortened(text: str, width: int) -> str:
 
 
 def local_time(time_ns: int) -> str:
-    """Return a time in Unix nanoseconds as local time, in ISO 8601 with offset, to the second."""
+    """Return a time in Unix nanoseconds as local time, in ISO 8601 with offset, to the second.
+
+    One that no calendar has here is the number of its seconds.
+    """
     from datetime import datetime
 
-    return datetime.fromtimestamp(time_ns // _NS_PER_S).astimezone().isoformat(timespec="seconds")
+    seconds = time_ns // _NS_PER_S
+    try:
+        return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")
+    except (OverflowError, ValueError, OSError):  # by how far off it is, and on which platform
+        return f"{seconds}s"
 
 
 def ago(time_ns: int, now_ns: int) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from phasetrace.errors import ConfigError
@@ -17,7 +18,11 @@ from phasetrace.sources import BadValue, Value, bad_headers, unknown_variables, 
 from phasetrace.variables import (
     CALL_ONLY,
     DEFAULT_RETENTION,
+    DEFAULT_ROTATION,
+    EXPORTER_VARIABLES,
+    JSONL_FILE,
     PROTOCOLS,
+    SOURCE_VARIABLES,
     read_exporters,
     read_value,
     redacted,
@@ -32,6 +37,7 @@ if TYPE_CHECKING:
 _Refuse = Callable[[ConfigError], None]
 _Warn = Callable[[str, str, str], None]
 """Takes the name of a standard variable, its value, and what is expected."""
+JSON_LINES: Final = "phasetrace_jsonl"
 _BATCH_SIZE: Final = "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"
 
 
@@ -62,6 +68,16 @@ class Settings(NamedTuple):
     """The endpoint, where a call named it and not the environment."""
     exporters_given: bool
     """A call named the exporters or the endpoint: they are wanted beside an application's own."""
+
+
+class JsonLinesFile(NamedTuple):
+    """The file of the exporter ``phasetrace_jsonl``."""
+
+    path: Path
+    max_bytes: int | None
+    """What it may grow to; None is no limit."""
+    files: int
+    """How many there are at most, that one included."""
 
 
 class Sources(NamedTuple):
@@ -127,6 +143,15 @@ def settings_with_sources(environ: Mapping[str, str] | None = None) -> Sources:
 
     settings = _settings(environ, {}, refuse, warn)
     batch_limits(environ, warn)
+    if JSON_LINES in settings.exporters:
+        try:
+            json_lines_file(environ)
+        except ConfigError as error:
+            refuse(error)
+    try:
+        source_headers(environ)
+    except ConfigError as error:
+        refuse(error)
     bad += bad_headers(environ)
     return Sources(settings, values_of(environ, settings), bad, unknown_variables(environ))
 
@@ -174,6 +199,20 @@ def _settings(
     )
 
 
+def json_lines_file(environ: Mapping[str, str] | None = None) -> JsonLinesFile:
+    """Return the file that the exporter ``phasetrace_jsonl`` is to write by the environment.
+
+    Raises:
+        ConfigError: if that names none that can be.
+    """
+    environ = os.environ if environ is None else environ
+    file, rotation = EXPORTER_VARIABLES
+    path = read_value(file, file.name, environ.get(file.name, "").strip() or JSONL_FILE)
+    given = environ.get(rotation.name, "").strip()
+    max_bytes, files = read_value(rotation, rotation.name, given) if given else DEFAULT_ROTATION
+    return JsonLinesFile(path, max_bytes, files)
+
+
 def store_path(environ: Mapping[str, str] | None = None) -> Path | None:
     """Return the store's file that the environment names, None where it is off.
 
@@ -182,6 +221,18 @@ def store_path(environ: Mapping[str, str] | None = None) -> Path | None:
     """
     path: Path | None = _own(os.environ if environ is None else environ, "store", default_store)
     return path
+
+
+def source_headers(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the headers for what is read from over HTTP; they may be secret.
+
+    Raises:
+        ConfigError: if they are none.
+    """
+    environ = os.environ if environ is None else environ
+    (variable,) = SOURCE_VARIABLES
+    given = environ.get(variable.name, "").strip()
+    return read_value(variable, variable.name, given) if given else {}
 
 
 def store_limits(environ: Mapping[str, str] | None = None) -> tuple[int | None, int | None]:
@@ -210,6 +261,11 @@ def colour_wanted(is_terminal: bool, flag: bool | None = None) -> bool:
     if os.environ.get("NO_COLOR"):
         return False
     return os.environ.get("TERM") != "dumb" and is_terminal
+
+
+def can_draw() -> bool:
+    """Tell whether a terminal, if there is one, is one that lines can be drawn over in."""
+    return os.environ.get("TERM", "") not in ("", "dumb")
 
 
 def service_is_named() -> bool:
@@ -311,6 +367,9 @@ def shipping_environment(settings: Settings) -> dict[str, str]:
         path = environment.get(name, "").strip()
         if path:
             environment[name] = str(Path(path).absolute())  # the process has another folder
+    if JSON_LINES in settings.exporters:
+        with suppress(ConfigError):  # which is the exporter's to raise
+            environment[EXPORTER_VARIABLES[0].name] = str(json_lines_file().path)
     python_path = environment.get("PYTHONPATH")
     if python_path:
         environment["PYTHONPATH"] = os.pathsep.join(

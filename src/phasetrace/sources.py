@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from phasetrace.variables import VARIABLES, redacted
+from phasetrace.variables import EXPORTER_VARIABLES, SOURCE_VARIABLES, VARIABLES, redacted
 
 if TYPE_CHECKING:
     from phasetrace.settings import Settings
@@ -40,6 +40,8 @@ _SHOWN_IF_SET: Final = (
     ("queue size", ("OTEL_BSP_MAX_QUEUE_SIZE",)),
     ("batch delay", ("OTEL_BSP_SCHEDULE_DELAY",)),
     ("disabled", ("OTEL_SDK_DISABLED",)),
+    ("JSON lines", ("PHASETRACE_JSONL",)),
+    ("JSON lines' rotation", ("PHASETRACE_JSONL_ROTATION",)),
 )
 _OURS: Final = "PHASETRACE_"
 _UNITS: Final = {1024**2: "MB", 1024: "KB", 1: " bytes"}
@@ -77,6 +79,10 @@ def values_of(environ: Mapping[str, str], settings: Settings) -> list[Value]:
         name = variable.name if _is_usable(environ, variable.name) else None
         values.append(Value(variable.field.replace("_", " "), shown[variable.field], name))
     values += _where_to(environ, settings)
+    for variable in SOURCE_VARIABLES:  # of headers
+        given = environ.get(variable.name, "").strip()
+        if given:
+            values.append(Value("source headers", _header_names(given), variable.name))
     for setting, names in _SHOWN_IF_SET:
         name = first_set(environ, names)
         if name is not None:
@@ -86,7 +92,8 @@ def values_of(environ: Mapping[str, str], settings: Settings) -> list[Value]:
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
     """Return what looks like a variable of our own and is none."""
-    known = {variable.name for variable in VARIABLES}
+    declared = (*VARIABLES, *EXPORTER_VARIABLES, *SOURCE_VARIABLES)
+    known = {variable.name for variable in declared}
     return sorted(name for name in environ if name.startswith(_OURS) and name not in known)
 
 

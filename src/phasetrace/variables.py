@@ -15,10 +15,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEFAULT_RETENTION: Final = (500, 512 * 1024 * 1024)
+DEFAULT_ROTATION: Final = (100 * 1024 * 1024, 5)
 TIMING_LOG: Final = ".logs/phasetrace.log"
+JSONL_FILE: Final = ".logs/traces.jsonl"
 PROTOCOLS: Final = ("http/protobuf", "grpc")
 
 _SIZES: Final = {"KB": 1024, "MB": 1024**2, "GB": 1024**3}
+_HEADER_NAME: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_HEADER_VALUE: Final = r"[\t -~\x80-\xff]*"
+"""RFC 9110, 5.5 and 5.6.2."""
 _TRUE: Final = frozenset({"1", "true", "on", "yes"})
 _FALSE: Final = frozenset({"0", "false", "off", "no"})
 
@@ -41,6 +46,8 @@ class Variable(NamedTuple):
     """Takes the variable's text or a call's value, and raises ValueError or TypeError."""
     expected: str
     meaning: str
+    is_secret: bool = False
+    """No value of it is shown."""
 
 
 def _read_path(value: Any) -> Path:
@@ -99,6 +106,36 @@ def _read_trace_url(value: Any) -> str | None:
     return str(value)
 
 
+def _read_rotation(value: Any) -> tuple[int | None, int]:
+    if _is_off(value):
+        return None, 1
+    size, files = DEFAULT_ROTATION
+    for part in value.split(","):
+        number = re.fullmatch(r"\s*0*([1-9]\d*)\s*(files?|KB|MB|GB)\s*", part, re.IGNORECASE)
+        if number is None:
+            raise ValueError(part)
+        unit = number[2].upper()
+        if unit in _SIZES:
+            size = int(number[1]) * _SIZES[unit]
+        else:
+            files = int(number[1])
+    return size, files
+
+
+def _read_headers(value: Any) -> dict[str, str]:
+    from urllib.parse import unquote
+
+    headers = {}
+    for part in filter(str.strip, value.split(",")):
+        name, sign, content = part.partition("=")
+        name, content = name.strip(), unquote(content.strip(), errors="strict")
+        is_header = re.fullmatch(_HEADER_NAME, name) and re.fullmatch(_HEADER_VALUE, content)
+        if not sign or not is_header:
+            raise ValueError(name)
+        headers[name] = content
+    return headers
+
+
 def _is_off(value: Any) -> bool:
     return value is False or (isinstance(value, str) and value.lower() in _FALSE)
 
@@ -144,6 +181,38 @@ VARIABLES: Final = (
         "what is printed after an export; default: Jaeger's page on the OTLP endpoint's host",
     ),
 )
+
+
+EXPORTER_VARIABLES: Final = (
+    Variable(
+        "PHASETRACE_JSONL",
+        "jsonl",
+        _read_path,
+        "the path of a file",
+        f"where the exporter phasetrace_jsonl writes; default: {JSONL_FILE}",
+    ),
+    Variable(
+        "PHASETRACE_JSONL_ROTATION",
+        "jsonl_rotation",
+        _read_rotation,
+        "like '100MB, 5 files', either part alone, or off",
+        "how large that file gets before another is begun, and how many are kept",
+    ),
+)
+"""What tells exporters of ours what to do; they work without anything else of phasetrace, too."""
+
+
+SOURCE_VARIABLES: Final = (
+    Variable(
+        "PHASETRACE_SOURCE_HEADERS",
+        "source_headers",
+        _read_headers,
+        "key=value,key=value, with values as in a URL where there are commas in them",
+        "what is sent to a Jaeger that is read from, such as authorization=Bearer%20…",
+        is_secret=True,
+    ),
+)
+"""What the commands go by that read from elsewhere."""
 
 
 def read_exporters(value: Any) -> tuple[Any, ...]:
@@ -214,7 +283,8 @@ def read_value(setting: Setting | Variable, source: str, value: Any) -> Any:
         return setting.read(value)
     except (ValueError, TypeError, AttributeError, RuntimeError):
         # RuntimeError: the home folder of a "~" cannot be found.
-        shown = redacted(repr(value))
+        is_secret = isinstance(setting, Variable) and setting.is_secret
+        shown = "…" if is_secret else redacted(repr(value))
         raise ConfigError(f"{source}={shown}: expected {setting.expected}") from None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from fractions import Fraction
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -41,12 +42,13 @@ def test_a_summary(durations: list[int]) -> None:
 
 @given(st.lists(DURATIONS, max_size=40))
 def test_the_last_twenty_runs_tell_what_is_usual(durations: list[int]) -> None:
-    """From five on; those before them count for nothing."""
+    """From five on; those before them count for nothing, nor do those before a step."""
     usual = history.usual(durations)
+    step = history.change(durations[:20])
     if len(durations) < 5:
         assert usual is None
     else:
-        assert usual == history.summary(durations[:20])
+        assert usual == history.summary(durations[: step.recent if step else 20])
 
 
 def test_the_last_runs_come_first() -> None:
@@ -167,8 +169,42 @@ def test_a_step_is_a_change() -> None:
     change = history.change([*recent, *(4 * S + number for number in range(10))])
     assert change is not None
     assert change[:4] == (5, 4_500_000_002, 10, 4_000_000_004)
-    # All of five above all of ten: the most extreme two of the C(15, 5) orders.
-    assert change.p == pytest.approx(2 / 3_003)
+    # All of five above all of ten: the most extreme two of the C(15, 5) orders, at six places.
+    assert change.p == pytest.approx(6 * 2 / 3_003)
+
+
+@given(st.integers(5, 25), st.integers(5, 40), st.integers())
+def test_a_step_is_found_where_it_is(since: int, before: int, seed: int) -> None:
+    """However long ago, up or down; of what lies further back, nothing counts."""
+    random, shown = Random(seed), min(30, since + before)
+    for level_ns in (3 * S, 6 * S):
+        durations = [round(level_ns * random.uniform(0.95, 1.05)) for _ in range(since)]
+        durations += [round(4.5 * S * random.uniform(0.95, 1.05)) for _ in range(before)]
+        change = history.change(durations)
+        assert change is not None
+        assert (change.recent, change.before) == (since, shown - since)
+
+
+def test_what_is_usual_is_so_since_the_last_step() -> None:
+    """The runs before it do not make the new time out of the ordinary, nor the old one usual."""
+    steady = [number * 10_000_000 for number in range(20)]
+    now, then = [6 * S + one for one in steady[:7]], [4 * S + one for one in steady]
+    usual = history.usual([*now, *then])
+    assert usual == history.summary(now)
+    assert history.judge(4 * S, usual).what == "faster"
+    assert history.usual([*now[:4], *then]) == history.summary([*now[:4], *then[:16]])
+
+
+def test_equal_runs_have_no_step() -> None:
+    """But for one series in a hundred, however many places there are to look at."""
+    random = Random(1)
+    for number in (10, 20, 30):
+        found = sum(
+            history.change([round(S * random.lognormvariate(0, 0.1)) for _ in range(number)])
+            is not None
+            for _ in range(500)
+        )
+        assert found <= 0.02 * 500
 
 
 @pytest.mark.parametrize(

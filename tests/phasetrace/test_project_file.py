@@ -46,7 +46,7 @@ def test_the_nearest_that_says_something(project: Path, monkeypatch: pytest.Monk
     nearer = write(below, "[tool.phasetrace]\n")
     file = find_project_file()
     assert file is not None
-    assert file == (nearer, None, None)
+    assert file == (nearer, None, None, True)
 
 
 def test_there_is_none(project: Path) -> None:

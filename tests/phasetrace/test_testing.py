@@ -162,8 +162,8 @@ def test_budgets_that_are_not_kept(captured_phases: Captured) -> None:
         assert_budget("e", {"fetch/download": "2s", "fetch": "9s", "*:max": "5s", "plna": "1s"})
     assert str(raised.value).splitlines() == [
         "e has not kept to its budgets",
-        "  fetch/download: 2.43s, 430ms (21.5 %) over 2s",
-        "  *:max: fetch: 6.00s, 1.00s (20.0 %) over 5s; 1 of 2 over",
+        "  fetch/download: 2.43s, 430ms (21.5%) over 2s",
+        "  *:max: fetch: 6.00s, 1.00s (20.0%) over 5s; 1 of 2 over",
         "  plna: no match: there is no node plna; there is plan",
     ]
 
@@ -174,7 +174,7 @@ def test_what_takes_single_spans_is_known_within_a_capture(captured_phases: Capt
     prices = {"m": Price(2.5, 10.0)}
     budgets = {"critical_path": "7s", "fetch:critical": "6s", "cost": 5, "tokens": 2_000_000}
     assert_budget("e", budgets, prices=prices)
-    with pytest.raises(AssertionError, match=r"cost: 5.00, 1.00 \(25.0 %\) over 4"):
+    with pytest.raises(AssertionError, match=r"cost: 5.00, 1.00 \(25.0%\) over 4"):
         assert_budget("e", {"cost": 4}, prices=prices)
     with pytest.raises(ValueError, match="a breakdown does not know 'critical_path'; give the cap"):
         assert_budget(captured_phases.breakdown("e"), {"critical_path": "7s"})

@@ -19,9 +19,9 @@ from phasetrace.analysis.network import Network
 from phasetrace.analysis.replay import Replay
 from phasetrace.spans import NODE
 
-MOST_WORK: Final = 2_000_000
-"""How many steps it may take to find out who depends on whom, and as many again to look who ran
-before whom. What would take more is left unsaid."""
+MOST_WORK: Final = 3_000_000
+"""How many steps it may take to find out who depends on whom, and who ran before whom. What would
+take more is left unsaid."""
 
 
 class Succession(NamedTuple):
@@ -52,15 +52,19 @@ def successions(network: Network, replay: Replay, least_ns: int) -> list[Success
     Nodes that held each other up are one finding: all of them together make the saving.
     """
     depends = _dependencies(network)
-    edges = sum(map(len, depends.values()))
-    if len(depends) < 2 or len(depends) * edges > MOST_WORK:
+    if len(depends) < 2:
         return []
-    behind = {name: _reachable(name, depends) for name in depends}
+    behind: dict[str, set[str]] = {}
+    work = 0
+    for name in depends:
+        behind[name] = _reachable(name, depends)
+        work += len(depends[name]) + sum(len(depends.get(one, ())) for one in behind[name])
+        if work > MOST_WORK:
+            return []
     ended: dict[int, list[int]] = {}
     for place in range(1, len(network.spans)):
         ended.setdefault(network.ends_in[place], []).append(place)
     held = []
-    work = 0
     for places in ended.values():
         runs = [place for place in places if _known_node(network, place) in depends]
         if len(runs) > 1:

@@ -127,7 +127,7 @@ def parse_percentage(text: str, unreadable: str = "expected a percentage like 10
 
 
 def readable(amount: Amount, unit: Unit) -> str:
-    """Return an amount for people: ``2.43s``, ``40.2 %``, ``12,000``, ``0.0132``."""
+    """Return an amount for people: ``2.43s``, ``40.2%``, ``12,000``, ``0.0132``."""
     if unit is Unit.TIME:
         return human(int(amount))
     if unit is Unit.PART:
@@ -138,11 +138,11 @@ def readable(amount: Amount, unit: Unit) -> str:
 
 
 def percent(part: float) -> str:
-    """Return a part as a percentage: ``21.5 %``; what is very little is not shown as nothing."""
+    """Return a part as a percentage: ``21.5%``; what is very little is not shown as nothing."""
     number = 100 * part
     if 0 < number < _FEWEST_PERCENT:
-        return f"<{_FEWEST_PERCENT} %"
-    return f"{number:,.0f} %" if number >= 1000 else f"{number:.1f} %"
+        return f"<{_FEWEST_PERCENT}%"
+    return f"{number:,.0f}%" if number >= 1000 else f"{number:.1f}%"
 
 
 def _or_say(unreadable: str, text: str) -> int:

@@ -31,10 +31,16 @@ _FAMILY: Final = BASELINE_SCHEMA.partition("/")[0]
 
 
 class Baseline(NamedTuple):
-    """Figures, and the ids of the executions that they are of, the latest first."""
+    """Figures, and the ids of the executions that they are of, the latest first.
+
+    ``names`` are those of the workflows, ``failed`` the ids of those executions that did not end
+    well.
+    """
 
     exec_ids: tuple[str, ...]
     figures: Figures
+    names: frozenset[str] = frozenset()
+    failed: tuple[str, ...] = ()
 
 
 def baseline_of(executions: Sequence[Measured]) -> Baseline:
@@ -45,7 +51,7 @@ def baseline_of(executions: Sequence[Measured]) -> Baseline:
         _aligned(one.nodes for one in several),
         _aligned(one.phases for one in several),
     )
-    return Baseline(tuple(one.execution.exec_id for one in executions), figures)
+    return _baseline([asdict(one.execution) for one in executions], figures)
 
 
 def baseline_document(executions: Sequence[Measured]) -> dict[str, Any]:
@@ -100,8 +106,8 @@ def read_baseline(path: Path) -> Baseline:
             )
         raise ConfigError(f"{path} is no baseline: expected JSON with the schema {BASELINE_SCHEMA}")
     try:
-        return Baseline(
-            tuple(str(one["exec_id"]) for one in document["executions"]),
+        return _baseline(
+            document["executions"],
             Figures(
                 _read(document["whole"], WHOLE_QUANTITIES),
                 {PhaseKey(str(one["node_id"]), None): _group(one) for one in document["nodes"]},
@@ -111,8 +117,20 @@ def read_baseline(path: Path) -> Baseline:
                 },
             ),
         )
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise ConfigError(f"{path} is a damaged baseline ({error}): save it again") from error
+
+
+def _baseline(executions: Sequence[Mapping[str, Any]], figures: Figures) -> Baseline:
+    """Return a baseline of executions that are written as in its file."""
+    return Baseline(
+        exec_ids=tuple(str(one["exec_id"]) for one in executions),
+        figures=figures,
+        names=frozenset(
+            str(one["name"]) for one in executions if one.get("name") not in (None, one["exec_id"])
+        ),
+        failed=tuple(str(one["exec_id"]) for one in executions if one.get("status", "ok") != "ok"),
+    )
 
 
 def _aligned(several: Iterable[Mapping[PhaseKey, Row]]) -> dict[PhaseKey, Row]:

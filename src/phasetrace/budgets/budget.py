@@ -3,9 +3,9 @@
 A table of TOML from keys to limits: ``"plan/*:p95" = "2s"``. The key is a pattern, and a quantity
 after the last colon of it (``total`` unless one is named). A pattern with a slash is that of
 phases, and compared with ``node/phase``; one without is that of nodes. The names of what an
-execution has as a whole (``duration``, ``cost`` …) stand for that when they stand alone. ``*``,
-``?`` and ``[seq]`` mean what they mean to `fnmatch`; ``*`` takes slashes as well, and what is
-written to the letter fits always.
+execution has as a whole (``duration``, ``cost`` …) stand for that when they stand alone, and so
+does ``status``, of which the only limit is ``"ok"``. ``*``, ``?`` and ``[seq]`` mean what they mean
+to `fnmatch`; ``*`` takes slashes as well, and what is written to the letter fits always.
 
 A limit is an amount in the quantity's unit, and is kept by what is equal to it. With a plus in
 front it is how much more than in the baseline there may be: a percentage of that, or an amount.
@@ -29,10 +29,14 @@ Scope = Literal["execution", "node", "phase"]
 WARN: Final = "warn"
 ERROR: Final = "error"
 DEFAULT_QUANTITY: Final = "total"
+STATUS: Final = "status"
+"""How an execution ended: the figure is 1 if that was not well."""
 
 _SEVERITIES: Final = (WARN, ERROR)
 _FIELDS: Final = ("limit", "severity", "required")
 _PLUS: Final = "+"
+_WELL: Final = "ok"
+_SIMILAR: Final = 0.7
 
 
 class Limit(NamedTuple):
@@ -80,6 +84,10 @@ class Budget(NamedTuple):
         return name == self.pattern or fnmatchcase(name, self.pattern)
 
 
+ENDS_WELL: Final = Budget(STATUS, "execution", "", STATUS, Unit.NUMBER, Limit(_WELL), severity=WARN)
+"""What every execution is judged by that is not told otherwise."""
+
+
 def name_of(one: PhaseKey) -> str:
     """Return what a node or phase is called in a budget."""
     return one.node_id if one.phase is None else f"{one.node_id}/{one.phase}"
@@ -116,6 +124,14 @@ def nearest(name: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:
     return f", did you mean {found[0]}?" if found else f", there are {', '.join(known)}"
 
 
+def misspelt(key: str) -> str:
+    """Return which quantity of the whole a key may be meant to be; empty for none."""
+    import difflib
+
+    found = difflib.get_close_matches(key, [*WHOLE_QUANTITIES, STATUS], 1, _SIMILAR)
+    return found[0] if found else ""
+
+
 def _budget(key: str, value: object, severity: Severity, required: bool) -> Budget:
     scope, pattern, quantity, unit = _target(key)
     fields: Mapping[str, Any] = value if isinstance(value, dict) else {"limit": value}
@@ -123,33 +139,47 @@ def _budget(key: str, value: object, severity: Severity, required: bool) -> Budg
         if name not in _FIELDS:
             raise ValueError(f"unknown field {name!r}{nearest(name, _FIELDS)}")
     if "limit" not in fields:
-        raise ValueError(f'there is no limit; expected "…" or {{ limit = "…" }}, {EXPECTED[unit]}')
+        expected = _quoted(_WELL) if quantity == STATUS else EXPECTED[unit]
+        raise ValueError(f'there is no limit; expected "…" or {{ limit = "…" }}, {expected}')
     severity = fields.get("severity", severity)
     if severity not in _SEVERITIES:
         raise ValueError(f"severity is {severity!r}; expected {' or '.join(_SEVERITIES)}")
     required = fields.get("required", required)
     if not isinstance(required, bool):
         raise ValueError(f"required is {required!r}; expected true or false")
-    limit = _limit(fields["limit"], unit)
+    try:
+        limit = _ok(fields["limit"]) if quantity == STATUS else _limit(fields["limit"], unit)
+    except ValueError as error:
+        meant = misspelt(key) if key == pattern else ""
+        raise ValueError(f"{error}; did you mean {meant}?" if meant else str(error)) from None
     return Budget(key, scope, pattern, quantity, unit, limit, severity, required)
 
 
 def _target(key: str) -> tuple[Scope, str, str, Unit]:
     if key in WHOLE_QUANTITIES:
         return "execution", "", key, WHOLE_QUANTITIES[key]
+    if key == STATUS:
+        return "execution", "", key, Unit.NUMBER
     pattern, colon, quantity = key.rpartition(":")
     if not colon:
         pattern, quantity = key, DEFAULT_QUANTITY
     if not pattern:
         raise ValueError("a pattern is missing, such as the name of a node")
     if quantity not in GROUP_QUANTITIES:
-        if quantity in WHOLE_QUANTITIES:
+        if quantity in WHOLE_QUANTITIES or quantity == STATUS:
             raise ValueError(f"only the whole execution has {quantity!r}; write it alone")
         hint = f"; if the name has a colon in it, write {_quoted(f'{key}:{DEFAULT_QUANTITY}')}"
         known = nearest(quantity, tuple(GROUP_QUANTITIES)).rstrip("?")
         raise ValueError(f"unknown quantity {quantity!r}{known}{hint}")
     scope: Scope = "phase" if "/" in pattern else "node"
     return scope, pattern, quantity, GROUP_QUANTITIES[quantity]
+
+
+def _ok(value: object) -> Limit:
+    if value == _WELL:
+        return ENDS_WELL.limit
+    of_a_node = _quoted(f"{STATUS}:{DEFAULT_QUANTITY}")
+    raise ValueError(f"expected {_quoted(_WELL)}; for a node that is called so, write {of_a_node}")
 
 
 def _limit(value: object, unit: Unit) -> Limit:

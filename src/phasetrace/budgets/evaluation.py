@@ -3,7 +3,8 @@
 Every match of a budget is judged by itself, and one is enough to exceed it. A budget that cannot be
 judged is not kept: nothing fits its pattern, it is relative and there is nothing to hold it
 against, or nothing is known of what it limits. That is a warning, and an error where it is
-required, so that a phase that was renamed does not pass for a fast one.
+required, so that a phase that was renamed does not pass for a fast one. It is one as well where
+nothing is known because spans were not stored: what was to be judged is gone.
 """
 
 from __future__ import annotations
@@ -16,8 +17,15 @@ from typing import Final, Literal, NamedTuple
 from phasetrace.breakdowns import ExecutionHeader
 from phasetrace.budgets.amounts import Amount, Unit
 from phasetrace.budgets.baseline import Baseline
-from phasetrace.budgets.budget import WARN, Budget, name_of
-from phasetrace.budgets.figures import OF_MODELS, Figure, Figures, Measured, Row
+from phasetrace.budgets.budget import DEFAULT_QUANTITY, STATUS, WARN, Budget, misspelt, name_of
+from phasetrace.budgets.figures import (
+    GROUP_QUANTITIES,
+    OF_MODELS,
+    Figure,
+    Figures,
+    Measured,
+    Row,
+)
 from phasetrace.spans import PhaseKey
 
 Outcome = Literal["kept", "exceeded", "no match", "no baseline", "no figure"]
@@ -44,7 +52,10 @@ class Level(IntEnum):
 class Match(NamedTuple):
     """One thing that a budget is about; `one` is None for the whole execution.
 
-    ``limit`` is None without the baseline that it takes, ``unpriced`` the tokens without a price.
+    ``limit`` is None without the baseline that it takes. ``unpriced`` are the tokens without a
+    price, and ``models`` what they are of; ``lost`` is how many of the execution's spans were not
+    stored, where that is why there is no figure. ``status`` is the execution's, where that is what
+    is judged.
     """
 
     one: PhaseKey | None
@@ -53,6 +64,9 @@ class Match(NamedTuple):
     limit: Figure = None
     baseline: Figure = None
     unpriced: int = 0
+    models: tuple[str, ...] = ()
+    lost: int = 0
+    status: str = ""
 
     @property
     def is_known(self) -> bool:
@@ -79,8 +93,8 @@ class Match(NamedTuple):
 class Judgement(NamedTuple):
     """What became of a budget: its outcome is that of ``worst``, the worst of its matches.
 
-    ``nearest`` are names that a pattern without a match may have meant; ``has_baseline`` tells
-    whether there was any.
+    ``nearest`` are names that a pattern without a match may have meant, and ``meant`` is the key
+    that its own may be a mistake for; ``has_baseline`` tells whether there was any baseline.
     """
 
     budget: Budget
@@ -90,6 +104,7 @@ class Judgement(NamedTuple):
     matches: tuple[Match, ...]
     nearest: tuple[str, ...] = ()
     has_baseline: bool = False
+    meant: str = ""
 
     @property
     def exceeded(self) -> int:
@@ -104,6 +119,8 @@ class Report(NamedTuple):
     judgements: tuple[Judgement, ...]
     baseline: tuple[str, ...] | None = None
     """The ids of the executions that it was held against."""
+    lost: int = 0
+    """How many of the execution's spans were not stored."""
 
     @property
     def passed(self) -> bool:
@@ -123,25 +140,40 @@ def check(
     Raises:
         KeyError: naming a quantity that the figures' source cannot tell.
     """
-    judgements = tuple(_judged(budget, measured.figures, baseline) for budget in budgets)
-    return Report(measured.execution, judgements, baseline.exec_ids if baseline else None)
+    judgements = tuple(
+        _of_status(budget, measured.execution)
+        if budget.quantity == STATUS
+        else _judged(budget, measured, baseline)
+        for budget in budgets
+    )
+    held = baseline.exec_ids if baseline else None
+    return Report(measured.execution, judgements, held, measured.lost)
 
 
-def _judged(budget: Budget, figures: Figures, baseline: Baseline | None) -> Judgement:
+def _of_status(budget: Budget, execution: ExecutionHeader) -> Judgement:
+    is_well = execution.status == "ok"
+    outcome: Outcome = KEPT if is_well else EXCEEDED
+    match = Match(None, outcome, int(not is_well), 0, status=execution.status)
+    return Judgement(budget, _level(budget, match), outcome, match, (match,))
+
+
+def _judged(budget: Budget, measured: Measured, baseline: Baseline | None) -> Judgement:
+    figures = measured.figures
     rows = _rows(budget, figures)
     before = _rows(budget, baseline.figures) if baseline else {}
     matches = tuple(
-        _match(budget, one, row, before.get(one, {}).get(budget.quantity))
+        _match(budget, one, row, before.get(one, {}).get(budget.quantity), measured)
         for one, row in rows.items()
     )
     if budget.quantity in OF_MODELS:  # what calls no models is not asked what they took
         matches = tuple(one for one in matches if one.is_known or one.unpriced) or matches[:1]
     if not matches:
-        return Judgement(
-            budget, _level(budget, NO_MATCH), NO_MATCH, None, (), _near(budget, figures)
-        )
+        level = Level.FAIL if budget.required else Level.WARN
+        meant = _meant(budget, figures)
+        near = _near(budget, figures) if not meant else ()
+        return Judgement(budget, level, NO_MATCH, None, (), near, meant=meant)
     worst = max(matches, key=lambda match: _badness(budget, match))
-    level = _level(budget, worst.outcome)
+    level = _level(budget, worst)
     return Judgement(budget, level, worst.outcome, worst, matches, (), baseline is not None)
 
 
@@ -152,7 +184,9 @@ def _rows(budget: Budget, figures: Figures) -> Mapping[PhaseKey | None, Row]:
     return {one: row for one, row in groups.items() if budget.fits(one)}
 
 
-def _match(budget: Budget, one: PhaseKey | None, row: Row, before: Figure) -> Match:
+def _match(
+    budget: Budget, one: PhaseKey | None, row: Row, before: Figure, measured: Measured
+) -> Match:
     figure = row[budget.quantity]
     unpriced = int(row.get("unpriced") or 0) if budget.unit is Unit.MONEY else 0
     limit = budget.limit.at(before)
@@ -165,7 +199,9 @@ def _match(budget: Budget, one: PhaseKey | None, row: Row, before: Figure) -> Ma
         outcome = EXCEEDED
     elif unpriced:
         outcome = NO_FIGURE
-    return Match(one, outcome, figure, limit, before, unpriced)
+    models = measured.figures.unpriced.get(one, ()) if unpriced else ()
+    lost = measured.lost if figure is None else 0
+    return Match(one, outcome, figure, limit, before, unpriced, models, lost)
 
 
 def _exceeds(figure: Amount, limit: Amount) -> bool:
@@ -174,17 +210,31 @@ def _exceeds(figure: Amount, limit: Amount) -> bool:
     return figure > limit and not isclose(figure, limit, rel_tol=_ROUNDING)
 
 
-def _level(budget: Budget, outcome: Outcome) -> Level:
-    if outcome == KEPT:
+def _level(budget: Budget, match: Match) -> Level:
+    if match.outcome == KEPT:
         return Level.OK
-    if outcome == EXCEEDED:
+    if match.outcome == EXCEEDED or (match.lost and not budget.required):
         return Level.WARN if budget.severity == WARN else Level.FAIL
     return Level.FAIL if budget.required else Level.WARN
 
 
 def _badness(budget: Budget, match: Match) -> tuple[Level, bool, float, Amount]:
     is_exceeded = match.outcome == EXCEEDED
-    return _level(budget, match.outcome), is_exceeded, match.used, match.figure or 0
+    return _level(budget, match), is_exceeded, match.used, match.figure or 0
+
+
+def _meant(budget: Budget, figures: Figures) -> str:
+    """Return the key that a budget without a match may have meant; empty for none."""
+    if budget.scope != "node":
+        return ""
+    of_phases = budget._replace(scope="phase", pattern=f"*/{budget.pattern}")
+    if any(map(of_phases.fits, figures.keys)):
+        return f"*/{budget.key}"
+    if budget.key != budget.pattern:
+        return ""
+    if budget.key in GROUP_QUANTITIES:
+        return f"*:{budget.key}" if budget.key != DEFAULT_QUANTITY else ""
+    return misspelt(budget.key)
 
 
 def _near(budget: Budget, figures: Figures) -> tuple[str, ...]:

@@ -9,19 +9,23 @@ critical_path
     The part of the duration in which nodes and phases determined when it would end: the critical
     path without what the execution itself owns of it, and without waiting. A program that idles
     between its nodes takes longer, and its critical path does not.
+
+Calls that are open count with their time so far in ``total``, ``self`` and ``max``, so that what
+hangs does not pass for fast; ``count`` and the quantiles are those of calls that have ended.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from phasetrace.analysis.execution import Examination
-from phasetrace.analysis.groups import BY, Group, Groups
-from phasetrace.analysis.usage import Spent
+from phasetrace.analysis.groups import BY, By, Group, Groups, groups
+from phasetrace.analysis.recording import Recording
+from phasetrace.analysis.usage import Spent, spent
 from phasetrace.breakdowns import ExecutionBreakdown, ExecutionHeader, NodeBreakdown
 from phasetrace.budgets.amounts import Amount, Unit
-from phasetrace.spans import PhaseKey
+from phasetrace.spans import PhaseKey, key_of
 
 Figure = Amount | None
 """An amount in its quantity's unit; None where nothing is known of it."""
@@ -64,19 +68,29 @@ OF_MODELS: Final = frozenset(_USAGE)
 
 
 class Figures(NamedTuple):
-    """All figures of an execution, or the middle ones of several."""
+    """All figures of an execution, or the middle ones of several.
+
+    ``keys`` are all the nodes and phases that there are, ``unpriced`` the models that no price is
+    known for of each, and of the whole (None), those with most tokens first.
+    """
 
     whole: Row
     nodes: Mapping[PhaseKey, Row] = {}
     phases: Mapping[PhaseKey, Row] = {}
+    keys: Collection[PhaseKey] = ()
+    unpriced: Mapping[PhaseKey | None, tuple[str, ...]] = {}
 
 
 class Measured(NamedTuple):
-    """An execution and its figures."""
+    """An execution and its figures; ``lost`` is how many of its spans were not stored."""
 
     execution: ExecutionHeader
     figures: Figures
+    lost: int = 0
 
+
+_NAMELESS: Final = "?"
+"""The model of a call that names none."""
 
 NODES: Final = "node"
 PHASES: Final = "phase"
@@ -91,15 +105,27 @@ def figures_of(examination: Examination, of: Collection[str] = (NODES, PHASES)) 
         what: {_key(row): _of_group(row, grouped.wall_ns) for row in grouped.rows}
         for what, grouped in found.items()
     }
+    if examination.recording.open_spans:
+        for what in wanted:
+            for row in _as_if_ended(examination, _BY[what]).rows:
+                so_far = {"total": row.total_ns, "self": row.self_ns, "max": row.max_ns}
+                rows[what][_key(row)] = {**rows[what][_key(row)], **so_far}
     phases = {key: row for key, row in rows.get(PHASES, {}).items() if key.phase is not None}
-    return Figures(_whole(examination, next(iter(found.values()))), rows.get(NODES, {}), phases)
+    spans = (span for span in examination.network.spans if span is not None)
+    keys = {key for key in map(key_of, spans) if key is not None}
+    whole = _whole(examination, next(iter(found.values())))
+    return Figures(whole, rows.get(NODES, {}), phases, keys, _unpriced(examination))
 
 
 def figures_of_breakdown(breakdown: ExecutionBreakdown) -> Figures:
     """Return those figures that a breakdown can tell, which knows nothing of single spans.
 
     The critical path and what models took are not among them, nor the quantiles of nodes but p95.
+    None is the self time of what has open calls.
     """
+    open_ns: dict[PhaseKey, list[int]] = {}
+    for call in breakdown.open:
+        open_ns.setdefault(PhaseKey(call.node_id, call.phase), []).append(call.age_ns)
     wall_ns = breakdown.execution.duration_ns
     whole: Row = {
         "duration": wall_ns,
@@ -111,21 +137,69 @@ def figures_of_breakdown(breakdown: ExecutionBreakdown) -> Figures:
     nodes: dict[PhaseKey, Row] = {}
     phases: dict[PhaseKey, Row] = {}
     for node in breakdown.nodes:
-        nodes[PhaseKey(node.node_id, None)] = _of_node(node)
-        for phase in node.phases:
-            phases[PhaseKey(node.node_id, phase.phase)] = {
-                "total": phase.total_ns,
-                "self": phase.self_ns,
+        node_key = PhaseKey(node.node_id, None)
+        of_phases = {PhaseKey(node.node_id, phase.phase): phase for phase in node.phases}
+        has_open = not open_ns.keys().isdisjoint(of_phases)
+        nodes[node_key] = _of_node(node, open_ns.get(node_key, []), has_open)
+        for key, phase in of_phases.items():
+            ages = open_ns.get(key, [])
+            phases[key] = {
+                "total": phase.total_ns + sum(ages),
+                "self": None if ages else phase.self_ns,
                 "share": phase.share,
-                "max": phase.max_ns,
-                "p50": phase.p50_ns,
-                "p95": phase.p95_ns,
-                "p99": phase.p99_ns,
+                "max": max([phase.max_ns, *ages]),
+                "p50": phase.p50_ns if phase.count else None,
+                "p95": phase.p95_ns if phase.count else None,
+                "p99": phase.p99_ns if phase.count else None,
                 "count": phase.count,
                 "errors": phase.errors,
                 "cancelled": phase.cancelled,
             }
-    return Figures(whole, nodes, phases)
+    return Figures(whole, nodes, phases, {*nodes, *phases})
+
+
+def figures_beside(breakdown: ExecutionBreakdown, recording: Recording) -> Figures:
+    """Return the figures of an execution that has lost spans; None is what cannot be told.
+
+    By the breakdown, as far as that has counted what the recording has not. If it has not either,
+    only the duration is known.
+    """
+    told = figures_of_breakdown(breakdown)
+    whole, unknown = told.whole, dict.fromkeys(GROUP_QUANTITIES)
+    has_all = breakdown.spans >= len(recording.spans) + recording.lost
+    if not has_all:
+        whole = {"duration": whole["duration"]}
+    nodes, phases = (
+        {key: {**unknown, **row} if has_all else unknown for key, row in rows.items()}
+        for rows in (told.nodes, told.phases)
+    )
+    return Figures({**dict.fromkeys(WHOLE_QUANTITIES), **whole}, nodes, phases, told.keys)
+
+
+def _as_if_ended(examination: Examination, by: By) -> Groups:
+    """Return the groups of an execution of which the open calls end now."""
+    recording = examination.recording
+    ended = recording._replace(spans=recording.all_spans(), open_spans=())
+    return groups(ended, examination.network, examination.path, by)
+
+
+def _unpriced(examination: Examination) -> dict[PhaseKey | None, tuple[str, ...]]:
+    """Return which models no price is known for, by node, phase, and of the whole."""
+    tokens: dict[PhaseKey | None, dict[str, int]] = {}
+    for span in examination.recording.spans:
+        key = key_of(span)
+        if span.usage is None or key is None:
+            continue
+        unpriced = spent(span.usage, examination.prices).unpriced
+        if unpriced:
+            model = span.usage.model or _NAMELESS
+            for of in {None, key, PhaseKey(key.node_id, None)}:
+                known = tokens.setdefault(of, {})
+                known[model] = known.get(model, 0) + unpriced
+    return {
+        of: tuple(sorted(models, key=lambda model: (-models[model], model)))
+        for of, models in tokens.items()
+    }
 
 
 def _key(row: Group) -> PhaseKey:
@@ -155,9 +229,9 @@ def _of_group(group: Group, wall_ns: int) -> Row:
         "share": _part(group.share_ns, wall_ns),
         "critical": group.critical_ns,
         "max": group.max_ns,
-        "p50": group.p50_ns,
-        "p95": group.p95_ns,
-        "p99": group.p99_ns,
+        "p50": group.p50_ns if group.calls else None,
+        "p95": group.p95_ns if group.calls else None,
+        "p99": group.p99_ns if group.calls else None,
         "count": group.calls,
         "errors": group.errors,
         "cancelled": group.cancelled,
@@ -177,16 +251,20 @@ def _of_usage(usage: Spent) -> Row:
     }
 
 
-def _of_node(node: NodeBreakdown) -> Row:
+def _of_node(node: NodeBreakdown, ages: Sequence[int], has_open_phases: bool) -> Row:
+    is_own = bool(node.count or ages)
+    total_ns = node.total_ns if node.count or not ages else 0
     row: dict[str, Figure] = {
-        "total": node.total_ns,
+        "total": total_ns + sum(ages) if is_own or not has_open_phases else None,
         "self": node.self_ns + sum(phase.self_ns for phase in node.phases),
         "share": node.share,
         "errors": node.errors,
         "cancelled": node.cancelled,
     }
-    if node.count:
-        return {**row, "count": node.count, "p95": node.p95_ns}
+    if ages or has_open_phases:
+        row["self"] = None
+    if is_own:
+        return {**row, "count": node.count, "p95": node.p95_ns if node.count else None}
     calls = sum(phase.count for phase in node.phases)
     return {**row, "count": calls, "max": max((one.max_ns for one in node.phases), default=0)}
 

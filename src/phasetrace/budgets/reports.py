@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from phasetrace.budgets.amounts import Unit
 from phasetrace.budgets.evaluation import Judgement, Level, Match, Report
-from phasetrace.budgets.wording import MARKS, against, explained, summary
+from phasetrace.budgets.wording import MARKS, against, explained, lost_text, summary
+from phasetrace.markdown import code
 from phasetrace.rendering import human, safe
 
 CHECK_SCHEMA: Final = "phasetrace.check/1"
@@ -20,8 +21,6 @@ _NS_PER_S: Final = 1_000_000_000
 _NOT_IN_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What the Char production of XML 1.0 leaves out, even escaped."""
 _EMOJI: Final = {Level.OK: "✅", Level.WARN: "⚠️", Level.FAIL: "❌"}
-_BACKTICKS: Final = re.compile("`+")
-_PUNCTUATION: Final = re.compile(r"[!-/:-@\[-`{-~]")
 
 
 def check_document(report: Report) -> dict[str, Any]:
@@ -39,6 +38,7 @@ def check_document(report: Report) -> dict[str, Any]:
         "trace_id": execution.trace_id,
         "started_ns": execution.started_ns,
         "duration_ns": execution.duration_ns,
+        "lost_spans": report.lost,
         "baseline": None if report.baseline is None else list(report.baseline),
         "passed": report.passed,
         "levels": {level.name.lower(): report.count(level) for level in Level},
@@ -101,14 +101,17 @@ def junit(report: Report) -> str:
 def markdown(report: Report) -> str:
     """Return the result as a table of GitHub's Markdown, under a line about the execution."""
     execution = report.execution
-    status = "" if execution.status == "ok" else f", {safe(execution.status)}"
-    held = against(report, _code)
-    about = [f"{_code(execution.exec_id)}: {human(execution.duration_ns)}{status}"]
+    held = against(report, code)
+    about = [f"{code(execution.exec_id)}: {human(execution.duration_ns)}"]
+    if execution.status != "ok":
+        about.append(safe(execution.status))
+    if report.lost:
+        about.append(lost_text(report))
     rows = [
         (
             f"{_EMOJI[one.level]} {MARKS[one.level]}",
-            _code(one.budget.key),
-            explained(one, _code),
+            code(one.budget.key),
+            explained(one, code),
         )
         for one in report.judgements
     ]
@@ -165,24 +168,11 @@ def _seconds(duration_ns: int) -> str:
 
 
 def _timestamp(time_ns: int) -> str:
-    """Return a time (Unix ns) as an xs:dateTime in UTC, to the second."""
+    """Return a time (Unix ns) as an xs:dateTime in UTC, to the second; else its seconds."""
     from datetime import datetime, timezone
 
-    time = datetime.fromtimestamp(time_ns // _NS_PER_S, timezone.utc)
+    try:
+        time = datetime.fromtimestamp(time_ns // _NS_PER_S, timezone.utc)
+    except (OverflowError, ValueError, OSError):  # no calendar has it here
+        return str(time_ns // _NS_PER_S)
     return time.replace(tzinfo=None).isoformat()
-
-
-def _code(text: str) -> str:
-    """Return a text as code in a table's cell.
-
-    A code span is fenced by more backticks than there are in a row in it, and a space if one is at
-    its edge (CommonMark 6.1). A table takes its pipes first, wherever they stand, and readers do
-    not agree on how one is escaped after a backslash (GitHub Flavored Markdown 4.10): such a text
-    is written as HTML, with all punctuation as entities.
-    """
-    text = safe(text) or " "
-    if "|" in text:
-        return f"<code>{_PUNCTUATION.sub(lambda found: f'&#{ord(found[0])};', text)}</code>"
-    fence = "`" * (max(map(len, _BACKTICKS.findall(text)), default=0) + 1)
-    space = " " if text.startswith(("`", " ")) or text.endswith(("`", " ")) else ""
-    return f"{fence}{space}{text}{space}{fence}"

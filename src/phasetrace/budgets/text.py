@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from phasetrace.budgets.evaluation import Level, Report
-from phasetrace.budgets.wording import MARKS, against, explained, summary
+from phasetrace.budgets.wording import MARKS, against, explained, lost_text, summary
 from phasetrace.rendering import cells, human, safe
 
 _INDENT: Final = "  "
@@ -57,6 +57,8 @@ def _heading(report: Report) -> str:
     parts = [f"{text}: {human(execution.duration_ns)}"]
     if execution.status != "ok":
         parts.append(safe(execution.status))
+    if report.lost:
+        parts.append(lost_text(report))
     held = against(report, safe)
     return ", ".join([*parts, *([held] if held else [])])
 

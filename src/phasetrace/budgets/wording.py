@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from phasetrace.budgets.amounts import Amount, percent, readable
-from phasetrace.budgets.budget import name_of
+from phasetrace.budgets.budget import STATUS, name_of
 from phasetrace.budgets.evaluation import (
     EXCEEDED,
     KEPT,
@@ -15,6 +15,7 @@ from phasetrace.budgets.evaluation import (
     Match,
     Report,
 )
+from phasetrace.budgets.figures import OF_MODELS
 
 Named = Callable[[str], str]
 """How a name that comes from spans is written: it is untrusted."""
@@ -22,15 +23,31 @@ Named = Callable[[str], str]
 MARKS = {Level.OK: "ok", Level.WARN: "warn", Level.FAIL: "FAIL"}
 """What stands before a budget; told apart without colours."""
 
+HOW_IT_ENDED = {
+    "ok": "the execution ended well",
+    "error": "the execution ended in error: it is judged by how far it came",
+    "cancelled": "the execution was cancelled: it is judged by how far it came",
+    "abandoned": "the execution never ended, and its process is gone: it is judged by how far it"
+    " came",
+    "running": "the execution goes on: it is judged by how far it has come",
+}
+"""What is said of an execution by its status."""
+
+_MOST_MODELS = 3
+
 
 def explained(judgement: Judgement, named: Named) -> str:
     """Return what became of a budget, in a line: the worst match, and by how much."""
     budget, worst = judgement.budget, judgement.worst
     if worst is None:
         text = f"no match: there is no {budget.scope} {named(budget.pattern)}"
-        if judgement.nearest:
+        if judgement.meant:
+            text += f"; did you mean {named(judgement.meant)}?"
+        elif judgement.nearest:
             text += f"; there is {' and '.join(map(named, judgement.nearest))}"
         return text
+    if budget.quantity == STATUS:
+        return HOW_IT_ENDED.get(worst.status, f"the execution is {named(worst.status)}")
     who = _who(judgement, worst, named)
     number = len(judgement.matches)
     if worst.outcome == EXCEEDED and worst.limit is not None:
@@ -49,10 +66,7 @@ def explained(judgement: Judgement, named: Named) -> str:
         else:
             why = f"none was given that {budget.limit.text} could be held against"
         return f"no baseline: {who}{_figure(judgement, worst)}; {why}"
-    if not worst.unpriced:
-        return f"no figure: {who}no call of a model says what it took"
-    known = f", {_figure(judgement, worst)} for the others" if worst.is_known else ""
-    return f"no figure: {who}no price is known for {worst.unpriced:,} tokens{known}"
+    return f"no figure: {who}{_why(judgement, worst, named)}"
 
 
 def summary(report: Report) -> str:
@@ -70,6 +84,36 @@ def against(report: Report, named: Named) -> str:
     if len(report.baseline) == 1:
         return f"against {named(report.baseline[0])}"
     return f"against the medians of {len(report.baseline)} executions"
+
+
+def lost_text(report: Report) -> str:
+    """Return how many spans were not stored."""
+    return _lost(report.lost)
+
+
+def _lost(lost: int) -> str:
+    return f"{lost:,} span{'s were' if lost > 1 else ' was'} not stored"
+
+
+def _why(judgement: Judgement, match: Match, named: Named) -> str:
+    """Return why there is no figure."""
+    quantity = judgement.budget.quantity
+    if match.lost:
+        return _lost(match.lost)
+    if quantity not in OF_MODELS:
+        return f"no call has ended, so that there is no {quantity}"
+    if not match.unpriced:
+        return "no call of a model says what it took"
+    of = f" of {_listed(match.models, named)}" if match.models else ""
+    known = f", {_figure(judgement, match)} for the others" if match.is_known else ""
+    return f"no price is known for {match.unpriced:,} tokens{of}{known}"
+
+
+def _listed(models: Sequence[str], named: Named) -> str:
+    shown = [named(model) for model in models[:_MOST_MODELS]]
+    if len(models) > _MOST_MODELS:
+        shown.append(f"{len(models) - _MOST_MODELS} more")
+    return " and ".join([", ".join(shown[:-1]), shown[-1]]) if len(shown) > 1 else shown[0]
 
 
 def _who(judgement: Judgement, match: Match, named: Named) -> str:

@@ -27,6 +27,7 @@ from phasetrace.errors import (
     UsageError,
 )
 from phasetrace.recordings.opening import HOW_TO_RECORD as HOW_TO_RECORD
+from phasetrace.recordings.places import shown
 
 if TYPE_CHECKING:
     from phasetrace.recordings.source import Source
@@ -62,6 +63,8 @@ _COMMANDS: Final = {
     "verify": _Command("verify", "check that another place has the same numbers as the store"),
     "diff": _Command("diff", "show what takes longer in one execution than in another"),
     "report": _Command("report", "write a page to look at an execution in a browser"),
+    "export": _Command("export", "write an execution into a file that other tools read"),
+    "import": _Command("importing", "bring a file that was recorded elsewhere into the store"),
     "ship": _Command("ship", "deliver what waits in the store, or send an execution again"),
     "status": _Command("status", "show what was delivered, what waits, and what was lost"),
     "doctor": _Command("doctor", "check the configuration, the store and the destinations"),
@@ -69,11 +72,14 @@ _COMMANDS: Final = {
 
 
 class NothingRecorded(UnknownExecution):
-    """There is no execution at all."""
+    """There is no execution at all, in the store or in the `place` that was named."""
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, place: str | None = None) -> None:
         super().__init__("latest")
-        self.args = (f"{message}; {HOW_TO_RECORD}",)
+        if place is None:
+            self.args = (f"{message}; {HOW_TO_RECORD}",)
+        else:
+            self.args = (f"there is no execution in {shown(place)}",)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -265,9 +271,18 @@ def _report(error: PhasetraceError) -> int:
     elif isinstance(error, UnknownExecution):
         code = UNKNOWN
         if not isinstance(error, NothingRecorded):
-            message += " See phasetrace list" if error.nearest else "; see phasetrace list"
+            message += " See " if error.nearest else "; see "
+            message += _how_to_list(error.place)
     print(f"phasetrace: {_one_line(message)}", file=sys.stderr)  # noqa: T201
     return code
+
+
+def _how_to_list(place: str | None) -> str:
+    if place is None:
+        return "phasetrace list"
+    import shlex
+
+    return f"phasetrace list --source {shlex.quote(shown(place))}"
 
 
 def _one_line(message: str) -> str:

@@ -5,17 +5,22 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from phasetrace.cli import FAILED, NothingRecorded, open_source
-from phasetrace.errors import StoreMissing, UnknownExecution, UsageError
-from phasetrace.rendering import safe
+from phasetrace.cli import FAILED, NothingRecorded
+from phasetrace.cli.check_baseline import (
+    as_stored,
+    baseline_for,
+    earlier_runs,
+    how_it_ended,
+    say,
+)
+from phasetrace.errors import UnknownExecution, UsageError
 
 if TYPE_CHECKING:
     from phasetrace.analysis.usage import Prices
-    from phasetrace.budgets.baseline import Baseline
     from phasetrace.budgets.budget import Budget
     from phasetrace.budgets.evaluation import Report
     from phasetrace.budgets.figures import Measured
@@ -61,20 +66,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--baseline",
         metavar="REF",
-        help="hold relative budgets against an execution, the last successful runs of a name before"
+        help="hold relative budgets against an execution, the last successful run of a name before"
         " this one, or a file that was saved",
     )
     parser.add_argument(
         "--save-baseline",
         type=Path,
         metavar="FILE",
-        help="save the execution's figures as a baseline, whatever becomes of the budgets",
+        help="save the execution's figures as a baseline, whatever becomes of the budgets; it has"
+        " to have ended well",
     )
     parser.add_argument(
         "--last",
         type=_number,
         metavar="N",
-        help="take the medians of so many successful runs as the baseline (default: 1)",
+        help="take the medians of so many successful runs as the baseline, up to the one that is"
+        " named (default: 1)",
     )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--format", choices=_FORMATS, help="how to report (default: text)")
@@ -118,19 +125,28 @@ def execute(args: argparse.Namespace) -> int:
     if not budgets and args.save_baseline is None:
         raise UsageError(_NO_BUDGETS)
     scopes = (NODES, PHASES) if args.save_baseline else {one.scope for one in budgets}
+    measure = partial(_measured, prices=prices, scopes=scopes)
     source, execution = _found(args)
     with source:
-        measured = [_measured(source, execution, prices, scopes)]
+        if args.save_baseline and execution.status != "ok":
+            raise UsageError(
+                f"no baseline is saved: {execution.exec_id} {how_it_ended(execution)} and is no"
+                " measure; name a run that ended well"
+            )
+        measured = [measure(source, execution)]
         if args.save_baseline and args.last:
-            earlier = _earlier_runs(source, execution)[: args.last - 1]
-            measured += [_measured(source, run, prices, scopes) for run in earlier]
+            earlier = earlier_runs(source, execution)[: args.last - 1]
+            measured += [measure(source, run) for run in earlier]
         for note in source.notes:
-            _say(note)
-    baseline = _baseline(execution, args, prices, scopes)
+            say(note)
+    baseline = None
+    if args.baseline is not None:
+        baseline = baseline_for(execution, args.baseline, args.last, args.source, measure)
     if args.save_baseline:
         _save(args.save_baseline, measured)
     if not budgets:
         return 0
+    budgets = _with_status(budgets, measured[0].execution.status)
     report = check(measured[0], budgets, baseline)
     _show(report, form, args)
     return 0 if report.passed else FAILED
@@ -147,7 +163,7 @@ def _format(asked: str | None, output: Path | None) -> str:
     return form
 
 
-def _budgets(args: argparse.Namespace) -> tuple[tuple[Budget, ...], Prices]:
+def _budgets(args: argparse.Namespace) -> tuple[Sequence[Budget], Prices]:
     """Return the budgets, and the prices that costs are worked out by."""
     from phasetrace.budgets.budget import parse_budgets
     from phasetrace.project_file import BUDGETS, find_project_file, load_prices, read_project_file
@@ -164,83 +180,35 @@ def _found(args: argparse.Namespace) -> tuple[Source, StoredExecution]:
     from phasetrace.recordings.references import open_reference
 
     if args.exec_id is not None:
-        return open_reference(_as_stored(args.exec_id), args.source)
+        return open_reference(as_stored(args.exec_id), args.source)
     try:
         return open_reference(None, args.source)
     except UnknownExecution:
-        raise NothingRecorded("nothing has been recorded yet") from None
+        raise NothingRecorded("nothing has been recorded yet", args.source) from None
 
 
 def _measured(
     source: Source, execution: StoredExecution, prices: Prices, scopes: Collection[str]
 ) -> Measured:
     from phasetrace.analysis.execution import Examination
-    from phasetrace.budgets.figures import Measured, figures_of
+    from phasetrace.budgets.figures import Measured, figures_beside, figures_of
 
     recording = source.recording(execution)
-    return Measured(recording.execution, figures_of(Examination(recording, prices), scopes))
+    if recording.lost:
+        breakdown = source.breakdown(execution, recording=recording)
+        figures = figures_beside(breakdown, recording)
+    else:
+        figures = figures_of(Examination(recording, prices), scopes)
+    return Measured(recording.execution, figures, recording.lost)
 
 
-def _baseline(
-    execution: StoredExecution, args: argparse.Namespace, prices: Prices, scopes: Collection[str]
-) -> Baseline | None:
-    """Return what was asked to hold the execution against."""
-    from phasetrace.budgets.baseline import baseline_of, is_baseline, read_baseline
-    from phasetrace.recordings.references import open_reference
+def _with_status(budgets: Sequence[Budget], status: str) -> Sequence[Budget]:
+    """Return budgets such that how the execution ended is judged if it was not well."""
+    from phasetrace.budgets.budget import ENDS_WELL, STATUS
 
-    if args.baseline is None:
-        return None
-    path, reference = Path(args.baseline), _as_stored(args.baseline)
-    if is_baseline(path):
-        return read_baseline(path)
-    # A name first: its latest run may be the one that is checked, or may have failed.
-    with suppress(StoreMissing), open_source(args.source) as source:
-        runs = _named(source, reference)
-        earlier = _successful_before(execution, runs)[: args.last or 1]
-        if runs and not earlier:
-            _say(f"there is no baseline: no earlier run of {reference} has ended well")
-            return None
-        if earlier:
-            return baseline_of([_measured(source, run, prices, scopes) for run in earlier])
-    try:
-        source, run = open_reference(reference, args.source)
-    except UnknownExecution:
-        if path.suffix == ".json":
-            return read_baseline(path)  # and so say why it cannot be read
-        raise
-    with source:
-        if run.exec_id == execution.exec_id:
-            raise UsageError(f"--baseline {reference}: an execution cannot be its own baseline")
-        return baseline_of([_measured(source, run, prices, scopes)])
-
-
-def _named(source: Source, name: str) -> list[StoredExecution]:
-    """Return the runs of a name, or of those that fit a pattern, the latest first."""
-    from phasetrace.recordings.source import Where
-
-    runs = source.executions(where=Where(name))
-    return [run for run in runs if run.name != run.exec_id]  # which is no name, but an id
-
-
-def _earlier_runs(source: Source, execution: StoredExecution) -> list[StoredExecution]:
-    """Return the successful runs of an execution's own name before it, the latest first."""
-    from phasetrace.store.selection import literally
-
-    if execution.name is None:
-        return []
-    return _successful_before(execution, _named(source, literally(execution.name)))
-
-
-def _successful_before(
-    execution: StoredExecution, runs: Sequence[StoredExecution]
-) -> list[StoredExecution]:
-    return [
-        run
-        for run in runs
-        if run.status == "ok"
-        and run.exec_id != execution.exec_id
-        and run.started_ns <= execution.started_ns
-    ]
+    if status == "ok" or any(one.quantity == STATUS for one in budgets):
+        return budgets
+    return (ENDS_WELL, *budgets)
 
 
 def _save(path: Path, measured: Sequence[Measured]) -> None:
@@ -248,9 +216,9 @@ def _save(path: Path, measured: Sequence[Measured]) -> None:
 
     from phasetrace.budgets.baseline import baseline_document
 
-    _write(path, json.dumps(baseline_document(measured), indent=2))
+    _write(path, json.dumps(baseline_document(measured), indent=2, allow_nan=False))
     runs = f" of {len(measured)} runs" if len(measured) > 1 else ""
-    _say(f"baseline{runs} saved as {path}")
+    say(f"baseline{runs} saved as {path}")
 
 
 def _show(report: Report, form: str, args: argparse.Namespace) -> None:
@@ -276,7 +244,7 @@ def _rendered(report: Report, form: str) -> str:
     # In ASCII, escapes make JSON safe for a terminal and independent of its encoding.
     forms: dict[str, Callable[[], str]] = {
         _TEXT: lambda: text.report_text(report),
-        _JSON: lambda: json.dumps(reports.check_document(report), indent=2),
+        _JSON: lambda: json.dumps(reports.check_document(report), indent=2, allow_nan=False),
         "junit": lambda: reports.junit(report),
         "markdown": lambda: reports.markdown(report),
     }
@@ -290,16 +258,7 @@ def _write(path: Path, text: str) -> None:
         raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def _say(text: str) -> None:
-    print(f"phasetrace: {safe(text)}", file=sys.stderr)  # noqa: T201
-
-
 def _number(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of runs above 0")
     return int(text)
-
-
-def _as_stored(reference: str) -> str:
-    """Return an id as it is recorded: bytes of an argument that are no UTF-8 are escaped."""
-    return reference.encode("utf-8", "backslashreplace").decode("utf-8")

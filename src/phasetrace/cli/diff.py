@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from phasetrace.analysis.comparison import DIFF_SCHEMA, compare
+from phasetrace.rendering import safe
 
 if TYPE_CHECKING:
     from phasetrace.cli.diff_sides import Side
@@ -56,11 +57,17 @@ def execute(args: argparse.Namespace) -> int:
     with opened_sides(args.a, args.b, args.last, args.source) as sides:
         for name, side in zip("AB", sides, strict=True):
             _tell(name, side, args.last)
-        diff = compare(*(side.runs(by) for side in sides))
+        a, b = (side.runs(by) for side in sides)
+    for run in (*a, *b):
+        if run.lost:
+            spans = f"{run.lost:,} span{'s' if run.lost > 1 else ''} of {run.execution.exec_id}"
+            were = "were" if run.lost > 1 else "was"
+            _say(f"{spans} {were} not stored; only what there is of it is compared")
+    diff = compare(a, b)
     if args.json:
         import json
 
-        print(json.dumps(diff.to_dict(), indent=2))  # noqa: T201
+        print(json.dumps(diff.to_dict(), indent=2, allow_nan=False))  # noqa: T201
         return 0
     from phasetrace.cli.diff_text import diff_lines
     from phasetrace.cli.table import on_terminal, terminal_width
@@ -80,7 +87,11 @@ def _tell(name: str, side: Side, last: int | None) -> None:
     if side.left_out:
         said.append(f"leaves {side.left_out} out that did not end well")
     if said:
-        print(f"phasetrace: {name} {' and '.join(said)}", file=sys.stderr)  # noqa: T201
+        _say(f"{name} {' and '.join(said)}")
+
+
+def _say(text: str) -> None:
+    print(f"phasetrace: {safe(text)}", file=sys.stderr)  # noqa: T201
 
 
 def _number(text: str) -> int:

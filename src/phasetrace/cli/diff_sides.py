@@ -34,7 +34,8 @@ class Side(NamedTuple):
         runs = []
         for source, execution in self.executions:
             recording = source.recording(execution)
-            runs.append(Run(recording.execution, Examination(recording).groups(by)))
+            groups = Examination(recording).groups(by)
+            runs.append(Run(recording.execution, groups, recording.lost))
         return runs
 
 
@@ -59,14 +60,19 @@ def opened_sides(
 
     Raises:
         UnknownExecution: if one of them is not there, or no run is left on a side.
-        UsageError: if `last` does not go with what is given.
+        UsageError: if an execution is on both sides, or `last` does not go with what is given.
     """
     with ExitStack() as open_sources:
         one, other = (_found(text, place, open_sources) for text in (a, b))
-        if last is None:
-            yield Side(one), Side(other)
-        else:
+        if last is not None:
             yield _series(one, other, last)
+            return
+        both = [execution for _, execution in one if _is_among(other, execution)]
+        if both:
+            raise UsageError(
+                f"{both[0].exec_id} is on both sides; name other runs, as in: latest~1 latest"
+            )
+        yield Side(one), Side(other)
 
 
 def _found(
@@ -84,9 +90,19 @@ def _found(
     for part in text.split(","):
         source, execution = open_reference(part.strip(), place)
         open_sources.enter_context(source)
-        if all(execution.exec_id != known.exec_id for _, known in found):
+        if not _is_among(found, execution):
             found.append((source, execution))
     return found
+
+
+def _is_among(
+    executions: Sequence[tuple[Source, StoredExecution]], execution: StoredExecution
+) -> bool:
+    """Tell whether an execution is one of several; another file may have one of the same id."""
+    return any(
+        (execution.exec_id, execution.started_ns) == (known.exec_id, known.started_ns)
+        for _, known in executions
+    )
 
 
 def _series(

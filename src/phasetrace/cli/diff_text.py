@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from phasetrace.analysis.comparison import ALPHA, LEAST_OF_ROW, LEAST_OF_WHOLE
+from phasetrace.analysis.comparison import (
+    ALPHA,
+    LEAST_OF_ROW,
+    LEAST_OF_WHOLE,
+    RUNS_FOR_THE_WHOLE,
+)
 from phasetrace.analysis.wording import place_text
 from phasetrace.cli.grid import Column, grid_lines, heading, remark
 from phasetrace.rendering import SELF, cells, human, safe
@@ -14,6 +19,7 @@ if TYPE_CHECKING:
     from phasetrace.analysis.comparison import ExecutionDiff, Figures, RowDiff, Side
 
 NOISE: Final = "~"
+"""What stands for a change that cannot be told from noise."""
 
 _NAME: Final = "node / phase"
 _VERDICT: Final = "verdict"
@@ -34,6 +40,8 @@ _BY_WORTH: Final = ("share A -> B", "critical A -> B", "total A -> B", "p")
 _LEAST_NAME: Final = 24
 _GAP: Final = 2
 _MOST_TIMES: Final = 10
+_LEAST_P: Final = 0.001
+_INDENT: Final = "  "
 _COLOURS: Final = {"slower": "\x1b[31m", "faster": "\x1b[32m", "added": "\x1b[1m"}
 _RESET: Final = "\x1b[0m"
 
@@ -59,8 +67,20 @@ def diff_lines(
         lines.append("  (nothing to compare)")
     if folded:
         few = f"and {folded} more with less than {LEAST_OF_WHOLE:.1%} of the execution"
-        lines.append(remark(f"  {few}; --all shows them", colour))
-    return [*lines, "", *(remark(f"  {line}", colour) for line in _remarks(diff))]
+        lines += _remarked(f"{few}; --all shows them", width, colour)
+    lines.append("")
+    for text in _remarks(diff):
+        lines += _remarked(text, width, colour)
+    return lines
+
+
+def _remarked(text: str, width: int, colour: bool) -> list[str]:
+    """Return a remark in lines that are no wider than a terminal."""
+    import textwrap
+
+    room = {"initial_indent": _INDENT, "subsequent_indent": _INDENT}
+    wrapped = textwrap.wrap(text, width, break_on_hyphens=False, **room) if width else ()
+    return [remark(line, colour) for line in wrapped or [_INDENT + text]]
 
 
 def _headline(diff: ExecutionDiff) -> Iterator[str]:
@@ -69,13 +89,20 @@ def _headline(diff: ExecutionDiff) -> Iterator[str]:
     change = _signed(diff.change_ns)
     if diff.change is not None:
         change += f" ({_percent(diff.change)})"
-    if diff.verdict is not None:
-        change += f", {diff.verdict}"
+    if diff.verdict is not None and diff.test is not None:
+        change += f", {_verdict(diff.verdict, diff.test.p)} (p{_compared(diff.test.p)})"
     yield f"  Change: {change}"
     if diff.is_tested:
         tested = [row for row in (*diff.rows, diff.unattributed) if row.test is not None]
         changed = sum(row.has_changed for row in tested)
-        yield f"  Changed beyond noise: {changed or 'none'} of {len(tested)} rows"
+        yield f"  Can be told from noise: {changed or 'none'} of {len(tested)} rows"
+
+
+def _verdict(verdict: str, p: float) -> str:
+    """Return the verdict on the whole in words."""
+    if verdict != "noise":
+        return verdict
+    return "cannot be told from noise" if p >= ALPHA else "too little to count"
 
 
 def _side(label: str, side: Side) -> Iterator[str]:
@@ -98,20 +125,32 @@ def _remarks(diff: ExecutionDiff) -> Iterator[str]:
     if min(diff.a.n, diff.b.n) == 1:
         yield "n=1, no test: what a single run took may be noise; --last N compares several."
     elif not diff.is_tested:
+        whole = f", and of the whole {RUNS_FOR_THE_WHOLE}" if diff.verdict is None else ""
         yield (
-            f"n={diff.a.n} and n={diff.b.n}, no test: telling a change in one of so many rows from"
+            f"n={diff.a.n} and n={diff.b.n}, no test of rows: telling a change in one of so many"
+            f" from noise takes {diff.runs_needed} runs on each side{whole}."
         )
-        yield f"noise takes {diff.runs_needed} runs on each side."
     else:
         yield (
-            f"{NOISE} is noise: the self times cannot be told apart (Mann-Whitney, p < {ALPHA} with"
-        )
-        yield (
-            f"Holm's correction), or by less than {LEAST_OF_ROW:.0%} of the row or"
-            f" {LEAST_OF_WHOLE:.1%} of the execution."
+            f"{NOISE} cannot be told from noise by these runs: the self times are not apart"
+            f" (Mann-Whitney, p < {ALPHA} with Holm's correction for all rows), or by less than"
+            f" {LEAST_OF_ROW:.0%} of the row or {LEAST_OF_WHOLE:.1%} of the execution. With"
+            " more runs, smaller changes can be told."
         )
     if max(diff.a.n, diff.b.n) > 1:
         yield "Times are medians of the runs; shares and critical times are means."
+    a, b = _names(diff.a), _names(diff.b)
+    if a and b and a != b:
+        yield (
+            f"A is of {' and '.join(a)}, B of {' and '.join(b)}: what differs may be what they do."
+        )
+
+
+def _names(side: Side) -> list[str]:
+    """Return what the executions of a side are called, ids not counted."""
+    return sorted(
+        {safe(one.name) for one in side.executions if one.name and one.name != one.exec_id}
+    )
 
 
 def _table(texts: Sequence[dict[str, str]], width: int, colour: bool) -> list[str]:
@@ -200,4 +239,13 @@ def _percent(change: float) -> str:
 
 
 def _probability(p: float) -> str:
-    return f"{p:.2g}" if p >= 0.001 else "<0.001"
+    """Return a p such that it can be seen on which side of `ALPHA` it is."""
+    if p < _LEAST_P:
+        return f"<{_LEAST_P}"
+    texts = (f"{p:.{digits}g}" for digits in range(2, 18))
+    return next(text for text in texts if (float(text) < ALPHA) == (p < ALPHA))
+
+
+def _compared(p: float) -> str:
+    text = _probability(p)
+    return text if text.startswith("<") else f"={text}"

@@ -42,7 +42,7 @@ def execute(args: argparse.Namespace) -> int:
         import json
 
         # In ASCII, escapes make JSON safe for a terminal and independent of its encoding.
-        print(json.dumps(_plain_values(sources, findings, levels), indent=2))  # noqa: T201
+        print(json.dumps(_plain_values(sources, findings, levels), indent=2, allow_nan=False))  # noqa: T201
     else:
         show([*_sections(sources, findings), _summary(levels)])
     return FAILED if levels[Level.PROBLEM] else 0

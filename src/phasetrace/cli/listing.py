@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from phasetrace.cli import HOW_TO_RECORD, filters, open_source
 from phasetrace.errors import StoreMissing
+from phasetrace.recordings.places import shown
 from phasetrace.recordings.source import Where
 from phasetrace.rendering import ago, cells, human, local_time, safe, shortened
 
@@ -64,7 +65,8 @@ def execute(args: argparse.Namespace) -> int:
         import json
 
         rows = [_plain_values(execution) for execution in executions]
-        print(json.dumps({"schema": EXECUTIONS_SCHEMA, "executions": rows}, indent=2))  # noqa: T201
+        document = {"schema": EXECUTIONS_SCHEMA, "executions": rows}
+        print(json.dumps(document, indent=2, allow_nan=False))  # noqa: T201
     elif executions:
         _print(executions)
     return 0
@@ -84,7 +86,9 @@ def _executions(args: argparse.Namespace) -> tuple[list[StoredExecution], list[s
         found, known, remarks = [], args.json, []
     if not known:
         nothing = f"nothing has been recorded yet; {HOW_TO_RECORD}"
-        remarks.append(nothing if args.source is None else f"no execution is in {args.source}")
+        remarks.append(
+            nothing if args.source is None else f"there is no execution in {shown(args.source)}"
+        )
     elif not found and not args.json:
         from phasetrace.clock import now_ns
 

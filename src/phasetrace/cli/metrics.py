@@ -182,6 +182,7 @@ def _print_json(args: argparse.Namespace) -> None:
                 "usual": verdict.to_dict() if verdict is not None else None,
             },
             indent=2,
+            allow_nan=False,
         )
     )
 
@@ -249,7 +250,7 @@ def _found(args: argparse.Namespace) -> Iterator[tuple[Source, StoredExecution]]
         try:
             latest = source.latest()
         except UnknownExecution:
-            raise NothingRecorded("nothing has been recorded yet") from None
+            raise NothingRecorded("nothing has been recorded yet", args.source) from None
         yield source, latest
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.trace import Span
 
+    from phasetrace.cli.progress import ProgressThread
     from phasetrace.recorder import Recorder
 
 _USAGE: Final = 2
@@ -47,6 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--debug", action="store_true", help="log what phasetrace itself does, to stderr"
+    )
+    parser.add_argument(
+        "--quiet",
+        action="store_true",
+        help="show no line of progress on the terminal while the program runs",
     )
     parser.add_argument(
         "--timeout",
@@ -97,6 +103,7 @@ class _Run:
         self._context: Context | None = None
         self._error: BaseException | None = None
         self._code: int | None = None
+        self._progress: ProgressThread | None = None
         self._ending = Ending(self._write_out_and_tell)
 
     def set_up(self) -> None:
@@ -104,6 +111,8 @@ class _Run:
         from phasetrace.identity import new_exec_id
         from phasetrace.settings import TIMING_LOG, service_is_named
 
+        if not self._args.quiet and sys.stderr is not None and sys.stderr.isatty():
+            self._show_progress()
         if self._args.debug:
             handler = logging.StreamHandler()
             handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
@@ -126,6 +135,19 @@ class _Run:
             faults.report("handing the execution to children", error)
         if self._args.breakdown:  # now: the program may change where modules are found
             importlib.import_module("phasetrace.cli.table")
+
+    def _show_progress(self) -> None:
+        """Show how far the program is; before anybody else holds the standard streams."""
+        from phasetrace.cli.progress import progress_thread
+        from phasetrace.configuration import timing_collector
+
+        self._progress = progress_thread(timing_collector)
+        if self._progress is not None:
+            self._progress.start()
+
+    def _end_progress(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
 
     def _hand_to_children(self) -> None:
         """Have the programs that this one starts take part in its execution.
@@ -166,6 +188,7 @@ class _Run:
             self._error = error
         finally:
             self._ending.program_runs = False
+            self._end_progress()
         self._code = self._exit_code()
         return self._code
 
@@ -203,6 +226,7 @@ class _Run:
         """Do what `at_exit` does in a process that is about to die."""
         from phasetrace import configuration
 
+        self._end_progress()
         self._cancel_what_is_open()
         configuration.shutdown()
         if os.getpid() == self._pid:

@@ -52,7 +52,7 @@ def execute(args: argparse.Namespace) -> int:
         import json
 
         # In ASCII, escapes make JSON safe for a terminal and independent of its encoding.
-        print(json.dumps(_plain_values(standing, limits), indent=2))  # noqa: T201
+        print(json.dumps(_plain_values(standing, limits), indent=2, allow_nan=False))  # noqa: T201
         return 0
     from phasetrace.clock import now_ns
 

@@ -83,14 +83,14 @@ def execute(args: argparse.Namespace) -> int:
     if args.of != "total" and args.phase is None:
         raise UsageError(f"--of {args.of} is that of a phase: name it with --phase NODE/PHASE")
     with open_source(args.source) as source:
-        name, executions = _runs(source, args.name, args.limit)
+        name, executions = _runs(source, args.name, args.limit, args.source)
         series = series_of(source, name, executions, args.phase, args.of)
         for note in source.notes:
             print(f"phasetrace: {safe(note)}", file=sys.stderr)  # noqa: T201
     if args.json:
         import json
 
-        print(json.dumps(plain_values(series), indent=2))  # noqa: T201
+        print(json.dumps(plain_values(series), indent=2, allow_nan=False))  # noqa: T201
         return 0
     from phasetrace.cli.trend_text import drawn, plain_lines, remarks, terminal
 
@@ -149,17 +149,20 @@ def plain_values(series: Series) -> dict[str, Any]:
             "recent": {"runs": change.recent, "median": plain(change.recent_ns)},
             "before": {"runs": change.before, "median": plain(change.before_ns)},
             "p": change.p,
+            "since_ns": series.since(change).started_ns,
         },
         "latest": verdict and verdict.to_dict(),
     }
 
 
-def _runs(source: Source, name: str | None, limit: int) -> tuple[str, list[StoredExecution]]:
+def _runs(
+    source: Source, name: str | None, limit: int, place: str | None
+) -> tuple[str, list[StoredExecution]]:
     """Return the runs that are meant, the latest first, and what they are called."""
     if name is None:
         latest = source.executions(1)
         if not latest:
-            raise NothingRecorded("nothing has been recorded yet")
+            raise NothingRecorded("nothing has been recorded yet", place)
         if latest[0].name in (None, latest[0].exec_id):
             raise UsageError(
                 f"the latest execution, {latest[0].exec_id!r}, has no name that others could have;"

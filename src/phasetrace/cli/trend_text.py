@@ -104,10 +104,11 @@ def remarks(series: Series) -> list[str]:
     else:
         said.append("no run has ended well")
     if change is not None:
+        since = _minute(series.since(change).started_ns)
         said.append(
-            f"the last {change.recent}: {_text(series, change.recent_ns)},"
-            f" {_change(change.recent_ns, change.before_ns)} on the {change.before} before"
-            f" (Mann-Whitney p={change.p:.1g})"
+            f"since {since} ({change.recent} runs): {_text(series, change.recent_ns)}, before that"
+            f" {_text(series, change.before_ns)} ({_change(change.recent_ns, change.before_ns)},"
+            f" Mann-Whitney p={change.p:.1g})"
         )
     if verdict is not None:
         said.append(f"the latest is {history.sentence(verdict)}")
@@ -167,7 +168,7 @@ def _latest(series: Series, width: int, now_ns: int, colour: bool) -> list[str]:
     summary = series.summary()
     rows = []
     for at, (execution, value) in enumerate(series.runs[:LISTED]):
-        before = next((run.value for run in series.runs[at + 1 :] if _is_sound(run)), None)
+        before = next((run.value for run in series.runs[at + 1 :] if run.is_sound), None)
         rows.append(
             {
                 "started": ago(execution.started_ns, now_ns),
@@ -203,10 +204,6 @@ def _latest(series: Series, width: int, now_ns: int, colour: bool) -> list[str]:
     )
 
 
-def _is_sound(run: Run) -> bool:
-    return run.value is not None and run.execution.status == "ok"
-
-
 def _change(value: int | None, before: int | None) -> str:
     if value is None or not before:
         return "-"
@@ -218,7 +215,13 @@ def _wrapped(remark: str, width: int) -> list[str]:
     import textwrap
 
     sentence = f"{remark[:1].upper()}{remark[1:]}."
-    return textwrap.wrap(sentence, width, initial_indent="  ", subsequent_indent="    ")
+    return textwrap.wrap(
+        sentence,
+        width,
+        initial_indent="  ",
+        subsequent_indent="    ",
+        break_on_hyphens=False,
+    )
 
 
 def _minute(time_ns: int) -> str:

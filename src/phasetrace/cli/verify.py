@@ -49,8 +49,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """Compare, and print what differs; the exit code tells whether anything does."""
     from phasetrace.recordings.comparison import compare
+    from phasetrace.recordings.places import is_address, shown
     from phasetrace.recordings.references import resolve
 
+    place = shown(args.source)
     with open_store() as store, open_source(args.source) as other:
         comparison = compare(store, resolve(store, args.exec_id), other)
         notes = list(other.notes)
@@ -59,13 +61,13 @@ def execute(args: argparse.Namespace) -> int:
     if args.json:
         import json
 
-        print(json.dumps(_plain_values(comparison, args.source, notes), indent=2))  # noqa: T201
+        print(json.dumps(_plain_values(comparison, place, notes), indent=2, allow_nan=False))  # noqa: T201
     else:
         from phasetrace.cli.table import terminal_width
 
-        print("\n".join(_lines(comparison, args.source, terminal_width())))  # noqa: T201
+        print("\n".join(_lines(comparison, place, terminal_width())))  # noqa: T201
         sys.stdout.flush()
-        if comparison.missing and args.source.startswith(("http://", "https://")):
+        if comparison.missing and is_address(place):
             notes.append(_how_to_deliver(comparison))
         for note in notes:
             print(f"phasetrace: {safe(note)}", file=sys.stderr)  # noqa: T201

@@ -13,12 +13,13 @@ then an execution by the name of its root span, and each span a phase of the ser
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 from phasetrace.analysis.recording import Recording
 from phasetrace.breakdowns import ExecutionBreakdown, ExecutionSummary
 from phasetrace.errors import UnknownExecution
 from phasetrace.recordings.json_values import text_of
+from phasetrace.recordings.originals import exec_id_of, trace_id_in, traces_data
 from phasetrace.recordings.otlp_json import DecodedSpan
 from phasetrace.recordings.source import EVERYTHING, Where
 from phasetrace.rollup import SEPARATOR, spans_within
@@ -40,9 +41,17 @@ class AssembledSource:
     What has no ended root has the status that `unended` gives for the time at which the last of its
     spans ended: nobody who reads from elsewhere can tell whether its process is still there. Spans
     that come twice count once. The rows of executions are numbers by their start.
+
+    `documents` gives the messages of some traces, by their ids, once more.
     """
 
-    def __init__(self, spans: Iterable[DecodedSpan], unended: Callable[[int], str]) -> None:
+    def __init__(
+        self,
+        spans: Iterable[DecodedSpan],
+        unended: Callable[[int], str],
+        documents: Callable[[Iterable[str]], Iterable[Any]] = lambda _: (),
+    ) -> None:
+        self._documents = documents
         known = list(_unique(spans))
         left_out = 0
         by_exec_id: dict[str, list[DecodedSpan]] = {}
@@ -54,11 +63,13 @@ class AssembledSource:
             else:
                 by_exec_id.setdefault(one.exec_id, []).append(one)
         self._spans: dict[str, list[SpanRecord]] = {}
+        self._trace_ids: dict[str, list[str]] = {}
         found = []
         for exec_id, members in by_exec_id.items():
             # As a store has them, whose last word on a node's type counts: by their ends.
             members.sort(key=lambda one: one.span.end_ns)
             self._spans[exec_id] = [one.span for one in members]
+            self._trace_ids[exec_id] = list(dict.fromkeys(one.trace_id for one in members))
             if self.is_foreign:
                 found.append(_of_trace(_stored_execution(exec_id, members, unended), members))
             else:
@@ -139,6 +150,16 @@ class AssembledSource:
             ]
             spans = [*spans, *within]
         return Recording(header_of(execution), spans, root_id)
+
+    def traces(
+        self, execution: StoredExecution, rolled_up: bool = False
+    ) -> Iterator[dict[str, Any]]:
+        """Give an execution's spans as ``TracesData`` of OTLP's JSON, each span once."""
+        subs = self._sub_executions(execution) if rolled_up else ()
+        ids = {execution.exec_id, *(sub.exec_id for sub, _ in subs)}
+        named_by = trace_id_in if self.is_foreign else exec_id_of
+        trace_ids = dict.fromkeys(one for exec_id in ids for one in self._trace_ids[exec_id])
+        return traces_data(self._documents(trace_ids), lambda span: named_by(span) in ids)
 
     def _sub_executions(self, execution: StoredExecution) -> Iterator[tuple[StoredExecution, str]]:
         """Give what was started within an execution, at any depth, and what it is called there.

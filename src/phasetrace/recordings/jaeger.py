@@ -8,7 +8,7 @@ execution only may be in both: then Jaeger is asked which traces have spans of t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from phasetrace import clock
@@ -23,6 +23,7 @@ from phasetrace.recordings.otlp_json import SpanDecoder
 from phasetrace.recordings.query_api import QueryApi, Stretch
 from phasetrace.recordings.source import EVERYTHING, Where
 from phasetrace.recordings.uncollected import uncollected
+from phasetrace.store.selection import literal_in
 from phasetrace.store.stored import StoredExecution
 
 _MOST: Final = 100
@@ -47,8 +48,13 @@ class JaegerSource:
     kept, so that asking for its spans afterwards takes no request.
     """
 
-    def __init__(self, url: str, now_ns: clock.NowNs = clock.now_ns) -> None:
-        self._api = QueryApi(url)
+    def __init__(
+        self,
+        url: str,
+        now_ns: clock.NowNs = clock.now_ns,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self._api = QueryApi(url, headers)
         self._now_ns = now_ns
         self._holders: dict[str, AssembledSource] = {}
         """What was found last, by the ids of its executions."""
@@ -69,17 +75,19 @@ class JaegerSource:
     ) -> list[StoredExecution]:
         """Return executions, the one that started last first.
 
-        Of the traces of the last 60 days, or since the time asked for: up to 100 a service.
+        Of the traces of the last 60 days, or since the time asked for: up to 100 a service, and no
+        more than 20 where Jaeger can tell which they are, and fewer than that are asked for.
         """
-        takes_all = where == Where(since_ns=where.since_ns)
-        traces = max(limit, _FEW) if limit is not None and takes_all else max(limit or 0, _MOST)
+        name = literal_in(where.name) if where.name is not None else None
+        is_told = where == Where(name and where.name, since_ns=where.since_ns)
+        traces = max(limit, _FEW) if limit is not None and is_told else max(limit or 0, _MOST)
         found: list[StoredExecution] = []
         services = self._api.services()
         for within in self._stretches(where.since_ns):
             holder = self._loaded(
                 document
                 for service in services
-                for document in self._api.search(service, within, traces)
+                for document in self._api.search(service, within, traces, name)
             )
             found = holder.executions(limit, where)
             if limit is not None and len(found) >= limit:
@@ -141,6 +149,15 @@ class JaegerSource:
         """Return an execution with all its spans, and what they say of themselves."""
         return self._holders[execution.exec_id].recording(execution, rolled_up, with_metadata)
 
+    def traces(
+        self, execution: StoredExecution, rolled_up: bool = False
+    ) -> Iterator[dict[str, Any]]:
+        """Give an execution's spans as ``TracesData`` of OTLP's JSON; asks for them once more."""
+        try:
+            yield from self._holders[execution.exec_id].traces(execution, rolled_up)
+        except MalformedJson as error:
+            raise SourceError(f"{self._api.origin} answers no OTLP JSON: {error}") from None
+
     def _traces_with(self, exec_id: str, found: StoredExecution | None) -> set[str]:
         """Return the traces that have spans of an execution, of which some may be found already."""
         stretches = self._stretches(None)
@@ -177,12 +194,17 @@ class JaegerSource:
                 try:
                     spans += decoder.decode(document)
                 except MalformedJson as error:
-                    raise SourceError(f"{self._api.url} answers no OTLP JSON: {error}") from None
+                    raise SourceError(f"{self._api.origin} answers no OTLP JSON: {error}") from None
             holder = AssembledSource(
-                spans, lambda last_ns: "running" if now_ns - last_ns < _QUIET_NS else "abandoned"
+                spans,
+                lambda last_ns: "running" if now_ns - last_ns < _QUIET_NS else "abandoned",
+                lambda ids: (one for trace_id in ids for one in self._api.trace(trace_id)),
             )
         for execution in holder.executions():
-            self._holders[execution.exec_id] = holder
+            # What a search finds may be less than all of it.
+            known = self._holders.get(execution.exec_id)
+            if known is None or known.find(execution.exec_id).spans <= execution.spans:
+                self._holders[execution.exec_id] = holder
         self.notes = tuple(dict.fromkeys((*self.notes, *holder.notes)))
         return holder
 

@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 _MOST_SHOWN: Final = 60
 _ERROR_CODE: Final = 2
+_MIN_INT64, _MAX_INT64 = -(2**63), 2**63 - 1
+_MAX_UINT64: Final = 2**64 - 1
 _ALPHABETS: Final = bytes.maketrans(b"-_", b"+/")
 
 
@@ -85,25 +88,37 @@ def id_of(value: Any, size: int, name: str) -> int:
     raise MalformedJson(f"{name} is {shown(value)} and no id: {2 * size} hex digits are expected")
 
 
-def integer(value: Any, name: str) -> int:
-    """Return a 64-bit integer; 0 for an absent one.
+def integer(value: Any, name: str, least: int = _MIN_INT64, most: int = _MAX_UINT64) -> int:
+    """Return a 64-bit integer, with a sign or without; 0 for an absent one.
+
+    Raises:
+        MalformedJson: if it is none, or not one from `least` to `most`.
+    """
+    kind = type(value)
+    number = None
+    if kind is str and value.isascii():
+        with suppress(ValueError):
+            number = int(value) if value else 0
+    elif kind is int:
+        number = value
+    elif value is None:
+        number = 0
+    elif kind is float and value.is_integer():
+        number = int(value)
+    if number is None:
+        raise MalformedJson(f"{name} is {shown(value)} and no integer")
+    if not least <= number <= most:
+        raise MalformedJson(f"{name} is {shown(value)}; expected {least} to {most}")
+    return int(number)
+
+
+def moment(value: Any, name: str) -> int:
+    """Return a time in Unix nanoseconds, which OTLP has in 64 bits without a sign.
 
     Raises:
         MalformedJson: if it is none.
     """
-    kind = type(value)
-    if kind is str and value.isascii():
-        try:
-            return int(value) if value else 0
-        except ValueError:
-            pass
-    elif kind is int:
-        return int(value)
-    elif value is None:
-        return 0
-    elif kind is float and value.is_integer():
-        return int(value)
-    raise MalformedJson(f"{name} is {shown(value)} and no integer")
+    return integer(value, name, least=0)
 
 
 def is_error(code: Any) -> bool:
@@ -175,7 +190,7 @@ def _double(value: Any) -> float:
 
 
 def _integer(value: Any) -> int:
-    return integer(value, "intValue")
+    return integer(value, "intValue", most=_MAX_INT64)
 
 
 def _bytes(value: Any) -> bytes:

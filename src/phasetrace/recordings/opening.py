@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from phasetrace.errors import SourceError, StoreError, StoreMissing
+from phasetrace.recordings.places import address_meant, is_address
 
 if TYPE_CHECKING:
     from phasetrace.recordings.source import Source
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
 HOW_TO_RECORD: Final = "record with: phasetrace run script.py"
 
 _SQLITE: Final = b"SQLite format 3\0"
-_ADDRESS: Final = ("http://", "https://")
 _PLACES: Final = "a store, a file of OTLP JSON lines, or Jaeger (http://host:16686)"
 
 
@@ -24,16 +24,18 @@ def open_source(place: str | None) -> Source:
     says: a store, or OTLP JSON lines.
 
     Raises:
+        ConfigError: if it is a Jaeger, and what to send with requests makes no sense.
         SourceError: if there is nothing at the place, or something else.
         StoreError: if it is a store that cannot be read, or the store and it is off.
         StoreMissing: if it is the store, and there is none yet.
     """
     if place is None:
         return open_store()
-    if place.startswith(_ADDRESS):
+    if is_address(place):
         from phasetrace.recordings.jaeger import JaegerSource
+        from phasetrace.settings import source_headers
 
-        return JaegerSource(place)
+        return JaegerSource(place, headers=source_headers())
     return _open_file(place)
 
 
@@ -70,15 +72,22 @@ def _open_file(place: str) -> Source:
             if content != _SQLITE:
                 content += file.read()
     except FileNotFoundError:
-        raise SourceError(f"there is no file {place}; expected {_PLACES}") from None
+        address = address_meant(place)
+        meant = f"did you mean http://{address}?" if address else f"expected {_PLACES}"
+        raise SourceError(f"there is no file {address or place}; {meant}") from None
     except (OSError, ValueError) as error:  # a name with a NUL in it is a ValueError
         reason = getattr(error, "strerror", None) or error
         raise SourceError(f"cannot read {place}: {reason}; expected {_PLACES}") from None
     if content == _SQLITE:
+        from phasetrace.store.file import UnusableStore
         from phasetrace.store.reader import StoreReader
 
         try:
             return StoreReader(path)
+        except UnusableStore as error:  # what to do about the usual store is said of that only
+            raise SourceError(error.found) from error
+        except StoreMissing:
+            raise SourceError(f"{place} is an empty database") from None
         except OSError as error:
             raise StoreError(f"cannot read the store {place}: {error.strerror or error}") from error
     from phasetrace.recordings.otlp_file import file_source

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import math
 import struct
+from collections.abc import Iterable
 from typing import Any, Final
 
 from phasetrace.protobuf.reading import MalformedMessage, Message, read_fields, read_text
@@ -27,6 +28,34 @@ _ARRAY: Final = 5 << 3 | DELIMITED
 _MAPPING: Final = 6 << 3 | DELIMITED
 _BYTES: Final = 7 << 3 | DELIMITED
 _double = struct.Struct("<d").unpack
+
+
+def traces_json(spans: Iterable[tuple[bytes, bytes, str, bytes, str]]) -> dict[str, Any]:
+    """Return the ``TracesData`` of spans, each with what it belongs under.
+
+    That is the message of a span, of its resource with its schema URL, and of its scope with its
+    own. Resources, scopes and spans come in the order in which they came first.
+
+    Raises:
+        MalformedMessage: when some bytes are not what they are taken for.
+    """
+    groups: dict[tuple[bytes, str], dict[tuple[bytes, str], list[dict[str, Any]]]] = {}
+    for span, resource, resource_url, scope, scope_url in spans:
+        scopes = groups.setdefault((resource, resource_url), {})
+        scopes.setdefault((scope, scope_url), []).append(span_json(span))
+    return {
+        "resourceSpans": [
+            _with_url(
+                url,
+                resource=resource_json(resource),
+                scopeSpans=[
+                    _with_url(scope_url, scope=scope_json(scope), spans=of_scope)
+                    for (scope, scope_url), of_scope in scopes.items()
+                ],
+            )
+            for (resource, url), scopes in groups.items()
+        ]
+    }
 
 
 def span_json(message: bytes) -> dict[str, Any]:
@@ -89,6 +118,10 @@ def scope_json(message: bytes) -> dict[str, Any]:
             "droppedAttributesCount": scope.number(4),
         }
     )
+
+
+def _with_url(url: str, **group: Any) -> dict[str, Any]:
+    return {**group, "schemaUrl": url} if url else group
 
 
 def _event(message: bytes) -> dict[str, Any]:

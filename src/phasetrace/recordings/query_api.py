@@ -12,18 +12,27 @@ other, as gateways of gRPC stream them. What is not found is a 404 with an ``err
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any, Final, NamedTuple
 from urllib.error import HTTPError, URLError
-from urllib.parse import quote, urlencode, urlsplit
-from urllib.request import Request, urlopen
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 from phasetrace._version import __version__
 from phasetrace.errors import SourceError
+from phasetrace.recordings.http_get import (
+    LedElsewhere,
+    Limits,
+    TookTooLong,
+    TooLarge,
+    basic_authorization,
+    get,
+)
 from phasetrace.recordings.otlp_json import documents
+from phasetrace.recordings.places import origin_of, shown
 
-TIMEOUT_S: Final = 30.0
-"""How long each step of a request may take; the search for a large trace takes seconds."""
+LIMITS: Final = Limits()
+"""The search for a large trace takes seconds until the first byte."""
 
 _EXPECTED: Final = "expected Jaeger's query service, such as http://localhost:16686"
 _NOT_FOUND: Final = 404
@@ -52,13 +61,26 @@ class _Refused(Exception):
 class QueryApi:
     """Asks one query service. Thread-safe: it keeps nothing.
 
-    Every question raises `SourceError`, with one line to act on, if nothing answers in time, or
-    something else than Jaeger.
+    What the address has in front of its host is sent as ``Authorization: Basic``, beside further
+    `headers`; messages have neither, but ``origin``. Every question raises `SourceError`, with one
+    line to act on, if nothing answers in time, or something else than Jaeger.
     """
 
-    def __init__(self, url: str, timeout_s: float = TIMEOUT_S) -> None:
-        self.url = _base_of(url)
-        self._timeout_s = timeout_s
+    def __init__(
+        self, url: str, headers: Mapping[str, str] | None = None, limits: Limits = LIMITS
+    ) -> None:
+        parts = _parts_of(url)
+        self.origin = origin_of(parts)
+        self.url = _base_of(parts)
+        self._headers = {
+            "Accept": "application/json",
+            "User-Agent": f"phasetrace/{__version__}",
+            **(headers or {}),
+        }
+        authorization = basic_authorization(parts)
+        if authorization is not None:
+            self._headers["Authorization"] = authorization
+        self._limits = limits
 
     def trace(self, trace_id: str) -> list[Any]:
         """Return the documents of a trace as it was sent; none if there is no such trace."""
@@ -68,10 +90,13 @@ class QueryApi:
         except _Refused as error:
             raise self._failed(path, error) from None
 
-    def search(self, service: str, within: Stretch, limit: int) -> list[Any]:
+    def search(
+        self, service: str, within: Stretch, limit: int, name: str | None = None
+    ) -> list[Any]:
         """Return the documents of a service's traces, of the newest if there are more than that.
 
-        A limit beyond what the storage allows is lowered.
+        With a `name`, of those only that have a span of that name from the service. A limit beyond
+        what the storage allows is lowered.
         """
         while True:
             asked = {
@@ -81,6 +106,7 @@ class QueryApi:
                 "query.num_traces": str(limit),  # until 2.16 or so
                 "query.search_depth": str(limit),
                 "query.raw_traces": "true",
+                **({"query.operation_name": name} if name is not None else {}),
             }
             try:
                 return self._traces("/api/v3/traces", asked)
@@ -150,21 +176,31 @@ class QueryApi:
             SourceError: if there is no answer, or none of Jaeger's.
         """
         url = f"{self.url}{path}{'?' if asked else ''}{urlencode(asked)}"
-        headers = {"Accept": "application/json", "User-Agent": f"phasetrace/{__version__}"}
         try:
-            # `_base_of` lets nothing but HTTP pass.
-            with urlopen(Request(url, headers=headers), timeout=self._timeout_s) as answer:  # noqa: S310
-                content = answer.read()
+            content = get(url, self._headers, self._limits)
         except HTTPError as error:
             with error:
                 raise _Refused(error.code, _read_message(error)) from None
+        except LedElsewhere as error:
+            raise SourceError(
+                f"{self.origin} redirects to {error.origin}, where nothing is sent: give that"
+                " address if it is the one that is meant"
+            ) from None
+        except TookTooLong:
+            raise SourceError(
+                f"{self.origin} takes longer than {self._limits.total_s:g} s to answer {path}"
+            ) from None
+        except TooLarge:
+            size = f"{self._limits.most_bytes:,} bytes"
+            raise SourceError(f"{self.origin} answers more than {size} for {path}") from None
         except (URLError, OSError, ValueError) as error:
-            raise SourceError(f"cannot reach {self.url}: {_reason(error)}; {_EXPECTED}") from None
+            reason = f"cannot reach {self.origin}: {_reason(error)}"
+            raise SourceError(f"{reason}; {_EXPECTED}") from None
         except Exception as error:  # of http.client: it does not speak HTTP, or was cut off
-            reason = f"cannot read what {self.url} answers: {_reason(error)}"
+            reason = f"cannot read what {self.origin} answers: {_reason(error)}"
             raise SourceError(f"{reason}; {_EXPECTED}") from None
         try:
-            text = bytes(content).decode()
+            text = content.decode()
         except UnicodeDecodeError:
             raise self._not_jaeger(path) from None
         if text.lstrip()[:1] != "{":
@@ -175,14 +211,13 @@ class QueryApi:
         if error.message is None:
             return self._not_jaeger(path, f"answers {error.status}")
         status = f" {error.status}" if error.status else ""
-        return SourceError(f"{self.url}{path} answers an error{status}: {error.message}")
+        return SourceError(f"{self.origin} answers an error{status}: {error.message}")
 
     def _not_jaeger(self, path: str, what: str = "answers something else than JSON") -> SourceError:
-        return SourceError(f"{self.url} {what} for {path}; {_EXPECTED}")
+        return SourceError(f"{self.origin} {what} for {path}; {_EXPECTED}")
 
 
-def _base_of(url: str) -> str:
-    """Return the address below which the API is; that of a page of the user interface will do."""
+def _parts_of(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         is_address = parts.scheme in ("http", "https") and bool(parts.hostname)
@@ -190,11 +225,16 @@ def _base_of(url: str) -> str:
     except ValueError:
         is_address = False
     if not is_address:
-        raise SourceError(f"{url!r} is no address; {_EXPECTED}")
+        raise SourceError(f"{shown(url)!r} is no address; {_EXPECTED}")
+    return parts
+
+
+def _base_of(parts: SplitResult) -> str:
+    """Return the address below which the API is; that of a page of the user interface will do."""
     path = parts.path
     for page in ("/trace/", "/search"):
         path = path.partition(page)[0]
-    return f"{parts.scheme}://{parts.netloc}{path.rstrip('/')}"
+    return f"{origin_of(parts)}{path.rstrip('/')}"
 
 
 def _read_message(error: HTTPError) -> str | None:

@@ -5,12 +5,15 @@ exec_abc123            its id
 nightly, nightly~1     the latest of that name (a pattern, too); the one before that
 run.jsonl              the only one in a file
 run.jsonl#exec_abc123  one of those in a file, in any of the ways above
+
+A program is often called like the runs of it. So what looks like no file, by a folder or an ending,
+is one only if it means no execution; and ``latest`` never is.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -23,17 +26,33 @@ if TYPE_CHECKING:
 
 LATEST: Final = "latest"
 
+_FILE_ENDINGS: Final = (".json", ".jsonl", ".ndjson", ".gz", ".db")
 _BEFORE: Final = re.compile(r"(.*)~(\d{1,9})", re.DOTALL)
 _NEAREST_AMONG: Final = 200
 _LONGEST_NEAREST: Final = 200
 _MOST_SHOWN: Final = 3
 
 
+class TooFewRuns(UnknownExecution):
+    """There are executions of a name, but not so many; ``runs`` is how many there are."""
+
+    def __init__(self, reference: str, name: str, runs: int) -> None:
+        super().__init__(reference)
+        self.runs = runs
+        number = f"{runs} run{'' if runs == 1 else 's'}"
+        if name == LATEST:
+            only = f"there {'is' if runs == 1 else 'are'} only {number}"
+        else:
+            only = f"{name!r} has only {number}"
+        self.args = (f"{only}, so that there is no {reference}",)
+
+
 def resolve(source: Source, reference: str | None) -> StoredExecution:
     """Return the execution of a source that a reference means; None is the latest.
 
     Raises:
-        UnknownExecution: if it means none, with the ids and names that come nearest.
+        UnknownExecution: if it means none, with the ids and names that come nearest, or the number
+            of runs that there are.
     """
     name, back = _split(reference if reference is not None else LATEST)
     if name == LATEST:
@@ -43,11 +62,16 @@ def resolve(source: Source, reference: str | None) -> StoredExecution:
         return source.find(reference)
     except UnknownExecution as error:
         unknown = error
+    too_few = None
     for wanted, number in _meanings(reference, name, back):
         try:
             return _nth(source, number, wanted, reference)
+        except TooFewRuns as error:
+            too_few = too_few or error
         except UnknownExecution:
             continue
+    if too_few is not None:
+        raise too_few
     raise UnknownExecution(reference, _nearest(source, name, unknown.nearest)) from None
 
 
@@ -56,8 +80,8 @@ def open_reference(
 ) -> tuple[Source, StoredExecution]:
     """Open what a reference is to be looked for in, and return that with the execution it means.
 
-    A reference to a file opens that file, unless it is the id of an execution in `place`. The
-    source is the caller's to close.
+    A reference to a file opens that file, unless it is the id of an execution in `place`, or means
+    an execution there and looks like no file. The source is the caller's to close.
 
     Raises:
         UnknownExecution: if it means none, with the ids and names that come nearest.
@@ -67,20 +91,27 @@ def open_reference(
     """
     file, within = _file_in(reference)
     if file is None or reference is None:
-        source = open_source(place)
-        try:
-            return source, resolve(source, reference)
-        except BaseException:
-            source.close()
-            raise
-    known = _known(reference, place)
+        return _opened(place, lambda source: resolve(source, reference))
+    looks_like_file = "/" in reference or "#" in reference or reference.endswith(_FILE_ENDINGS)
+    known = _known(reference, place, _by_id if looks_like_file else resolve)
     if known is not None:
         return known
-    source = open_source(file)
+    if within is None:
+        return _opened(file, lambda source: _only(source, file))
+    return _opened(file, lambda source: resolve(source, within))
+
+
+def _opened(
+    place: str | None, find: Callable[[Source], StoredExecution]
+) -> tuple[Source, StoredExecution]:
+    """Open a place, and return it with the execution in it that is meant."""
+    source = open_source(place)
     try:
-        return source, _only(source, file) if within is None else resolve(source, within)
-    except BaseException:
+        return source, find(source)
+    except BaseException as error:
         source.close()
+        if isinstance(error, UnknownExecution):
+            error.place = place
         raise
 
 
@@ -106,9 +137,12 @@ def _nth(source: Source, back: int, name: str | None, reference: str | None) -> 
     if name is None and not back:
         return source.latest()
     executions = source.executions(back + 1, Where(name=name))
-    if len(executions) <= back:
-        raise UnknownExecution(reference if reference is not None else LATEST)
-    return executions[back]
+    if len(executions) > back:
+        return executions[back]
+    reference = reference if reference is not None else LATEST
+    if executions:
+        raise TooFewRuns(reference, _split(reference)[0], len(executions))
+    raise UnknownExecution(reference)
 
 
 def _nearest(source: Source, name: str, ids: tuple[str, ...]) -> tuple[str, ...]:
@@ -125,7 +159,7 @@ def _nearest(source: Source, name: str, ids: tuple[str, ...]) -> tuple[str, ...]
 
 def _file_in(reference: str | None) -> tuple[str | None, str | None]:
     """Return the file that a reference names, and what comes behind it after a ``#``."""
-    if reference is None:
+    if reference is None or _split(reference)[0] == LATEST:
         return None, None
     parts = reference.split("#")
     for number in range(len(parts), 0, -1):
@@ -142,8 +176,14 @@ def _is_file(name: str) -> bool:
         return False
 
 
-def _known(reference: str, place: str | None) -> tuple[Source, StoredExecution] | None:
-    """Return the execution of this very id, with its source, if the place has one."""
+def _by_id(source: Source, exec_id: str) -> StoredExecution:
+    return source.find(exec_id)
+
+
+def _known(
+    reference: str, place: str | None, meant: Callable[[Source, str], StoredExecution]
+) -> tuple[Source, StoredExecution] | None:
+    """Return the execution that is meant in the place, with its source, if there is one."""
     try:
         source = open_source(place)
     except StoreError:
@@ -151,7 +191,7 @@ def _known(reference: str, place: str | None) -> tuple[Source, StoredExecution] 
             raise
         return None  # a file can be read without a store
     try:
-        return source, source.find(reference)
+        return source, meant(source, reference)
     except UnknownExecution:
         source.close()
         return None

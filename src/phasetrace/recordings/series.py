@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Final, Literal, NamedTuple
 
 from phasetrace import history
@@ -44,6 +45,11 @@ class Run(NamedTuple):
     execution: StoredExecution
     value: int | None
 
+    @property
+    def is_sound(self) -> bool:
+        """Whether it is a measure: it has a value, and ended well."""
+        return self.value is not None and self.execution.status == "ok"
+
 
 class Series(NamedTuple):
     """The runs of a workflow, the latest first.
@@ -58,9 +64,7 @@ class Series(NamedTuple):
 
     def values(self) -> list[int]:
         """Return the values of the runs that ended well: the others took what they took."""
-        return [
-            run.value for run in self.runs if run.value is not None and run.execution.status == "ok"
-        ]
+        return [run.value for run in self.runs if run.is_sound and run.value is not None]
 
     def summary(self) -> history.Usual | None:
         """Return what the runs took that ended well; None without any."""
@@ -68,15 +72,25 @@ class Series(NamedTuple):
         return history.summary(values) if values else None
 
     def change(self) -> history.Change | None:
-        """Return what has changed lately, if it is plain."""
+        """Return the step among the last runs, if there is one."""
         return history.change(self.values())
 
+    def since(self, change: history.Change) -> StoredExecution:
+        """Return the first run after a step."""
+        sound = (run for run in self.runs if run.is_sound)
+        return next(islice(sound, change.recent - 1, None)).execution
+
     def verdict(self) -> history.Verdict | None:
-        """Return how the latest run compares with those before it; None of what is no time."""
+        """Return how the latest run compares with those before it; None of what is no time.
+
+        With those since the last step, if there is one among them.
+        """
         if self.quantity.unit != "ns" or not self.runs or self.runs[0].value is None:
             return None
         latest = self.runs[0]
-        usual = history.usual(self._replace(runs=self.runs[1:]).values())
+        before = self._replace(runs=self.runs[1:]).values()
+        step = history.change(before)
+        usual = history.usual(before if step is None else before[: step.recent])
         return history.judge_run(latest.execution.status, latest.value or 0, usual)
 
 

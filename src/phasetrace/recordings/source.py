@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple, Protocol
 
 from phasetrace.analysis.recording import Recording
 from phasetrace.breakdowns import ExecutionBreakdown, ExecutionSummary
@@ -82,4 +83,13 @@ class Source(Protocol):
         """Return an execution with all its spans, and what they say of themselves.
 
         Without `with_metadata` the hashes of their metadata may be missing.
+        """
+
+    def traces(
+        self, execution: StoredExecution, rolled_up: bool = False
+    ) -> Iterator[dict[str, Any]]:
+        """Give an execution's finished spans as ``TracesData`` of OTLP's JSON, each span once.
+
+        With all they have: their resource, their scope, events and links. `rolled_up` has the spans
+        of sub-executions among them.
         """

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from phasetrace.history import Usual, Verdict, judge_run, usual
+from typing import Final
+
+from phasetrace.history import MOST, Usual, Verdict, judge_run, usual
 from phasetrace.recordings.source import Source, Where
 from phasetrace.store.reader import StoreReader
 from phasetrace.store.selection import literally
 from phasetrace.store.stored import StoredExecution
+
+_MOST_RUNS: Final = MOST
+"""How many runs are looked at, the one in question among them: a backend sends all their spans."""
 
 
 def usual_of(source: Source, execution: StoredExecution) -> Usual | None:
@@ -18,11 +23,13 @@ def usual_of(source: Source, execution: StoredExecution) -> Usual | None:
         return None
     if isinstance(source, StoreReader):  # which knows a shorter way
         return source.usual_of(execution)
-    runs = source.executions(where=Where(name=literally(execution.name), status="ok"))
+    runs = source.executions(_MOST_RUNS, Where(name=literally(execution.name)))
     before = [
         run.duration_ns
         for run in runs
-        if run.started_ns < execution.started_ns and run.exec_id != execution.exec_id
+        if run.status == "ok"
+        and run.started_ns < execution.started_ns
+        and run.exec_id != execution.exec_id
     ]
     return usual(before)
 

@@ -17,6 +17,9 @@ from phasetrace.store.placement import Identity, held_still
 
 BUSY_TIMEOUT_S = 5.0
 _RETRY_S = 0.01
+_HEADER = b"SQLite format 3\0"
+_OF_DATABASES = (".db", ".sqlite", ".sqlite3")
+_ELSEWHERE = ": set PHASETRACE_STORE elsewhere"
 
 
 class BusyStore(StoreError):
@@ -27,11 +30,19 @@ class FullStore(StoreError):
     """There is no room for it, or its disk fails; that may pass."""
 
 
-class DamagedStore(StoreError):
+class UnusableStore(StoreError):
+    """The file is no store that can be used; ``found`` is what it is, without what to do then."""
+
+    def __init__(self, found: str, advice: str = "") -> None:
+        super().__init__(f"{found}{advice}")
+        self.found = found
+
+
+class DamagedStore(UnusableStore):
     """The file is not a SQLite database, or its pages are inconsistent; ``identity`` is which."""
 
-    def __init__(self, message: str, identity: Identity) -> None:
-        super().__init__(message)
+    def __init__(self, found: str, identity: Identity, advice: str = "") -> None:
+        super().__init__(found, advice)
         self.identity = identity
 
 
@@ -101,8 +112,13 @@ def is_busy(error: sqlite3.Error) -> bool:
 
 
 def as_store_error(error: sqlite3.Error, path: Path, identity: Identity) -> StoreError:
-    """Return what an error of SQLite means for a store."""
+    """Return what an error of SQLite means for a store.
+
+    What never was one, by its content and its name, is somebody's file, and not damaged.
+    """
     if is_damage(error):
+        if path.suffix.lower() not in _OF_DATABASES and not _is_database(path):
+            return UnusableStore(f"{path} is no store", _ELSEWHERE)
         return DamagedStore(f"the store {path} is damaged ({error})", identity)
     message = f"cannot use the store {path}: {error}"
     if is_busy(error):
@@ -211,12 +227,13 @@ def _check_content(connection: sqlite3.Connection, path: Path) -> int:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
     if version > schema.VERSION:
-        raise StoreError(
-            f"the store {path} has version {version}, this phasetrace knows up to "
-            f"{schema.VERSION}: upgrade phasetrace, or set PHASETRACE_STORE to another file"
+        raise UnusableStore(
+            f"the store {path} has version {version}, this phasetrace knows up to {schema.VERSION}"
+            ": upgrade phasetrace",
+            ", or set PHASETRACE_STORE to another file",
         )
     if version == 0 and tables:
-        raise StoreError(f"{path} is a database of something else: set PHASETRACE_STORE elsewhere")
+        raise UnusableStore(f"{path} is a database of something else", _ELSEWHERE)
     return version
 
 
@@ -229,6 +246,18 @@ def _retry_busy(action: Callable[[], None], timeout_s: float) -> None:
             if not is_busy(error) or time.monotonic() > deadline:
                 raise
         time.sleep(_RETRY_S)
+
+
+def _is_database(path: Path) -> bool:
+    """Tell whether a file begins as all databases do (SQLite, "Database File Format", 1.3.1).
+
+    To be asked of a damaged one only: closing the file drops this process's locks on it.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_HEADER)) == _HEADER
+    except OSError:
+        return False
 
 
 def _size_of(path: Path) -> int:

@@ -63,7 +63,7 @@ class StoreReader:
         try:
             self._connection = open_for_reading(path)
         except DamagedStore as error:
-            raise DamagedStore(f"{error}; {_SET_ASIDE}", error.identity) from error
+            raise DamagedStore(error.found, error.identity, f"; {_SET_ASIDE}") from error
 
     def __enter__(self) -> StoreReader:
         return self

@@ -112,6 +112,17 @@ class RowWriter:
             raise
         return transaction.elsewhere
 
+    def write_ended(self, groups: Sequence[SpanGroup]) -> None:
+        """Write spans that are to go nowhere; the transaction is the caller's.
+
+        Raises:
+            Exception: whatever went wrong.
+        """
+        transaction = _Transaction()
+        self._write_groups(groups, transaction)
+        for execution in transaction.executions.values():
+            self._update(execution)
+
     def claim(self, spans: Iterable[FirstSpan]) -> set[str]:
         """Make this process the owner of the executions of some spans that have none yet.
 

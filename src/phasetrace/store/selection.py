@@ -38,6 +38,8 @@ DURATIONS_BEFORE: Final = (
 
 PERF: without an index of names; of 2,000 executions it takes 0.3 ms to look at all of them.
 """
+EARLIER_RUNS: Final = DURATIONS_BEFORE.replace(f"SELECT {_DURATION} FROM", "SELECT e.id FROM")
+"""Which runs those are."""
 
 
 def condition(where: Where) -> tuple[str, list[str | int]]:
@@ -85,6 +87,14 @@ def is_pattern(name: str) -> bool:
 def literally(name: str) -> str:
     """Return what asks for exactly this name, whatever is in it."""
     return "".join(f"[{one}]" if one in _WILD else one for one in name)
+
+
+def literal_in(name: str) -> str | None:
+    """Return the one name that is asked for; None of a pattern (the inverse of `literally`)."""
+    found = name
+    for one in reversed(_WILD):
+        found = found.replace(f"[{one}]", one)
+    return found if literally(found) == name or not is_pattern(name) else None
 
 
 def matcher(name: str) -> Callable[[str | None], bool]:

@@ -261,7 +261,11 @@ class StoreSession:
         if is_damage(error):
             self.disconnect()
             if self._identity is not None:
-                self._set_aside(f"the store {self.path} is damaged ({error})", self._identity)
+                found = as_store_error(error, self.path, self._identity)
+                if isinstance(found, DamagedStore):
+                    self._set_aside(str(found), found.identity)
+                else:
+                    self._give_up(found)
             return Outcome.NEVER if self.broken else Outcome.LATER
         if not isinstance(error, sqlite3.OperationalError):  # not the file, but what is written
             faults.report("turning spans into rows", error)

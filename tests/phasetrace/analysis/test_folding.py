@@ -13,7 +13,6 @@ from tests.phasetrace.analysis.timelines import (
     HEADER,
     ROOT,
     executions,
-    nested,
     network,
     recording,
     running,
@@ -82,7 +81,7 @@ def test_shares_add_up_to_the_wall_time(of: Recording) -> None:
             assert own_ns == found.unattributed_ns
 
 
-@given(nested())
+@given(executions())
 def test_self_time_is_what_no_child_covers(of: Recording) -> None:
     """Counted nanosecond by nanosecond."""
     found, rows = network(of), tree(of).rows
@@ -131,6 +130,14 @@ def test_a_loop_takes_one_row_and_so_does_what_is_in_it() -> None:
     ]
     call = rows[2]
     assert (call.min_ns, call.max_ns, call.total_ns, call.iteration) == (10, 19, 145, None)
+
+
+def test_what_is_below_a_folded_row_is_of_several_and_so_one_row() -> None:
+    """Also where there are but two of it."""
+    spans = [span(ROOT, None, 0, 1_000)]
+    spans += [span(100 + at, ROOT, at * 100, at * 100 + 90, "write") for at in range(5)]
+    spans += [span(200 + at, 100 + at, at * 100, at * 100 + 9, "write", "retry") for at in (1, 3)]
+    assert named(tree(recording(*spans)))[1:] == [(1, "write", None, 5), (2, "write", "retry", 2)]
 
 
 def test_a_few_runs_are_shown_one_by_one() -> None:
@@ -199,3 +206,6 @@ def test_what_is_cut_is_told(of: Recording, least: float, depth: int | None) -> 
         )
         assert shown_ns == wall_ns  # what is hidden counts for what it was below
         assert found.hidden.share_ns <= least * wall_ns * max(1, found.hidden.rows)
+        for count in ("open", "errors", "cancelled"):
+            shown, all_ = (sum(getattr(row, count) for row in rows) for rows in (found.rows, whole))
+            assert shown == all_

@@ -142,7 +142,7 @@ def test_what_is_no_amount(value: object, unit: Unit, message: str) -> None:
     ("amount", "unit", "text"),
     [
         (2_430_000_000, Unit.TIME, "2.43s"),
-        (0.4016, Unit.PART, "40.2 %"),
+        (0.4016, Unit.PART, "40.2%"),
         (12_000, Unit.NUMBER, "12,000"),
         (0.1, Unit.MONEY, "0.10"),
         (0.01321, Unit.MONEY, "0.0132"),
@@ -157,4 +157,4 @@ def test_amounts_for_people(amount: float, unit: Unit, text: str) -> None:
 def test_percentages_for_people() -> None:
     """A little is not nothing, and what is huge has no decimals."""
     shown = [percent(part) for part in (0, 0.000_01, 0.215, 1.5, 123.456)]
-    assert shown == ["0.0 %", "<0.1 %", "21.5 %", "150.0 %", "12,346 %"]
+    assert shown == ["0.0%", "<0.1%", "21.5%", "150.0%", "12,346%"]

@@ -108,6 +108,31 @@ def test_bad_budgets(key: str, value: object, message: str) -> None:
     assert str(raised.value).startswith("file.toml: a budget is wrong: ")
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("status", "error", 'expected "ok"; for a node that is called so, write "status:total"'),
+        ("status", "1s", 'write "status:total"'),
+        ("status", {"severity": "warn"}, 'there is no limit; expected .* "ok"'),
+        ("plan:status", "ok", "only the whole execution has 'status'; write it alone"),
+        ("unattributd", "10%", "expected a duration like .*; did you mean unattributed?"),
+        ("cots", 5, "the unit is missing; .*; did you mean cost?"),
+    ],
+)
+def test_bad_budgets_of_the_whole(key: str, value: object, message: str) -> None:
+    """What is a mistake for one is called by it."""
+    with pytest.raises(ConfigError, match=message):
+        parse_budgets({key: value}, "here")
+
+
+def test_a_node_may_be_called_status() -> None:
+    """It is limited by any of its quantities."""
+    (budget,) = parse_budgets({"status:total": "1s"}, "here")
+    assert (budget.scope, budget.pattern) == ("node", "status")
+    (budget,) = parse_budgets({"status": "ok"}, "here")
+    assert (budget.scope, budget.quantity, budget.severity) == ("execution", "status", "error")
+
+
 def test_all_problems_at_once() -> None:
     """And not only the first."""
     with pytest.raises(ConfigError) as raised:

@@ -197,6 +197,26 @@ def test_markdown_of_a_pipe_and_a_backtick() -> None:
     assert "| ``a`b:total`` |" in markdown(hostile("a`b"))
 
 
+def test_how_an_execution_ended_is_a_test_case() -> None:
+    """That fails, or passes with a warning, as the others do."""
+    of = recording(("a", None, 0, 1), status="error")
+    for severity, told in (("error", "failure"), ("warn", "system-out")):
+        how = {"limit": "ok", "severity": severity}
+        root = ElementTree.fromstring(junit(checked(of, {"status": how})))  # noqa: S314 - our own
+        (case,) = root.iter("testcase")
+        assert case.attrib["name"] == "status"
+        assert "ended in error" in (case.findtext(told) or "")
+    assert "| `status` | the execution ended in error" in markdown(checked(of, {"status": "ok"}))
+
+
+def test_spans_that_were_not_stored_stand_in_the_heading() -> None:
+    """Of whatever is reported."""
+    lost = report()._replace(lost=1_200)
+    assert report_text(lost).startswith("exec_1 (nightly): 10.0s, 1,200 spans were not stored, ag")
+    assert "`exec_1`: 10.0s, 1,200 spans were not stored, against" in markdown(lost)
+    assert check_document(lost)["lost_spans"] == 1_200
+
+
 def test_a_status_that_is_not_well() -> None:
     """It stands in the heading: figures of what runs are not the last."""
     of = recording(("a", None, 0, 1), status="running", name=None)

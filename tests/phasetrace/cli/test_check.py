@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
 import phasetrace
 from phasetrace import execution, timing_collector
+from phasetrace.analysis.recording import Recording
 from phasetrace.cli import main
 from phasetrace.rendering import cells
+from phasetrace.store.reader import StoreReader
+from tests.conftest import FakeClock
+from tests.phasetrace.described import wrong
+from tests.phasetrace.store.conftest import Recording as Spans
+from tests.phasetrace.store.conftest import path, without_thread
+from tests.phasetrace.store.conftest import record as record_spans
+
+__all__ = ["path", "record_spans", "without_thread"]
 
 Check = Callable[..., tuple[int, str, str]]
 
@@ -74,9 +85,7 @@ def test_a_budget_that_is_exceeded(check: Check) -> None:
     record("exec_1", ("fetch", "download", 2_430), ("fetch", "parse", 10))
     code, shown, errors = check('"fetch/*:p95" = "2s"\n"fetch/parse" = "1s"', "exec_1")
     assert (code, errors) == (1, "")
-    assert (
-        "  FAIL  fetch/*:p95  fetch/download: 2.43s, 430ms (21.5 %) over 2s; 1 of 2 over" in shown
-    )
+    assert "  FAIL  fetch/*:p95  fetch/download: 2.43s, 430ms (21.5%) over 2s; 1 of 2 over" in shown
     assert shown.endswith("2 budgets: 1 FAIL, 1 ok\n")
 
 
@@ -100,7 +109,7 @@ def test_budgets_of_another_file(check: Check, project: Path) -> None:
     file.write_text('[budgets]\ncost = "2"\n[prices]\n"m-*" = { input = 2.5 }\n')
     code, shown, _ = check('cost = "9"', "--budgets", str(file))
     assert code == 1
-    assert "cost  2.50, 0.50 (25.0 %) over 2" in shown
+    assert "cost  2.50, 0.50 (25.0%) over 2" in shown
     cheap = project / "prices.json"
     cheap.write_text('{"m-1": {"input": 1.5}}')
     assert check(None, "--budgets", str(file), "--prices", str(cheap))[0] == 0
@@ -141,7 +150,7 @@ def test_against_the_one_before(check: Check) -> None:
     code, shown, _ = check('fetch = "+10%"', "--baseline", "latest~1")
     assert code == 1
     assert ", against exec_1\n" in shown
-    assert "1.20s, 100ms (9.1 %) over 1.10s (+10% on 1.00s)" in shown
+    assert "1.20s, 100ms (9.1%) over 1.10s (+10% on 1.00s)" in shown
     assert check('fetch = "+10%"', "exec_1", "--baseline", "exec_2")[0] == 0
 
 
@@ -169,6 +178,130 @@ def test_against_the_last_successful_runs(check: Check) -> None:
     assert "1.30s within 1.32s (+20% on 1.10s)" in shown
     code, shown, _ = check('fetch = "+20%"', "exec_2", "--baseline", "n*ly", "--last", "9")
     assert "1.10s within 3.60s (+20% on 3.00s)" in shown
+
+
+def test_a_run_that_failed_is_judged_and_said_to_have_failed(check: Check) -> None:
+    """A warning of its own, before the others; an error if that is a budget."""
+    record("exec_1", ("fetch", "download", 10), fails=True)
+    code, shown, errors = check('fetch = "1s"')
+    assert (code, errors) == (0, "")
+    assert shown.splitlines()[2:4] == [
+        "  warn  status  the execution ended in error: it is judged by how far it came",
+        "  ok    fetch   10.0ms within 1s",
+    ]
+    code, shown, _ = check('fetch = "1s"\nstatus = "ok"')
+    assert code == 1
+    assert shown.splitlines()[3].startswith("  FAIL  status  the execution ended in error")
+    code, shown, _ = check(None, "--json")
+    document = json.loads(shown)
+    assert [one["budget"] for one in document["budgets"]] == ["fetch", "status"]
+    assert wrong(document) == []
+
+
+@pytest.mark.usefixtures("without_thread")
+def test_a_run_that_goes_on_is_not_fast(
+    record_spans: Callable[..., Spans], fake_clock: FakeClock, path: Path, check: Check
+) -> None:
+    """Its open calls have taken what they have taken so far."""
+    spans = record_spans(now_ns=fake_clock)
+    root = spans.root("exec_1", start=fake_clock())
+    hung = spans.start("exec_1", "hung", parent=root, start=fake_clock())
+    fake_clock.advance(3_000)
+    spans.writer.flush()
+    code, shown, _ = check('"*/hung" = "2s"\n"*/hung:max" = "2s"', "--source", str(path))
+    assert code == 1
+    assert shown.count("  FAIL  ") == 2
+    assert re.search("warn  status +the execution goes on: it is judged by how far", shown)
+    hung.end(fake_clock())
+    root.end(fake_clock())
+
+
+def test_no_baseline_is_saved_of_a_run_that_failed(check: Check, project: Path) -> None:
+    """It has taken what it took until then."""
+    record("exec_1", ("fetch", "download", 10))
+    record("exec_2", ("fetch", "download", 10), fails=True)
+    code, shown, errors = check(None, "--save-baseline", "base.json")
+    assert (code, shown) == (2, "")
+    assert errors == (
+        "phasetrace: no baseline is saved: exec_2 ended in error and is no measure;"
+        " name a run that ended well\n"
+    )
+    assert not (project / "base.json").exists()
+
+
+def test_against_a_run_that_failed(check: Check) -> None:
+    """Refused, unless it only says of which name the last runs are meant."""
+    for number, dur_ms in enumerate((1_000, 3_000, 2_000)):
+        record(f"exec_{number}", ("fetch", "download", dur_ms))
+    record("failed", ("fetch", "download", 10), fails=True)
+    record("later", ("fetch", "download", 2_100))
+    code, shown, errors = check('fetch = "+10%"', "--baseline", "latest~1")
+    assert (code, shown) == (2, "")
+    assert "--baseline latest~1: failed ended in error and is no measure" in errors
+    code, shown, errors = check(None, "--baseline", "latest~1", "--last", "3")
+    assert (code, errors) == (0, "")
+    assert ", against the medians of 3 executions\n" in shown
+    assert "2.10s within 2.20s (+10% on 2.00s)" in shown
+
+
+def test_the_last_runs_up_to_the_one_that_is_named(check: Check) -> None:
+    """It among them, and not what came after; that there are too few is said."""
+    for number, dur_ms in enumerate((1_000, 1_000, 9_000, 9_000)):
+        record(f"exec_{number}", ("fetch", "download", dur_ms))
+    record("exec_4", ("fetch", "download", 1_050))
+    code, shown, errors = check('fetch = "+10%"', "--baseline", "exec_1", "--last", "5")
+    assert code == 0
+    assert "1.05s within 1.10s (+10% on 1.00s)" in shown
+    assert errors == "phasetrace: the baseline has only 2 of the 5 runs asked for\n"
+    code, shown, _ = check(None, "--baseline", "latest", "--last", "2")
+    assert "(+10% on 9.00s)" in shown
+
+
+def test_the_last_runs_of_what_has_no_name(check: Check) -> None:
+    """There are no others of it."""
+    record("exec_1", ("fetch", "download", 1_000), name=None)
+    record("exec_2", ("fetch", "download", 1_000))
+    code, _, errors = check('fetch = "+10%"', "--baseline", "exec_1", "--last", "3")
+    assert code == 2
+    assert "exec_1 has no name" in errors
+
+
+def test_a_baseline_of_another_workflow_is_said(check: Check) -> None:
+    """Whether it comes from the store or from a file; as is what a file has of failed runs."""
+    record("exec_1", ("fetch", "download", 1_000), name="weekly")
+    check(None, "--save-baseline", "base.json")
+    record("exec_2", ("fetch", "download", 1_000))
+    said = "phasetrace: the baseline is of weekly, and exec_2 of nightly\n"
+    for baseline in ("weekly", "exec_1", "base.json"):
+        code, _, errors = check('fetch = "+10%"', "--baseline", baseline)
+        assert (code, errors) == (0, said)
+    file = Path("base.json")
+    file.write_text(file.read_text().replace('"status": "ok"', '"status": "error"'))
+    assert check(None, "--baseline", "base.json")[2] == (
+        said + "phasetrace: the baseline has runs that did not end well: exec_1\n"
+    )
+
+
+def test_an_execution_that_has_lost_spans(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is judged by what was counted, and is not said to be fast by what is left."""
+    record("exec_1", ("fetch", "download", 1_000))
+    whole = StoreReader.recording
+
+    def without_phases(*args: Any, **kwargs: Any) -> Recording:
+        found = whole(*args, **kwargs)
+        left = [span for span in found.spans if span.type != "phase"]
+        return found._replace(spans=left, lost=len(found.spans) - len(left))
+
+    monkeypatch.setattr(StoreReader, "recording", without_phases)
+    code, shown, _ = check('"fetch/download" = "900ms"\nduration = "1h"\nspans = 2')
+    assert code == 1
+    assert ": 1 span was not stored\n" not in shown
+    assert ", 1 span was not stored\n" in shown
+    assert "FAIL  fetch/download  1.00s" in shown
+    assert "ok    spans           2 within 2" in shown
+    code, shown, _ = check('"fetch:critical" = "1h"')
+    assert code == 1
+    assert "FAIL  fetch:critical  no figure: 1 span was not stored" in shown
 
 
 def test_an_execution_is_not_its_own_baseline(check: Check) -> None:
@@ -224,7 +357,7 @@ def test_a_baseline_that_is_saved(check: Check, project: Path) -> None:
     record("exec_2", ("fetch", "download", 1_200))
     code, shown, _ = check('"fetch/*" = "+100ms"', "--baseline", "base.json")
     assert code == 1
-    assert "fetch/download: 1.20s, 100ms (9.1 %) over 1.10s (+100ms on 1.00s)" in shown
+    assert "fetch/download: 1.20s, 100ms (9.1%) over 1.10s (+100ms on 1.00s)" in shown
     assert ", against exec_1\n" in shown
 
 
@@ -261,7 +394,7 @@ def test_a_report_in_a_file(check: Check, project: Path) -> None:
     for name in ("r.txt", "r.json", "r.xml", "r.MD"):
         code, out, errors = check('fetch = "2s"', "-o", name)
         assert (code, out) == (1, "")
-        assert "FAIL  fetch  2.43s, 430ms (21.5 %) over 2s" in errors
+        assert "FAIL  fetch  2.43s, 430ms (21.5%) over 2s" in errors
         shown[name] = (project / name).read_text("utf-8")
     assert shown["r.txt"] == errors
     assert json.loads(shown["r.json"])["passed"] is False

@@ -217,13 +217,31 @@ def test_what_changed_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     """With how probably it is chance."""
     runs = [run._replace(duration_s=run.duration_s + at / 1e6) for at, run in enumerate(steady(15))]
     put(run._replace(duration_s=run.duration_s + (at < 5)) for at, run in enumerate(runs))
-    said = shown(capsys, "nightly")[1]
-    assert said[1] == ("the last 5: 5.02s, +24.9% on the 10 before (Mann-Whitney p=0.0007)")
-    assert document(capsys, "nightly")["change"] == {
+    rows, said = shown(capsys, "nightly")
+    since = rows[4][0][:16].replace("T", " ")
+    assert said[1] == (
+        f"since {since} (5 runs): 5.02s, before that 4.02s (+24.9%, Mann-Whitney p=0.004)"
+    )
+    found = document(capsys, "nightly")
+    assert found["change"] == {
         "recent": {"runs": 5, "median": 5_020_002_000},
         "before": {"runs": 10, "median": 4_020_009_500},
-        "p": pytest.approx(2 / 3_003),
+        "p": pytest.approx(6 * 2 / 3_003),
+        "since_ns": found["runs"][4]["started_ns"],
     }
+
+
+def test_a_step_that_is_older(capsys: pytest.CaptureFixture[str]) -> None:
+    """Is found as well, and what is usual goes by the runs since; those that failed are no runs."""
+    runs = [
+        run._replace(duration_s=run.duration_s + 2 * (at < 9)) for at, run in enumerate(steady(30))
+    ]
+    runs[2] = runs[2]._replace(status="error", duration_s=1)
+    put(runs)
+    rows, said = shown(capsys, "nightly")
+    since = rows[8][0][:16].replace("T", " ")
+    assert said[1].startswith(f"since {since} (8 runs): 6.0")
+    assert said[2].startswith("the latest is as usual: 6.00s, the last 7 runs took 6.0")
 
 
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:

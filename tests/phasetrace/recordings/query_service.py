@@ -28,6 +28,9 @@ class QueryService:
         """Each with its service."""
         self.asked: list[tuple[str, dict[str, str]]] = []
         self.answer: Callable[[str, dict[str, str]], Answer | None] = lambda path, query: None
+        self.headers: list[Any] = []
+        """What was asked with, each time."""
+        self.redirect: Callable[[str], str | None] = lambda path: None
         self.has_v1 = True
         self.url = ""
 
@@ -46,9 +49,9 @@ class QueryService:
         if path.startswith("/api/v3/traces/"):
             return self._traces([path.rpartition("/")[2]])
         if path == "/api/v3/traces":
-            return self._traces(
-                self._found(query["query.service_name"], None)[: self._depth(query)]
-            )
+            name = query.get("query.operation_name")
+            ids = self._found(query["query.service_name"], None, name)
+            return self._traces(ids[: self._depth(query)])
         if path == "/api/traces" and self.has_v1:
             ids = self._found(query["service"], json.loads(query["tags"]))
             return 200, json.dumps({"data": [{"traceID": one} for one in ids], "errors": None})
@@ -58,12 +61,15 @@ class QueryService:
     def _depth(query: dict[str, str]) -> int:
         return int(query["query.search_depth"])
 
-    def _found(self, service: str, tags: dict[str, str] | None) -> list[str]:
+    def _found(
+        self, service: str, tags: dict[str, str] | None, name: str | None = None
+    ) -> list[str]:
         """Return the ids of a service's traces, the newest first."""
         starts: dict[str, int] = {}
         for of, span in self.spans:
             pairs = {pair["key"]: next(iter(pair["value"].values())) for pair in span["attributes"]}
-            if of == service and (tags is None or tags.items() <= pairs.items()):
+            is_named = name is None or name == span["name"]
+            if of == service and is_named and (tags is None or tags.items() <= pairs.items()):
                 start = int(span["startTimeUnixNano"])
                 starts[span["traceId"]] = min(start, starts.get(span["traceId"], start))
         return sorted(starts, key=lambda id_: -starts[id_])
@@ -86,6 +92,14 @@ def running() -> Iterator[QueryService]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
+            service.headers.append(self.headers)
+            there = service.redirect(self.path)
+            if there is not None:
+                self.send_response(302)
+                self.send_header("Location", there)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
             query = {key: values[0] for key, values in parse_qs(parts.query).items()}
             status, content = service.reply(parts.path, query)
             data = content.encode("utf-8", "surrogateescape")

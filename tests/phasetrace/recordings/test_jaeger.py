@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import re
 import socket
 import threading
@@ -11,12 +13,15 @@ from typing import Any
 
 import pytest
 
-from phasetrace.errors import SourceError, UnknownExecution
+from phasetrace.errors import ConfigError, SourceError, UnknownExecution
 from phasetrace.names import PARENT_EXEC_ID
 from phasetrace.recordings.assembled import WHOLE_MICROSECONDS
+from phasetrace.recordings.http_get import Limits
 from phasetrace.recordings.jaeger import JaegerSource
-from phasetrace.recordings.query_api import TIMEOUT_S, QueryApi, Stretch
+from phasetrace.recordings.opening import open_source
+from phasetrace.recordings.query_api import QueryApi, Stretch
 from phasetrace.recordings.source import Where
+from phasetrace.recordings.usual import usual_of
 from tests.phasetrace.recordings.made import S, T, phase, root, span, trace_of
 from tests.phasetrace.recordings.query_service import HTML, NOT_FOUND, Answer, QueryService
 
@@ -97,7 +102,11 @@ def test_executions_are_those_of_all_services_newest_first(service: QueryService
     assert jaeger.latest().exec_id == "b"
     service.asked.clear()
     assert [one.exec_id for one in jaeger.executions(5, Where(name="x"))] == ["a"]
-    assert {query["query.search_depth"] for _, query in service.asked if query} == {"100"}
+    assert {query["query.search_depth"] for _, query in service.asked if query} == {"20"}
+    for where in (Where(name="x*"), Where(status="ok"), Where(name="x", status="ok")):
+        service.asked.clear()
+        jaeger.executions(5, where)
+        assert {query["query.search_depth"] for _, query in service.asked if query} == {"100"}
 
 
 def test_the_last_two_days_are_searched_first(service: QueryService) -> None:
@@ -265,8 +274,145 @@ def test_what_never_answers_is_waited_for_so_long_only() -> None:
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
         began = time.monotonic()
         with pytest.raises(SourceError, match="no answer in time"):
-            QueryApi(url, timeout_s=0.05).services()
-        assert time.monotonic() - began < TIMEOUT_S / 2
+            QueryApi(url, limits=Limits(idle_s=0.05)).services()
+        assert time.monotonic() - began < Limits().idle_s / 2
+
+
+@pytest.mark.parametrize("beginning", [b"", b"HTTP/1.1 200 OK\r\n\r\n{"])
+def test_what_never_ends_is_waited_for_so_long_only(beginning: bytes) -> None:
+    """Also if something comes all the time, be it the content or what is before it."""
+    is_over = threading.Event()
+
+    def serve() -> None:
+        connection, _ = server.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.recv(65_536)
+            connection.sendall(beginning)
+            while not is_over.wait(0.01):
+                connection.sendall(b"HTTP "[:1])
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        limits = Limits(idle_s=20, total_s=0.3)
+        try:
+            message = f"{url} takes longer than 0.3 s to answer /api/v3/services"
+            with pytest.raises(SourceError, match=re.escape(message)):
+                QueryApi(url, limits=limits).services()
+        finally:
+            is_over.set()
+            thread.join()
+
+
+@pytest.mark.parametrize("size", [1_000, 1_001])
+def test_what_is_too_large_is_not_read(service: QueryService, size: int) -> None:
+    """To the byte."""
+    service.answer = lambda path, query: (200, '{"services": []}'.ljust(size))
+    api = QueryApi(service.url, limits=Limits(most_bytes=1_000))
+    if size == 1_000:
+        assert api.services() == []
+        return
+    with pytest.raises(SourceError, match=r"answers more than 1,000 bytes for /api/v3/services"):
+        api.services()
+
+
+HIDDEN = "hunter2"
+
+
+def test_what_is_in_front_of_the_host_is_sent_and_never_shown(service: QueryService) -> None:
+    """Neither is what comes behind the address."""
+    service.add(root("e"))
+    url = service.url.replace("//", f"//me:{HIDDEN}%21@") + f"/search?token={HIDDEN}"
+    assert JaegerSource(url).find("e").exec_id == "e"
+    expected = base64.b64encode(f"me:{HIDDEN}!".encode()).decode()
+    assert {one["Authorization"] for one in service.headers} == {f"Basic {expected}"}
+    for answer in (HTML, (500, '{"error":{"message":"x"}}'), (200, '{"a": 1}')):
+        service.answer = lambda path, query, answer=answer: answer  # type: ignore[misc]
+        with pytest.raises(SourceError) as error:
+            JaegerSource(url).find("e")
+        assert str(error.value).startswith(f"{service.url} answers ")
+        assert HIDDEN not in str(error.value)
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        for place in (f"127.0.0.1:{unused.getsockname()[1]}", "host:port", "[::1", "[x]", ""):
+            with pytest.raises(SourceError) as error:
+                open_source(f"http://me:{HIDDEN} {HIDDEN}@{place}").find("e")
+            assert HIDDEN not in str(error.value)
+
+
+def test_headers_of_the_environment_are_sent(
+    service: QueryService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With commas and spaces as in a URL; what the address says itself counts for more."""
+    service.add(root("e"))
+    given = f"authorization=Bearer%20{HIDDEN}%2C, x-scope = a=b"
+    monkeypatch.setenv("PHASETRACE_SOURCE_HEADERS", given)
+    assert open_source(service.url).find("e").exec_id == "e"
+    sent = service.headers[-1]
+    assert (sent["Authorization"], sent["X-Scope"]) == (f"Bearer {HIDDEN},", "a=b")
+    assert open_source(service.url.replace("//", "//me@")).find("e").exec_id == "e"
+    assert service.headers[-1]["Authorization"] == "Basic bWU6"
+    assert len(service.headers[-1].get_all("Authorization")) == 1
+
+
+@pytest.mark.parametrize("bad", ["=x", "x", "a b=c", "a=x%0d%0ab", "a=%ff", "a=x,,b", "a=\u20ac"])
+def test_headers_that_are_none_are_refused(monkeypatch: pytest.MonkeyPatch, bad: str) -> None:
+    """And not shown, as any part of them may be secret."""
+    monkeypatch.setenv("PHASETRACE_SOURCE_HEADERS", f"k={HIDDEN},{bad}{HIDDEN}")
+    with pytest.raises(ConfigError, match="PHASETRACE_SOURCE_HEADERS=…: expected") as error:
+        open_source("http://localhost:16686")
+    assert HIDDEN not in str(error.value)
+
+
+def test_a_redirect_is_followed_within_its_origin_only(service: QueryService) -> None:
+    """What is sent elsewhere may be secret."""
+    service.add(root("e"))
+    moved = "/moved/api"
+    service.redirect = lambda path: None if path.startswith(moved) else f"/moved{path}"
+    service.answer = lambda path, query: (200, '{"services": ["x"]}')
+    assert QueryApi(service.url).services() == ["x"]
+    for there, origin in [
+        (service.url.replace("127.0.0.1", "localhost"), None),
+        ("https://elsewhere.test:443/x?y", "https://elsewhere.test"),
+        ("//elsewhere.test/", "http://elsewhere.test"),
+        ("file:///etc/passwd", "file://"),
+    ]:
+        service.redirect = lambda path, there=there: there  # type: ignore[misc]
+        message = f"{service.url} redirects to {origin or there}, where nothing is sent"
+        with pytest.raises(SourceError, match=re.escape(message)):
+            QueryApi(service.url).services()
+    service.redirect = lambda path: path
+    with pytest.raises(SourceError, match="it redirects again and again"):
+        QueryApi(service.url).services()
+
+
+def test_what_is_usual_is_worked_out_of_few_traces(service: QueryService) -> None:
+    """All that is asked for are the last runs of that name."""
+    for number in range(60):
+        service.add(root(f"other {number}", "other", number * S, (number + 1) * S))
+    for number in range(30):
+        service.add(root(f"run {number}", "of [this]", number * S, (number + 1) * S))
+    jaeger = source(service, T + 100 * S)
+    found = jaeger.find("run 29")
+    service.asked.clear()
+    usual = usual_of(jaeger, found)
+    assert usual is not None
+    assert (usual.runs, usual.median_ns) == (19, S)
+    searches = [query for path, query in service.asked if path == "/api/v3/traces"]
+    assert [query["query.operation_name"] for query in searches] == ["of [this]"]
+    assert [query["query.search_depth"] for query in searches] == ["20"]
+
+
+def test_a_search_does_not_forget_what_was_found(service: QueryService) -> None:
+    """It may find less of an execution than asking for it."""
+    within = {"trace": trace_of("outer"), "parent": 1}
+    service.add(root("outer"), root("e", "inner", **within), phase(7, "e", **within))
+    service.add(phase(8, "e", "elsewhere"), service="worker")
+    jaeger = source(service)
+    found = jaeger.find("e")
+    assert [one.spans for one in jaeger.executions(1, Where(name="inner"))] == [2]
+    assert len(jaeger.recording(found).spans) == 3
 
 
 @pytest.mark.parametrize("url", ["http://", "http://host:port", "http://[::1", "ftp://host"])

@@ -5,10 +5,13 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import tracemalloc
+from typing import Any
 
 import pytest
 
 from phasetrace.errors import SourceError
+from phasetrace.recordings import otlp_file
 from phasetrace.recordings.otlp_file import spans_of_file
 from tests.phasetrace.recordings.made import document, line, phase, root
 
@@ -60,6 +63,8 @@ def test_there_may_be_nothing_in_it() -> None:
         (WHOLE + b"\n" + b'\n{"data": 1}', 'it has "data", and no "resourceSpans"'),
         (FIRST + b"\xff\n", "f, line 2: it is not UTF-8"),
         (b"<!doctype html>", "f, line 1: no JSON (Expecting value, column 1)"),
+        (b'"""A program."""\nimport os\n', "f, line 1: no JSON (Extra data, column 3)"),
+        (WHOLE + b"\xff", f"f, line {WHOLE.count(bytes([10])) + 1}: it is not UTF-8"),
         (b"[" * 100_000, "f, line 1: no JSON ("),
         (b'{"a": 1' + b"0" * 5_000 + b"}", "f, line 1: no JSON (Exceeds the limit"),
         (gzip.compress(FIRST)[:-5], "f is compressed by gzip, and is damaged"),
@@ -74,8 +79,76 @@ def test_what_is_broken_is_said_with_its_line(content: bytes, message: str) -> N
     assert "\n" not in str(error.value)
     assert (
         "damaged" in message
-        or 'expected OTLP JSON, an object with "resourceSpans" a line' in str(error.value)
+        or 'expected OTLP JSON lines, each an object with "resourceSpans"' in str(error.value)
     )
+
+
+@pytest.mark.parametrize("name", ["startTimeUnixNano", "endTimeUnixNano"])
+@pytest.mark.parametrize(
+    "time", [-1, "-1", 2**64, 10**30, str(10**400), 10**400, 1e300, "1e999", float("inf")]
+)
+def test_what_is_no_time_is_said_with_its_place(name: str, time: Any) -> None:
+    """Only what 64 bits without a sign can tell is one."""
+    made = {**phase(7, "e"), name: time}
+    with pytest.raises(SourceError) as error:
+        spans_of_file("f", FIRST + line(made))
+    what = "its start is" if name.startswith("start") else "its end is"
+    assert f"f, line 2: resourceSpans[0].scopeSpans[0].spans[0]: {what} " in str(error.value)
+    assert len(str(error.value)) < 300
+
+
+@pytest.mark.parametrize("number", [-(2**63) - 1, 2**63, str(2**63), 10**400])
+def test_what_is_no_number_of_an_attribute_is_said_with_its_place(number: Any) -> None:
+    """They are 64 bits with a sign."""
+    made = phase(7, "e")
+    made["attributes"].append({"key": "k", "value": {"intValue": number}})
+    with pytest.raises(SourceError, match=r"f, line 1: .*spans\[0\]: intValue is .*; expected -92"):
+        spans_of_file("f", line(made))
+
+
+def test_the_largest_numbers_are_read() -> None:
+    """In both directions."""
+    made = phase(7, "e", node=None)
+    made["attributes"] += [
+        {"key": "iteration", "value": {"intValue": str(number)}} for number in (-(2**63), 2**63 - 1)
+    ]
+    made = {**made, "startTimeUnixNano": 0, "endTimeUnixNano": str(2**64 - 1)}
+    (found,) = spans_of_file("f", line(made))
+    assert (found.span.start_ns, found.span.end_ns) == (0, 2**64 - 1)
+    assert found.span.iteration == 2**63 - 1
+
+
+@pytest.mark.parametrize("byte", [b"\0", b" "])
+def test_what_explodes_is_refused(monkeypatch: pytest.MonkeyPatch, byte: bytes) -> None:
+    """No text of spans is compressed as well as what is made to fill memories; little always is."""
+    monkeypatch.setattr(otlp_file, "_ALWAYS_READ", 1024**2)
+    packed = gzip.compress(byte * (16 * 1024**2))
+    assert len(packed) < 20_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(SourceError, match="f is compressed by gzip, and more than 3 MiB"):
+            spans_of_file("f", packed)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 10 * 1024**2
+    monkeypatch.setattr(otlp_file, "_ALWAYS_READ", 16 * 1024**2)
+    if byte != b"\0":
+        assert spans_of_file("f", packed) == []
+        assert len(spans_of_file("f", gzip.compress(byte * 1_000_000 + FIRST))) == 1
+
+
+def test_a_file_of_lines_is_read_a_line_at_a_time() -> None:
+    """What is held of it is its spans."""
+    lines = 200
+    content = line(phase(7, "e", padding="x" * 100_000)) * lines
+    tracemalloc.start()
+    try:
+        assert len(spans_of_file("f", content)) == lines
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < len(content) / 4
 
 
 def test_the_line_of_a_broken_document_over_many_lines_is_where_it_breaks() -> None:
