@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -14,6 +16,27 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 import phasetrace
 from phasetrace.testing import forget_everything
+
+# No deadline for a single example: what else the machine does would decide.
+settings.register_profile("own", deadline=None)
+settings.register_profile("few", deadline=None, max_examples=20)
+settings.load_profile("own")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick_collections() -> None:
+    """Have the garbage collector look only at what a module's tests make.
+
+    What was there before, pytest's own and what thousands of tests have left, takes it a tenth of a
+    second to half a second each time, and tests that hold time to a bound have less to spare.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    """Have it look at everything again, before pytest collects what was left unclosed."""
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)

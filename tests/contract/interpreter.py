@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import gc
+import sys
 import threading
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -265,10 +266,7 @@ class Interpreter(ABC):
         branches = [branch(*each) for each in zip(starts, step.branches, strict=True)]
         try:
             if step.how == "group":
-                async with asyncio.TaskGroup() as group:  # type: ignore[attr-defined,unused-ignore]
-                    for one in branches:
-                        group.create_task(one)
-                    self._turns.next()
+                await self._group(branches)
             else:
                 tasks = [asyncio.create_task(one) for one in branches]
                 self._turns.next()
@@ -277,6 +275,24 @@ class Interpreter(ABC):
                         raise result
         finally:
             self._turns.forget(starts)
+
+    async def _group(self, branches: list[Coroutine[Any, Any, None]]) -> None:
+        """Run branches in a task group, which leaves its task as often cancelled as it was.
+
+        Before Python 3.13 one that a branch made fail does not: it cancels its task, never takes
+        that back (https://github.com/python/cpython/issues/116720), and a timeout around it that
+        expires later lets the cancellation out.
+        """
+        group = asyncio.TaskGroup()  # type: ignore[attr-defined,unused-ignore]
+        try:
+            async with group:
+                for one in branches:
+                    group.create_task(one)
+                self._turns.next()
+        except BaseException:
+            if sys.version_info < (3, 13) and group._parent_cancel_requested:
+                group._parent_task.uncancel()
+            raise
 
     async def _elsewhere(self, step: Elsewhere, env: Env) -> None:
         def run(inner: Env) -> None:

@@ -187,11 +187,12 @@ def check_numbers(expected: list[Expected], spans: tuple[ReadableSpan, ...], exe
     assert collected == {key: ns / 1_000_000 for key, ns in totals.items() if key[1] is not None}
 
 
+@little_to_collect()
 def check(program: Program, kind: str) -> None:
     """Run a program on one kind of provider, and hold what is recorded to the model."""
     model, traced = Model(program), Traced(program)
     model.run()
-    with little_to_collect(), listening() as said, recording(kind) as exported:
+    with listening() as said, recording(kind) as exported:
         traced.run()
         gc.collect()
         assert trace.get_current_span() is trace.INVALID_SPAN

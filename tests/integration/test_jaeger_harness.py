@@ -7,7 +7,6 @@ import json
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +37,6 @@ except ValueError:
 SPANS = ["boom", "fails", *["agent", "llm_completion", "plan"] * 2, "program"]
 TRACE = "5b" * 16
 NOON_NS = 1_700_000_000_123_456_789
-
-
-@pytest.fixture
-def jaeger() -> Iterator[Jaeger]:
-    """Run a fresh Jaeger for one test; it is up within a tenth of a second."""
-    require_binary()
-    with Jaeger() as server:
-        yield server
 
 
 # --- what phasetrace sends ------------------------------------------------------------------
