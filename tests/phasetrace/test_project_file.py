@@ -73,6 +73,8 @@ def test_there_is_none(project: Path) -> None:
         ("[tool.phasetrace.prices]\na = { input = -1 }", '"a": input is -1; expected'),
         ("[tool.phasetrace.prices]\na = { input = inf }", '"a": input is inf'),
         ("[tool.phasetrace.prices]\na = { input = nan }", '"a": input is nan'),
+        ("[tool.phasetrace.prices]\na = { input = 1.1e9 }", '"a": input is 1100000000.0; .* 1e9'),
+        ("[tool.phasetrace.prices]\na = { input = 1" + "0" * 400 + " }", '"a": input is 10*…;'),
         ("[tool.phasetrace.prices]\na = { output = true }", '"a": output is True'),
         ("[tool.phasetrace.prices]\na = 1\nb = { input = '1' }", '"a": .*; "b": input is \'1\''),
     ],
@@ -168,3 +170,24 @@ def test_nothing_is_parsed_for_nothing(project: Path) -> None:
         "sys.exit('tomllib' in sys.modules or 'tomli' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], cwd=project, check=False).returncode == 0
+
+
+def test_another_file_may_have_the_tables_of_a_project(project: Path) -> None:
+    """They mean the same there, and are called so."""
+    path = write(project, BUDGETS + PRICES, "mine.toml")
+    for whole in ("budgets", "prices"):
+        file = read_project_file(path, whole)
+        assert (file.budgets, file.prices) == ({"plan/*:p95": "2s"}, {"gpt-4o": Price(2.5, 10.0)})
+        assert file.where("budgets") == f"{path} [tool.phasetrace.budgets]"
+    assert load_prices(path) == {"gpt-4o": Price(2.5, 10.0)}
+    path = write(project, "[tool.phasetrace]\nbudget = {}", "mine.toml")
+    with pytest.raises(ConfigError, match=r"mine.toml: unknown key 'budget', did you mean"):
+        read_project_file(path)
+    path = write(project, PRICES.replace("tool.phasetrace.", ""), "mine.toml")
+    assert read_project_file(path).where("prices") == str(path)
+
+
+def test_the_highest_price(project: Path) -> None:
+    """Costs stay numbers whatever is multiplied by it."""
+    path = write(project, "a = { input = 1e9, output = 1_000_000_000 }", "mine.toml")
+    assert load_prices(path) == {"a": Price(1e9, 1e9)}

@@ -16,6 +16,7 @@ from phasetrace.attributes import MAX_VALUE_LENGTH
 from phasetrace.collector import MAX_EXECUTIONS, MAX_KEYS
 from phasetrace.histogram import RELATIVE_ERROR
 from phasetrace.settings import VARIABLES
+from phasetrace.variables import SOURCE_VARIABLES
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
@@ -45,7 +46,9 @@ def test_there_are_examples() -> None:
     assert len(EXAMPLES) >= 6
 
 
-@pytest.mark.parametrize("variable", VARIABLES, ids=lambda variable: variable.name)
+@pytest.mark.parametrize(
+    "variable", (*VARIABLES, *SOURCE_VARIABLES), ids=lambda variable: variable.name
+)
 def test_every_variable_is_documented(variable: object) -> None:
     """Each setting of our own has its row."""
     assert re.search(rf"^\| `{variable.name}` \|", README, re.MULTILINE)  # type: ignore[attr-defined]

@@ -174,6 +174,13 @@ def test_time_ago() -> None:
         assert ago(STARTED, now_ns) == local_time(STARTED)[:16].replace("T", " ")
 
 
+@pytest.mark.parametrize("seconds", [10**15, -(10**15), 10**30, -(10**30)])
+def test_a_time_that_no_calendar_has_is_its_seconds(seconds: int) -> None:
+    """Spans say what they want."""
+    assert local_time(seconds * 1_000_000_000) == f"{seconds}s"
+    assert ago(seconds * 1_000_000_000, 0)
+
+
 def test_local_time_has_an_offset() -> None:
     """ISO 8601, to the second."""
     assert re.fullmatch(r"2023-11-1\dT\d\d:\d\d:20[+-]\d\d:\d\d", local_time(STARTED))

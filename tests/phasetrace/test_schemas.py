@@ -281,13 +281,13 @@ def test_what_is_slower_than_usual(printed: Printed) -> None:
     """The verdict, the finding, and the trend."""
     put([Run(f"exec_{at}", "nightly", ago_s=9_000 - at, duration_s=1) for at in range(12)])
     put([Run(f"slow_{at}", "nightly", ago_s=900 - at, duration_s=9) for at in range(5)])
-    document = printed("metrics", "slow_4", "--json")
+    document = printed("metrics", "slow_0", "--json")
     assert wrong(document) == []
     assert document["usual"]["what"] == "slower"
     assert document["findings"][0]["kind"] == "slower_than_usual"
     trend = printed("trend", "nightly", "--json")
     assert wrong(trend) == []
-    assert (trend["latest"]["what"], trend["change"]["recent"]["runs"]) == ("slower", 5)
+    assert (trend["latest"]["what"], trend["change"]["recent"]["runs"]) == ("as usual", 5)
 
 
 def test_a_trend_of_parts(printed: Printed) -> None:
@@ -302,9 +302,9 @@ def test_a_trend_of_parts(printed: Printed) -> None:
 
 def test_differences_of_series(printed: Printed) -> None:
     """With tests, and iterations."""
-    for at in range(3):
+    for at in range(4):
         run(f"exec_{at}")
-    document = printed("diff", "exec_0,exec_1", "exec_1,exec_2", "--by", "iteration", "--json")
+    document = printed("diff", "exec_0,exec_1", "exec_2,exec_3", "--by", "iteration", "--json")
     assert wrong(document) == []
     assert document["test"] is not None
     assert 1 in [row["iteration"] for row in document["rows"]]

@@ -68,8 +68,11 @@ def test_no_secrets() -> None:
             "OTEL_EXPORTER_OTLP_HEADERS": f"a={HIDDEN}, b = {HIDDEN},{HIDDEN}",
             "OTEL_EXPORTER_OTLP_TIMEOUT": f"http://{HIDDEN}@x",
             "PHASETRACE_TRACE_URL": f"http://{HIDDEN}@x",
+            "PHASETRACE_SOURCE_HEADERS": f"authorization={HIDDEN},{HIDDEN}",
         }
     )
     assert HIDDEN not in repr((sources.values, sources.bad, sources.unknown))
     values = {one.setting: one.shown for one in sources.values}
     assert values["headers"] == "a, b, one without a name"
+    assert values["source headers"] == "authorization, one without a name"
+    assert any(one.message.startswith("PHASETRACE_SOURCE_HEADERS=…") for one in sources.bad)

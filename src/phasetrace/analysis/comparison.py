@@ -2,7 +2,8 @@
 
 Rows are aligned by their key (node, phase, and iteration if asked for), and whether a row changed
 goes by its *self* time: when one phase gets slower, the total of its node grows as well and the
-shares of all others shrink, but only its own self time says that it was this one.
+shares of all others shrink, but only its own self time says that it was this one. What is nobody's
+is a row as well, and has what of the critical path is in no row: also what was spent waiting.
 
 With several runs on a side, times are medians; shares and critical times are means, so that with
 what is unattributed they still add up to the (mean) wall time. A run without a row took 0 ns for
@@ -193,7 +194,9 @@ class _Series:
         )
         self._critical = _means(
             {key: sum(row.critical_ns for row in self._found(key)) for key in self.keys},
-            sum(run.groups.critical_unattributed_ns for run in runs),
+            sum(
+                run.groups.critical_unattributed_ns + run.groups.critical_waiting_ns for run in runs
+            ),
             wall_ns,
         )
         self.side = Side(

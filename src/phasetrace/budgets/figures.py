@@ -211,9 +211,10 @@ def _whole(examination: Examination, grouped: Groups) -> Row:
     usage = Spent()
     for row in grouped.rows:
         usage += row.usage
+    nobodys_ns = grouped.critical_unattributed_ns + grouped.critical_waiting_ns
     return {
         "duration": examination.recording.execution.duration_ns,
-        "critical_path": grouped.wall_ns - grouped.critical_unattributed_ns,
+        "critical_path": grouped.wall_ns - nobodys_ns,
         "unattributed": _part(grouped.unattributed_ns, grouped.wall_ns),
         "spans": len(examination.recording.spans),
         "errors": sum(row.errors for row in grouped.rows),

@@ -78,9 +78,9 @@ def _remarked(text: str, width: int, colour: bool) -> list[str]:
     """Return a remark in lines that are no wider than a terminal."""
     import textwrap
 
-    room = {"initial_indent": _INDENT, "subsequent_indent": _INDENT}
-    wrapped = textwrap.wrap(text, width, break_on_hyphens=False, **room) if width else ()
-    return [remark(line, colour) for line in wrapped or [_INDENT + text]]
+    room = width - len(_INDENT)
+    lines = textwrap.wrap(text, room, break_on_hyphens=False) if width else [text]
+    return [remark(_INDENT + line, colour) for line in lines]
 
 
 def _headline(diff: ExecutionDiff) -> Iterator[str]:
@@ -243,7 +243,7 @@ def _probability(p: float) -> str:
     if p < _LEAST_P:
         return f"<{_LEAST_P}"
     texts = (f"{p:.{digits}g}" for digits in range(2, 18))
-    return next(text for text in texts if (float(text) < ALPHA) == (p < ALPHA))
+    return next(text for text in texts if p == ALPHA or float(text) != ALPHA)
 
 
 def _compared(p: float) -> str:

@@ -45,6 +45,8 @@ class AssembledSource:
     `documents` gives the messages of some traces, by their ids, once more.
     """
 
+    is_remote = False
+
     def __init__(
         self,
         spans: Iterable[DecodedSpan],

@@ -48,6 +48,8 @@ class JaegerSource:
     kept, so that asking for its spans afterwards takes no request.
     """
 
+    is_remote = True
+
     def __init__(
         self,
         url: str,

@@ -37,6 +37,10 @@ class Source(Protocol):
     def notes(self) -> tuple[str, ...]:
         """Return sentences about what was read so far, where something limits what it can tell."""
 
+    @property
+    def is_remote(self) -> bool:
+        """Tell whether executions are fetched with all their spans, so that few are to be asked."""
+
     def __enter__(self) -> Source: ...
 
     def __exit__(self, *exception: object) -> None: ...

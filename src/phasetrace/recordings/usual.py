@@ -10,8 +10,8 @@ from phasetrace.store.reader import StoreReader
 from phasetrace.store.selection import literally
 from phasetrace.store.stored import StoredExecution
 
-_MOST_RUNS: Final = MOST
-"""How many runs are looked at, the one in question among them: a backend sends all their spans."""
+_MOST_FETCHED: Final = MOST
+"""How many runs are fetched, the one in question and those that failed among them."""
 
 
 def usual_of(source: Source, execution: StoredExecution) -> Usual | None:
@@ -23,7 +23,8 @@ def usual_of(source: Source, execution: StoredExecution) -> Usual | None:
         return None
     if isinstance(source, StoreReader):  # which knows a shorter way
         return source.usual_of(execution)
-    runs = source.executions(_MOST_RUNS, Where(name=literally(execution.name)))
+    limit = _MOST_FETCHED if source.is_remote else None
+    runs = source.executions(limit, Where(name=literally(execution.name)))
     before = [
         run.duration_ns
         for run in runs

@@ -18,6 +18,8 @@ from phasetrace.store.placement import Identity, held_still
 BUSY_TIMEOUT_S = 5.0
 _RETRY_S = 0.01
 _HEADER = b"SQLite format 3\0"
+_SMALLEST = 512
+"""A database has at least one page, and a page so many bytes ("Database File Format", 1.2)."""
 _OF_DATABASES = (".db", ".sqlite", ".sqlite3")
 _ELSEWHERE = ": set PHASETRACE_STORE elsewhere"
 
@@ -145,6 +147,10 @@ def _check_file(path: Path, status: os.stat_result, access: int) -> None:
     if not os.access(path, access):
         verb = "write" if access & os.W_OK else "read"
         raise StoreError(f"cannot {verb} the store {path}: permission denied")
+    if 0 < status.st_size < _SMALLEST:
+        # SQLite takes one of a single byte for a new one, and writes over it.
+        error = sqlite3.DatabaseError("file is not a database")
+        raise as_store_error(error, path, Identity(status.st_dev, status.st_ino))
 
 
 def _open_existing(path: Path, identity: Identity, timeout_s: float) -> sqlite3.Connection:

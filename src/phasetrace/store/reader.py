@@ -56,6 +56,7 @@ class StoreReader:
     """Answers questions about what is in a store. Use it in one thread; close it afterwards."""
 
     notes: tuple[str, ...] = ()
+    is_remote = False
 
     def __init__(self, path: Path, now_ns: clock.NowNs = clock.now_ns) -> None:
         self._path = path

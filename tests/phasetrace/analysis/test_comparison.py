@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from phasetrace.analysis.comparison import (
     ALPHA,
+    RUNS_FOR_THE_WHOLE,
     ExecutionDiff,
     Figures,
     RowDiff,
@@ -22,7 +23,7 @@ from phasetrace.analysis.comparison import (
 )
 from phasetrace.analysis.execution import Examination
 from phasetrace.analysis.groups import BY
-from phasetrace.analysis.mann_whitney import holm
+from phasetrace.analysis.mann_whitney import holm, least_p
 from phasetrace.analysis.recording import Recording
 from phasetrace.spans import Iteration
 from tests.phasetrace.analysis.timelines import ROOT, executions, recording, span
@@ -158,7 +159,8 @@ def test_one_run_is_taken_as_it_is(before: Recording, after: Recording) -> None:
             assert (absent.runs, absent.calls, *times(absent)) == (0, 0, 0, 0, 0, 0)
         nobodys = getattr(diff.unattributed, side)
         assert nobodys.self_ns == nobodys.share_ns == groups.unattributed_ns
-        assert nobodys.critical_ns == groups.critical_unattributed_ns
+        nobodys_ns = groups.critical_unattributed_ns + groups.critical_waiting_ns
+        assert nobodys.critical_ns == nobodys_ns
 
 
 @given(series)
@@ -183,6 +185,16 @@ def test_several_runs_come_to_their_medians_and_means(recordings: list[Recording
         assert abs(one.a.share_ns - fmean([*absent, *(group.share_ns for group in found)])) <= 1
 
 
+def test_waiting_is_nobody_s() -> None:
+    """So that all critical times add up to the wall time."""
+    waited = span(3, ROOT, 60, 100, "b")._replace(depends_on=("a",))
+    one = as_run(recording(span(ROOT, None, 0, 100), span(2, ROOT, 0, 50, "a"), waited))
+    assert one.groups.critical_waiting_ns == 10
+    diff = compare([one], [one])
+    assert diff.unattributed.a.critical_ns == 10
+    assert sum(found.a.critical_ns for found in (*diff.rows, diff.unattributed)) == 100
+
+
 def test_rows_come_by_the_size_of_their_change() -> None:
     """Whichever way it goes."""
     after = {"read": 15 * MS, "parse": 101 * MS, "write": 50 * MS, "close": MS // 100}
@@ -205,10 +217,11 @@ def test_one_run_on_a_side_is_no_test() -> None:
 def test_too_few_runs_are_no_noise() -> None:
     """With 6 against 6 not even samples that do not overlap are below the level after Holm's."""
     random = Random(1)
-    slow = {**USUAL, "parse": 1_000 * MS}
+    phases = {**USUAL, "more": 10 * MS}
+    slow = {**phases, "parse": 1_000 * MS}
     for n, is_tested in ((6, False), (7, True)):
         diff = compare(
-            [noisy(USUAL, random) for _ in range(n)], [noisy(slow, random) for _ in range(n)]
+            [noisy(phases, random) for _ in range(n)], [noisy(slow, random) for _ in range(n)]
         )
         assert diff.is_tested is is_tested
         assert diff.runs_needed == 7
@@ -328,14 +341,32 @@ def test_what_the_shorter_side_takes_time_for_is_not_small() -> None:
     assert not row(compare([after], [before] * 30), "retry").is_small
 
 
-def test_all_tests_count_in_the_correction() -> None:
-    """Those of the whole, of every row that is not small, and of what is unattributed."""
+def test_five_runs_are_enough_for_the_whole() -> None:
+    """Whatever it takes for rows: it is not one of them, and is not corrected for being so many."""
+    random = Random(1)
+    slow = {**USUAL, "parse": 1_000 * MS}
+    for n, verdict in ((4, None), (5, "slower")):
+        diff = compare(
+            [noisy(USUAL, random) for _ in range(n)], [noisy(slow, random) for _ in range(n)]
+        )
+        assert diff.verdict == verdict
+        assert not diff.is_tested
+        assert diff.test is not None
+        assert diff.test.p_corrected == diff.test.p == least_p(n, n)
+        assert {one.verdict for one in diff.rows} == {None}
+    assert RUNS_FOR_THE_WHOLE == 5
+
+
+def test_all_rows_count_in_the_correction() -> None:
+    """Those of every row that is not small, and of what is unattributed; the whole by itself."""
     random = Random(6)
     diff = compare(*([noisy(USUAL, random) for _ in range(20)] for _ in "ab"))
     rows = [*(one for one in diff.rows if not one.is_small), diff.unattributed]
-    tests = [test for test in (diff.test, *(one.test for one in rows)) if test is not None]
-    assert len(tests) == 1 + len(rows) == 6
+    tests = [test for test in (one.test for one in rows) if test is not None]
+    assert len(tests) == len(rows) == 5
     assert [one.p_corrected for one in tests] == holm([one.p for one in tests])
+    assert diff.test is not None
+    assert diff.test.p_corrected == diff.test.p
 
 
 def test_nothing_to_compare() -> None:

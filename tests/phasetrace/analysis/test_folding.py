@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phasetrace.analysis.folding import APART, Row, Tree, cut, fold
@@ -186,11 +186,12 @@ def test_there_is_no_limit_to_the_depth() -> None:
     assert rows[-1].depth == depth - 2
 
 
+@settings(deadline=None)
 @given(ANY, st.sampled_from([0.0, 0.01, 0.1, 0.5, 1.0]), st.one_of(st.none(), st.integers(0, 4)))
 def test_what_is_cut_is_told(of: Recording, least: float, depth: int | None) -> None:
     """Nothing that is hidden has that part of the time, or is open or failed; the rest is there."""
-    whole = tree(of).rows
-    wall_ns = tree(of).wall_ns
+    before = tree(of)
+    whole, wall_ns = before.rows, before.wall_ns
     found = cut(tree(of), least, depth)
     assert all(row.depth <= depth for row in found.rows if depth is not None)
     for row in found.rows[1:]:

@@ -120,3 +120,14 @@ def test_what_is_no_figure(field: str, value: Any, tmp_path: Path) -> None:
     path.write_text(json.dumps(document))
     with pytest.raises(ConfigError, match=rf"damaged baseline \({field} is "):
         read_baseline(path)
+
+
+@pytest.mark.parametrize("field", ["duration_ns", "unattributed"])
+def test_a_figure_beyond_all_numbers_is_damage(field: str, tmp_path: Path) -> None:
+    """JSON has integers of any length."""
+    document = baseline_document([measured(PIPELINE)])
+    document["whole"][field] = 10**400
+    path = tmp_path / "baseline.json"
+    path.write_text(json.dumps(document))
+    with pytest.raises(ConfigError, match="is a damaged baseline"):
+        read_baseline(path)

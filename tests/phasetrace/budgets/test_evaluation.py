@@ -109,6 +109,8 @@ def test_an_execution_that_did_not_end_well() -> None:
     failed = recording(("a", None, 0, 1), status="error")
     one = judged("status", "ok", of=failed)
     assert (one.level, one.outcome, one.exceeded) == (Level.FAIL, "exceeded", 1)
+    assert one.worst is not None
+    assert (one.worst.figure, one.worst.limit, one.worst.over) == (1, 0, 1)
     assert said("status", "ok", of=failed) == (
         "the execution ended in error: it is judged by how far it came"
     )

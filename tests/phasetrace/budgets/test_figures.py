@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from phasetrace.analysis.execution import Examination
 from phasetrace.analysis.groups import BY
+from phasetrace.analysis.recording import Recording
 from phasetrace.analysis.usage import Price
 from phasetrace.budgets.figures import (
     GROUP_QUANTITIES,
@@ -19,7 +20,8 @@ from phasetrace.budgets.figures import (
     figures_of,
     figures_of_breakdown,
 )
-from phasetrace.spans import PhaseKey, Usage
+from phasetrace.spans import PhaseKey, Usage, key_of
+from tests.phasetrace.analysis.timelines import running
 from tests.phasetrace.budgets.executions import MS, PIPELINE, Written, checked, measured, recording
 
 PRICES = {"gpt-*": Price(2.5, 10.0)}
@@ -64,6 +66,13 @@ def test_the_whole() -> None:
         "unpriced": 0,
         "cost": pytest.approx(0.012),
     }
+
+
+def test_waiting_is_not_in_the_critical_path() -> None:
+    """It is nobody's: what a node waits for has ended, and it has not begun."""
+    of = recording(("a", None, 0, 4_000), ("b", None, 6_000, 10_000))
+    spans = [span._replace(depends_on=("a",) if span.name == "b" else ()) for span in of.spans]
+    assert measured(of._replace(spans=spans)).figures.whole["critical_path"] == 8_000 * MS
 
 
 def test_nodes_and_phases() -> None:
@@ -153,6 +162,36 @@ def test_a_breakdown_says_the_same(written: list[Written]) -> None:
             assert row["share"] == pytest.approx(whole_row["share"], abs=2e-8)
             assert row.items() <= {**whole_row, "share": row["share"]}.items()
     assert not {"critical_path", "cost"} & part.whole.keys()
+
+
+@given(running())
+def test_open_calls_count_with_their_time_so_far(of: Recording) -> None:
+    """In total, self and max: as if they ended now. A breakdown says the same of what it tells."""
+    ends = [span.end_ns for span in of.spans]
+    assume(of.now_ns is None or of.now_ns >= max([1, *ends]))  # now is later than what has ended
+    figures, told = measured(of).figures, figures_of_breakdown(of.breakdown())
+    ended = of._replace(spans=of.all_spans(), open_spans=()).breakdown()
+    calls: dict[PhaseKey, list[int]] = {}
+    for span in of.all_spans():
+        key = key_of(span)
+        if key is not None:
+            calls.setdefault(key, []).append(max(0, span.end_ns - span.start_ns))
+    by_phase = {
+        PhaseKey(node.node_id, phase.phase): phase for node in ended.nodes for phase in node.phases
+    }
+    assert figures.phases.keys() == by_phase.keys()
+    for key, row in figures.phases.items():
+        assert (row["total"], row["max"]) == (sum(calls[key]), max(calls[key]))
+        assert row["self"] == by_phase[key].self_ns
+        assert told.phases[key]["total"] == row["total"]
+        assert told.phases[key]["max"] == row["max"]
+        assert told.phases[key]["self"] in (row["self"], None)
+        assert (row["p95"] is None) == (row["count"] == 0)
+    for node in ended.nodes:
+        row = figures.nodes[PhaseKey(node.node_id, None)]
+        assert row["total"] == node.total_ns
+        assert told.nodes[PhaseKey(node.node_id, None)]["total"] in (node.total_ns, None)
+        assert told.nodes[PhaseKey(node.node_id, None)]["self"] in (row["self"], None)
 
 
 def test_a_cost_of_the_program_s_own() -> None:

@@ -14,10 +14,13 @@ import pytest
 
 import phasetrace
 from phasetrace import execution, node, phase
-from phasetrace.analysis.comparison import ExecutionDiff, Run, compare
+from phasetrace.analysis.comparison import ExecutionDiff, Run, Significance, compare
+from phasetrace.analysis.recording import Recording
 from phasetrace.cli import main
-from phasetrace.cli.diff_text import diff_lines
+from phasetrace.cli.diff_text import _probability, diff_lines
 from phasetrace.rendering import cells
+from phasetrace.store.reader import StoreReader
+from phasetrace.store.stored import StoredExecution
 from phasetrace.testing import forget_everything
 from tests.phasetrace.analysis.test_comparison import MS, USUAL, noisy, run_of
 
@@ -117,8 +120,89 @@ def test_the_table_is_no_wider_than_the_terminal(width: int) -> None:
     """However wide that is, the verdicts stay."""
     lines = diff_lines(twenty_and_twenty(), width=width)
     start = next(at for at, line in enumerate(lines) if "self A" in line)
-    assert max(map(cells, lines[start:])) <= max(width, 80)
+    assert max(map(cells, lines[start:])) <= width
     assert lines[start].endswith("verdict")
+
+
+def five_and_five(slowed: int = 0) -> ExecutionDiff:
+    """Return the difference of five runs and five, which took so many milliseconds longer."""
+    random = Random(4)
+    slow = {**USUAL, "parse": (100 + slowed) * MS}
+    before = [named(noisy(USUAL, random), f"exec_{at}") for at in range(5)]
+    return compare(before, [named(noisy(slow, random), f"exec_{at}") for at in range(5, 10)])
+
+
+def test_the_headline_has_a_verdict() -> None:
+    """From five runs on a side on, with its p, and without saying more than it knows."""
+    assert "  Change: +31.0ms (+20.1%), slower (p=0.0079)" in diff_lines(five_and_five(30))
+    same_again = diff_lines(five_and_five())
+    assert "  Change: +1.13ms (+0.7%), cannot be told from noise (p=0.84)" in same_again
+    assert not any(line.endswith((" ~", "verdict")) for line in same_again)
+    changed = replace(five_and_five(), test=Significance(0.0001, 0.0001))
+    assert "too little to count (p<0.001)" in "\n".join(diff_lines(changed))
+
+
+@pytest.mark.parametrize(
+    ("p", "shown"),
+    [
+        (0.84, "0.84"),
+        (0.0101, "0.0101"),
+        (0.01004, "0.01004"),
+        (0.01, "0.01"),
+        (0.00996, "0.00996"),
+        (0.0079, "0.0079"),
+        (0.0005, "<0.001"),
+        (1.0, "1"),
+    ],
+)
+def test_a_p_is_on_the_side_that_it_is_on(p: float, shown: str) -> None:
+    """What is not below the level does not look as if it was at it."""
+    assert _probability(p) == shown
+
+
+def test_remarks_are_as_wide_as_the_terminal() -> None:
+    """And whole lines where there is none."""
+    for width in (60, 80):
+        lines = diff_lines(twenty_and_twenty(), width=width)
+        assert max(map(cells, lines)) <= width
+    (remark,) = [line for line in diff_lines(twenty_and_twenty()) if line.startswith("  ~")]
+    assert remark.startswith("  ~ cannot be told from noise")
+    assert remark.endswith(" can be told.")
+
+
+def test_two_workflows_are_said_to_be_two() -> None:
+    """Executions without a name are of none that could be another."""
+    said = "  A is of nightly, B of weekly: what differs may be what they do."
+    one = named(run_of(USUAL), "exec_1")
+    for name, is_said in (("weekly", True), ("nightly", False), (None, False), ("exec_2", False)):
+        lines = diff_lines(compare([one], [named(run_of(USUAL), "exec_2", name)]))
+        assert [line for line in lines if "what differs" in line] == [said] * is_said
+
+
+def test_spans_that_were_not_stored(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is said that they are missing; the others are compared."""
+    record("exec_1", "exec_2")
+    whole = StoreReader.recording
+
+    def incomplete(self: StoreReader, stored: StoredExecution) -> Recording:
+        return whole(self, stored)._replace(lost=3 if stored.exec_id == "exec_1" else 0)
+
+    monkeypatch.setattr(StoreReader, "recording", incomplete)
+    assert main(["diff", "exec_1", "exec_2", "--json"]) == 0
+    out, error = capsys.readouterr()
+    assert json.loads(out)["a"]["n"] == 1
+    assert error == (
+        "phasetrace: 3 spans of exec_1 were not stored; only what there is of it is compared\n"
+    )
+
+
+def test_the_same_run_on_both_sides(capsys: pytest.CaptureFixture[str]) -> None:
+    """A usage error, also within lists; another file's execution of the same id is another."""
+    record("exec_1", "exec_2")
+    assert "exec_2 is on both sides; name other runs" in refused(capsys, 2, "exec_2", "latest")
+    assert "exec_1 is on both" in refused(capsys, 2, "exec_1,exec_2", "exec_1")
 
 
 def test_colours_are_not_alone() -> None:

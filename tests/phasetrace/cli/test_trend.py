@@ -244,6 +244,14 @@ def test_a_step_that_is_older(capsys: pytest.CaptureFixture[str]) -> None:
     assert said[2].startswith("the latest is as usual: 6.00s, the last 7 runs took 6.0")
 
 
+def test_a_step_of_long_ago(capsys: pytest.CaptureFixture[str]) -> None:
+    """Those before it are not usual, although the last twenty have some of them."""
+    put(
+        run._replace(duration_s=run.duration_s + 2 * (at < 18)) for at, run in enumerate(steady(30))
+    )
+    assert "the last 17 runs took 6.02s (6.00s to 6.04s)" in shown(capsys, "nightly")[1][2]
+
+
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     """Versioned, in whole nanoseconds, the latest first; what did not end well is no measure."""
     put([stored_runs.Run("failed", "nightly", "error", 1, 9), *steady(6)])

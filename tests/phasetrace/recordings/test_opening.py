@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -63,10 +65,11 @@ def test_a_pipe_is_read_once() -> None:
     os.close(reading)
 
 
-def test_an_address_is_jaeger(service: QueryService) -> None:
+@pytest.mark.parametrize("scheme", ["http", "HTTP", "Http"])
+def test_an_address_is_jaeger(service: QueryService, scheme: str) -> None:
     """Which is asked when something is asked of it."""
     service.add(root("e"))
-    with open_source(service.url) as source:
+    with open_source(service.url.replace("http", scheme)) as source:
         assert service.asked == []
         assert source.latest().exec_id == "e"
 
@@ -78,7 +81,11 @@ PLACES = "expected a store, a file of OTLP JSON lines, or Jaeger (http://host:16
     ("place", "message"),
     [
         ("nowhere.jsonl", f"there is no file nowhere.jsonl; {PLACES}"),
-        ("localhost:16686", f"there is no file localhost:16686; {PLACES}"),
+        ("nowhere:1/x/y", "there is no file nowhere:1; did you mean http://nowhere:1?"),
+        ("localhost:16686", "no file localhost:16686; did you mean http://localhost:16686?"),
+        ("//u:p@h:1", "there is no file h:1; did you mean http://h:1?"),
+        ("u:p@[::1]:1/x", "there is no file [::1]:1; did you mean http://[::1]:1?"),
+        ("a:b.jsonl", f"there is no file a:b.jsonl; {PLACES}"),
         ("/", f"cannot read /: Is a directory; {PLACES}"),
         ("a\0b", f"cannot read a\0b: embedded null byte; {PLACES}"),
         ("x" * 300, f"cannot read {'x' * 300}: File name too long; {PLACES}"),
@@ -103,13 +110,28 @@ def test_no_store_yet_and_none_wanted_are_errors_of_the_store(
 
 def test_a_database_of_something_else_is_no_store(tmp_path: Path) -> None:
     """It is a database all the same."""
-    import sqlite3
-    from contextlib import closing
-
     with closing(sqlite3.connect(tmp_path / "x.db")) as connection:
         connection.execute("CREATE TABLE t (x)")
-    with pytest.raises(StoreError, match="is a database of something else"):
+    with pytest.raises(SourceError, match=r"is a database of something else$"):
         open_source(str(tmp_path / "x.db"))
+
+
+def test_what_to_do_about_the_usual_store_is_not_said_of_another(tmp_path: Path) -> None:
+    """It is no setting that is wrong, and nothing is going to be set aside."""
+    place = tmp_path / "x.db"
+    place.write_bytes(b"SQLite format 3\0" + b"x" * 5_000)
+    with pytest.raises(SourceError, match=r"the store .*x\.db is damaged \(.*\)$"):
+        open_source(str(place))
+    record("e").rename(place)
+    with closing(sqlite3.connect(place)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    with pytest.raises(SourceError, match=r"has version 99, .*: upgrade phasetrace$"):
+        open_source(str(place))
+    with closing(sqlite3.connect(tmp_path / "y.db")) as connection:
+        connection.execute("VACUUM")
+        connection.execute("PRAGMA journal_mode = WAL")
+    with pytest.raises(SourceError, match=r"y\.db is an empty database$"):
+        open_source(str(tmp_path / "y.db"))
 
 
 @pytest.mark.parametrize("place", ["file", "http://127.0.0.1:9"])

@@ -75,8 +75,12 @@ def test_an_execution_is_meant_by_its_id_its_name_or_its_turn(
 @pytest.mark.parametrize(
     ("reference", "message"),
     [
-        ("latest~5", "no execution 'latest~5' has been recorded"),
-        ("nightly~2", "no execution 'nightly~2' has been recorded; did you mean nightly?"),
+        ("latest~5", "there are only 5 runs, so that there is no latest~5"),
+        ("latest~99", "there are only 5 runs, so that there is no latest~99"),
+        ("nightly~2", "'nightly' has only 2 runs, so that there is no nightly~2"),
+        ("hourly~1", "'hourly' has only 1 run, so that there is no hourly~1"),
+        ("*ly~3", "'*ly' has only 3 runs, so that there is no *ly~3"),
+        ("nihgtly~2", "no execution 'nihgtly~2' has been recorded; did you mean nightly?"),
         ("nihgtly", "no execution 'nihgtly' has been recorded; did you mean nightly?"),
         ("e~2", "no execution 'e~2' has been recorded; did you mean e~1"),
         ("zzzzzzzz", "no execution 'zzzzzzzz' has been recorded"),
@@ -144,17 +148,65 @@ def test_a_file_with_nothing_in_it_means_none(write: Callable[..., None]) -> Non
         open_reference("else")
 
 
-def test_an_id_counts_for_more_than_a_file(write: Callable[..., None]) -> None:
-    """Of the same name; a name does not."""
+def test_an_execution_counts_for_more_than_a_file(write: Callable[..., None]) -> None:
+    """A program is often called like its runs; where none is, the file is meant."""
     for exec_id in ("one", "two"):
         with phasetrace.execution(exec_id, name="named"):
             pass
     phasetrace.shutdown()
-    for name in ("one", "named"):
-        write(name, line(root("in the file")))
+    for name in ("one", "named", "named~1", "na?ed", "named~7"):
+        write(name, b"#!/bin/sh\n")
     assert meant("one") == "one"
-    assert meant("named") == "in the file"
-    assert meant("two") == meant(None) == "two"
+    assert meant("named") == meant("na?ed") == meant("two") == meant(None) == "two"
+    assert meant("named~1") == "one"
+    with pytest.raises(SourceError, match="named~7, line 1: no JSON"):
+        open_reference("named~7")
+    write("other", line(root("in the file")))
+    assert meant("other") == "in the file"
+
+
+@pytest.mark.parametrize(
+    "reference",
+    ["./run", "run#latest", "run.json", "run.jsonl", "run.ndjson", "run.jsonl.gz", "run.db"],
+)
+@pytest.mark.parametrize("exec_id", [None, "one"])
+def test_what_looks_like_a_file_is_one(
+    write: Callable[..., None], reference: str, exec_id: str | None
+) -> None:
+    """Whatever the name of an execution is; only its id counts for more."""
+    with phasetrace.execution(exec_id or reference, name=reference):
+        pass
+    phasetrace.shutdown()
+    write(reference.removesuffix("#latest"), line(root("in the file")))
+    assert meant(reference) == (reference if exec_id is None else "in the file")
+
+
+def test_the_latest_is_no_file(write: Callable[..., None]) -> None:
+    """Nor are those before it."""
+    for exec_id in ("one", "two"):
+        with phasetrace.execution(exec_id):
+            pass
+    phasetrace.shutdown()
+    for name in ("latest", "latest~1", "latest~2"):
+        write(name, line(root("in the file")))
+    assert (meant("latest"), meant("latest~1")) == ("two", "one")
+    with pytest.raises(UnknownExecution, match="there are only 2 runs"):
+        open_reference("latest~2")
+
+
+def test_what_was_looked_for_in_is_known(write: Callable[..., None]) -> None:
+    """So that it can be said how to see what is there."""
+    write("f.jsonl", line(root("e")))
+    for reference, place in [("x", "f.jsonl"), ("f.jsonl#x", None)]:
+        with pytest.raises(UnknownExecution) as error:
+            open_reference(reference, place)
+        assert error.value.place == "f.jsonl"
+    with phasetrace.execution("one"):
+        pass
+    phasetrace.shutdown()
+    with pytest.raises(UnknownExecution) as error:
+        open_reference("x")
+    assert error.value.place is None
 
 
 def test_a_place_is_where_to_look(write: Callable[..., None]) -> None:

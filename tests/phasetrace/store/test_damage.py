@@ -61,6 +61,44 @@ def test_a_damaged_store_is_set_aside(
     assert f"set aside as {aside}" in line
 
 
+def test_somebodys_file_is_never_moved(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Not even by a link of another name: the program runs on, and one line says so."""
+    victim, link = tmp_path / "victim.py", tmp_path / "traces.db"
+    victim.write_bytes(GARBAGE)
+    link.symlink_to(victim)
+    for path in (victim, link):
+        caplog.clear()
+        recording = Recording(path)
+        recording.phase("e")
+        recording.close()
+        (line,) = warnings(caplog)
+        assert line == (
+            f"phasetrace: {victim} is no store: set PHASETRACE_STORE elsewhere;"
+            " this run is not stored"
+        )
+    assert victim.read_bytes() == GARBAGE
+    assert sorted(tmp_path.iterdir()) == [link, victim]
+
+
+@pytest.mark.usefixtures("without_thread")
+def test_a_store_that_becomes_somebodys_file_is_left_alone(
+    record: Callable[..., Recording], path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An editor may save into it while a program records."""
+    path = path.with_suffix(".txt")
+    recording = Recording(path)
+    recording.phase("before")
+    assert recording.writer.flush()
+    recording.writer._session.disconnect()
+    path.write_bytes(GARBAGE)
+    recording.phase("after")
+    recording.writer.flush()
+    recording.close()
+    assert path.read_bytes() == GARBAGE
+    assert asides(path) == []
+    assert "is no store" in warnings(caplog)[0]
+
+
 @pytest.mark.usefixtures("without_thread")
 def test_damage_found_while_writing_costs_no_span(
     recording: Recording, path: Path, caplog: pytest.LogCaptureFixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import stat
 import threading
@@ -152,6 +153,36 @@ def test_a_damaged_file_is_told_apart(path: Path, content: bytes) -> None:
         with pytest.raises(DamagedStore, match="is damaged"):
             opening(path)
     assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("name", ["victim.py", "notes", "traces.db.bak", "pictures.png"])
+@pytest.mark.parametrize("content", [b"import os\n" * 1_000, b"x", b"\n", b"\0" * 5_000])
+def test_what_is_no_database_is_somebodys_file(tmp_path: Path, name: str, content: bytes) -> None:
+    """It is refused as a database of something else is, and stays as it is."""
+    path = tmp_path / name
+    path.write_bytes(content)
+    for opening in (open_for_writing, open_for_reading):
+        message = f"^{re.escape(str(path))} is no store: set PHASETRACE_STORE elsewhere$"
+        with pytest.raises(StoreError, match=message) as error:
+            opening(path)
+        assert not isinstance(error.value, DamagedStore)
+    assert path.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["a.db", "a.sqlite", "a.SQLite3"])
+def test_what_is_called_a_database_is_a_damaged_one(tmp_path: Path, name: str) -> None:
+    """Whatever is in it now."""
+    (tmp_path / name).write_bytes(b"x" * 5_000)
+    with pytest.raises(DamagedStore):
+        open_for_writing(tmp_path / name)
+
+
+def test_what_begins_like_a_database_is_a_damaged_one(tmp_path: Path) -> None:
+    """Whatever it is called."""
+    (tmp_path / "traces").write_bytes(b"SQLite format 3\0" + b"x" * 5_000)
+    with pytest.raises(DamagedStore):
+        open_for_writing(tmp_path / "traces")
 
 
 def test_a_folder_that_cannot_be_written_is_an_error_of_the_store(shared_folder: Path) -> None:

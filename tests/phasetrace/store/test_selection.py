@@ -169,6 +169,8 @@ def test_a_name_taken_literally(name: str, other: str) -> None:
 class Elsewhere:
     """What answers as a store does, and is none."""
 
+    is_remote = False
+
     def __init__(self, store: StoreReader) -> None:
         self.executions = store.executions
 

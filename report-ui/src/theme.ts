@@ -1,0 +1,103 @@
+/** The colours of the page, as canvas needs them: those of the style sheet, whatever the mode is. */
+
+const NODE_COLOURS = 8;
+
+export interface Colours {
+  ink: string;
+  muted: string;
+  faint: string;
+  line: string;
+  surface: string;
+  accent: string;
+  error: string;
+  whole: string;
+  nodes: string[];
+  nodeInk: string;
+}
+
+type Mode = "light" | "dark";
+
+const print = matchMedia("print");
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const listeners: (() => void)[] = [];
+let chosen: Mode | null = null;
+let printing = print.matches;
+let known: Colours | null = null;
+
+/** Return the mode that is shown; paper is light. */
+export function mode(): Mode {
+  if (printing) return "light";
+  return chosen ?? (dark.matches ? "dark" : "light");
+}
+
+/** Change between light and dark, whatever the system prefers. */
+export function toggle(): void {
+  chosen = mode() === "dark" ? "light" : "dark";
+  apply();
+}
+
+/** Be called when colours have changed. */
+export function onChange(listener: () => void): void {
+  listeners.push(listener);
+}
+
+/** Return the colours as they are now. */
+export function colours(): Colours {
+  known ??= read();
+  return known;
+}
+
+function read(): Colours {
+  const probe = document.createElement("span");
+  document.body.append(probe);
+  const resolved = (name: string): string => {
+    probe.style.color = `var(--${name})`;
+    return getComputedStyle(probe).color;
+  };
+  const result: Colours = {
+    ink: resolved("ink"),
+    muted: resolved("muted"),
+    faint: resolved("faint"),
+    line: resolved("line"),
+    surface: resolved("surface"),
+    accent: resolved("accent"),
+    error: resolved("error"),
+    whole: resolved("whole"),
+    nodes: Array.from({ length: NODE_COLOURS }, (_, at) => resolved(`node-${at}`)),
+    nodeInk: resolved("node-ink"),
+  };
+  probe.remove();
+  return result;
+}
+
+function apply(): void {
+  known = null;
+  mark();
+  for (const listener of listeners) listener();
+}
+
+/** Tell the style sheet. When charts are drawn for paper, its width has to be known already. */
+function mark(): void {
+  document.documentElement.dataset.theme = mode();
+  document.documentElement.toggleAttribute("data-printing", printing);
+}
+
+/** Tell whether what is drawn is for paper. */
+export function isPrinting(): boolean {
+  return printing;
+}
+
+/** Follow the system and the printer. */
+export function start(): void {
+  mark();
+  dark.addEventListener("change", apply);
+  const setPrinting = (now: boolean): void => {
+    if (now !== printing) {
+      printing = now;
+      apply();
+    }
+  };
+  print.addEventListener("change", (event) => setPrinting(event.matches));
+  addEventListener("beforeprint", () => setPrinting(true));
+  addEventListener("afterprint", () => setPrinting(false));
+}

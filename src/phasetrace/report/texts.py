@@ -1,0 +1,40 @@
+"""Texts from spans on their way into a page: escaped where they are harmful, cut where too long."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from phasetrace.rendering import safe
+
+LONGEST: Final = 400
+"""Longer texts lose their middle, or names of many kilobytes would make up most of a page."""
+NAMELESS: Final = "(no name)"
+"""What is shown of an empty text, which would not be seen."""
+_TAIL: Final = 100
+_MOST_EXACT: Final = 2**53 - 1
+
+
+def shown(text: str) -> str:
+    r"""Return a text as it is shown: ``\x1b`` and ``\u202e`` spelt out, at most `LONGEST` long."""
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST - _TAIL - 1]}…{text[-_TAIL:]}"
+    text = safe(text) or NAMELESS
+    if len(text) > LONGEST:  # of control characters alone
+        text = f"{text[: LONGEST - _TAIL - 1]}…{text[-_TAIL:]}"
+    return text
+
+
+def for_page(value: Any) -> Any:
+    """Return plain values with texts as they are shown, and integers that keep all their digits.
+
+    A browser's numbers are exact up to 2^53 - 1; what is beyond comes as a text of digits.
+    """
+    if isinstance(value, str):
+        return shown(value)
+    if isinstance(value, int) and not -_MOST_EXACT <= value <= _MOST_EXACT:
+        return str(value)
+    if isinstance(value, dict):
+        return {key: for_page(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [for_page(item) for item in value]
+    return value
