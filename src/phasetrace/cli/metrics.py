@@ -214,7 +214,6 @@ def _examined(
     source: Source, execution: StoredExecution, args: argparse.Namespace, with_metadata: bool
 ) -> Examination:
     from phasetrace.analysis.execution import Examination
-    from phasetrace.analysis.findings import Finding
     from phasetrace.project_file import load_prices
 
     recording = source.recording(execution, args.rolled_up, with_metadata)
@@ -228,7 +227,6 @@ def _rolled_up(source: Source, execution: StoredExecution, examination: Examinat
     What an execution could do without may be in what it started, which is nobody's time otherwise.
     """
     from phasetrace.analysis.execution import Examination
-    from phasetrace.analysis.findings import Finding
 
     recording = source.recording(execution, rolled_up=True, with_metadata=True)
     if len(recording.spans) == len(examination.recording.spans):

@@ -81,16 +81,21 @@ def test_somebodys_file_is_never_moved(tmp_path: Path, caplog: pytest.LogCapture
 
 
 @pytest.mark.usefixtures("without_thread")
+@pytest.mark.parametrize("is_found_while_writing", [True, False])
 def test_a_store_that_becomes_somebodys_file_is_left_alone(
-    record: Callable[..., Recording], path: Path, caplog: pytest.LogCaptureFixture
+    path: Path, caplog: pytest.LogCaptureFixture, is_found_while_writing: bool
 ) -> None:
     """An editor may save into it while a program records."""
     path = path.with_suffix(".txt")
     recording = Recording(path)
     recording.phase("before")
     assert recording.writer.flush()
-    recording.writer._session.disconnect()
+    own = recording.writer._session
+    own.disconnect()
     path.write_bytes(GARBAGE)
+    if is_found_while_writing:
+        error = sqlite3.DatabaseError("file is not a database")
+        assert own._failed(error) is session.Outcome.NEVER
     recording.phase("after")
     recording.writer.flush()
     recording.close()
