@@ -66,7 +66,7 @@ test("there are never more bars than there is room for", () => {
 });
 
 test("of more lanes than there is room for, some share a strip, and none is left out", () => {
-  const counts = Array.from({ length: 1_000 }, () => 2);
+  const counts = Array.from({ length: 1_003 }, () => 2);
   const [run, spans] = lanes(counts, 5);
   const trace = new Trace(run);
   const layout = new Layout(trace.rows, new Set());

@@ -67,14 +67,22 @@ def test_the_wheel_zooms_around_the_pointer(show: Show) -> None:
 
 
 def test_a_wheel_that_scrolls_the_page_goes_on_doing_so(show: Show) -> None:
-    """Nobody is caught by the timeline on the way down the page."""
+    """Nobody is caught by the timeline on the way up or down the page."""
     page = show("iterations", height=500)
     whole = window(page)
-    page.mouse.move(300, 100)
-    for _ in range(12):
-        page.mouse.wheel(0, 60)
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
     settle(page)
-    assert page.evaluate("scrollY") > 0
+    page.mouse.move(700, 250)
+    assert not page.locator(".timeline .canvas:hover").count()
+    passed = False
+    for _ in range(80):
+        page.mouse.wheel(0, -40)
+        settle(page)
+        passed = passed or page.locator(".timeline .canvas:hover").count() > 0
+        if page.evaluate("scrollY") == 0:
+            break
+    assert passed
+    assert page.evaluate("scrollY") == 0
     assert window(page) == whole
 
 

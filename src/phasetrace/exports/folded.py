@@ -18,7 +18,6 @@ from phasetrace.rendering import safe
 from phasetrace.spans import EXECUTION
 from phasetrace.timeline import Timeline
 
-_WHOLE: Final = -1
 _NUMBER: Final = re.compile(r"\s+(?=\d+(?:\.\d*)?$)")
 """A name may not end in one after a space, or it would be taken for a second count."""
 
@@ -42,17 +41,14 @@ def folded_lines(exported: ExportedExecution) -> Iterator[str]:
             stacks[at] = (*stacks[network.parents[at]], name)
         if span_of is not None:
             by_id[span_of.span_id] = stacks[at]
-    if recording.root_id is None:
-        timeline.root_id = _WHOLE
-        timeline.add(_WHOLE, None, network.starts[0], network.ends[0], top)
-    else:
-        timeline.root_id = recording.root_id
     for span in exported.spans:
         if recording.root_id is None and span.type == EXECUTION:
             continue
         stack = by_id.get(span.span_id, top)
         timeline.add(span.span_id, span.parent_id, span.start_ns, span.end_ns, stack)
     self_ns = cast("dict[_Stack, int]", timeline.result(recording.now_ns).self_ns)
+    if recording.root_id is None:  # then no span has what is nobody's
+        self_ns[top] = self_ns.get(top, 0) + exported.breakdown.unattributed_ns
     for stack, time_ns in sorted(self_ns.items()):
         if time_ns:
             yield f"{';'.join(stack)} {time_ns}\n"

@@ -50,7 +50,8 @@ def gantt_lines(exported: ExportedExecution) -> Iterator[str]:
     bars = _joined(list(_bars(exported)))
     shown = sorted(bars, key=lambda bar: bar.start_ns - bar.end_ns)[:MOST_BARS]
     kept = set(map(id, shown))
-    length_ns = max((bar.end_ns for bar in bars), default=0) - exported.started_ns
+    length_ns = max(bar.end_ns - exported.started_ns for bar in bars) if bars else 0
+    length_ns = max(length_ns, exported.execution.duration_ns)
     unit_ns, unit = next((one for one in _UNITS if length_ns >= _LEAST_UNITS * one[0]), _UNITS[-1])
     duration = human(exported.execution.duration_ns)
     yield "gantt\n"
@@ -136,7 +137,7 @@ def _place_of(bars: list[_Bar]) -> Callable[[_Bar], tuple[int, str, int, bool, i
 
 def _text(text: str) -> str:
     """Return a text in which nothing means anything to Mermaid."""
-    short = shortened(safe(text), _NAME_WIDTH) or "(unnamed)"
+    short = shortened(safe(text).strip(), _NAME_WIDTH) or "(unnamed)"
     if _KEYWORD.match(short):
         return f"#{ord(short[0])};{_MEANT.sub(_entity, short[1:])}"
     return _MEANT.sub(_entity, short)

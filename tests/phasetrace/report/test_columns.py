@@ -75,6 +75,14 @@ def test_the_critical_path_comes_out_as_it_went_in(of: Recording) -> None:
     assert clock == whole.ends[0]
 
 
+def test_a_span_that_ends_before_it_starts_takes_no_time() -> None:
+    """And what follows it in its lane is where it was."""
+    calls = [span(2, ROOT, 5, 3, "a", "p"), span(3, ROOT, 7, 9, "a", "p")]
+    whole = network(recording(span(ROOT, None, 0, 9), *calls))
+    columns = span_columns(whole, call_tree(whole, "run"), Names(), {}, ())
+    assert [(one.start_ns, one.end_ns) for one in spans(columns)] == [(0, 9), (5, 5), (7, 9)]
+
+
 @given(st.lists(st.integers()))
 def test_deltas_add_up_to_the_numbers(values: list[int]) -> None:
     """Whatever the numbers are."""

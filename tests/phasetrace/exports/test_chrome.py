@@ -1,0 +1,121 @@
+"""Chrome's trace events."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from phasetrace.exports.chrome import chrome_parts
+from phasetrace.exports.exported import ExportedExecution
+from tests.phasetrace.exports.some import HOSTILE, export_of, hostile
+from tests.phasetrace.recordings import made
+from tests.phasetrace.recordings.made import T, root
+
+
+def written(exported: ExportedExecution) -> Any:
+    """Return the file as JSON."""
+    return json.loads("".join(chrome_parts(exported)), parse_float=str)
+
+
+def of_kind(document: Any, kind: str) -> list[dict[str, Any]]:
+    """Return the events of a kind."""
+    return [event for event in document["traceEvents"] if event["ph"] == kind]
+
+
+def test_a_span_is_a_slice() -> None:
+    """With its type, its attributes, and how it ended."""
+    exported = export_of(
+        root("e", "nightly", end=9_000),
+        made.phase(1, "e", start=1_000, end=3_500, model="m", status={"code": 2, "message": "no"}),
+        **{"service.name": "program"},
+    )
+    document = written(exported)
+    first, second = of_kind(document, "X")
+    assert (first["name"], first["cat"], first["ts"], first["dur"]) == (
+        "nightly",
+        "execution",
+        0,
+        9,
+    )
+    assert (second["name"], second["cat"], second["ts"], second["dur"]) == (
+        "p",
+        "phase",
+        1,
+        "2.500",
+    )
+    assert second["args"] == {
+        "exec_id": "e",
+        "node_id": "n",
+        "model": "m",
+        "span_id": f"{1:016x}",
+        "status": "error: no",
+    }
+    assert "cname" in second
+    assert "cname" not in first
+    assert (second["pid"], second["tid"]) == (first["pid"], first["tid"])
+    assert document["otherData"]["started_ns"] == str(T)
+    names = {event["name"]: event["args"] for event in of_kind(document, "M")}
+    assert names["process_name"] == {"name": "program"}
+    assert names["thread_name"] == {"name": "lane 1"}
+
+
+def test_no_nanosecond_gets_lost() -> None:
+    """In decimals, whatever a float would make of them."""
+    year_ns = 366 * 86_400 * 10**9 + 1
+    exported = export_of(root("e", end=year_ns), made.phase(1, "e", start=7, end=year_ns - 1_000))
+    first, second = of_kind(written(exported), "X")
+    assert first["dur"] == f"{year_ns // 1_000}.001"
+    assert second["ts"] == "0.007"
+    assert second["dur"] == f"{(year_ns - 1_007) // 1_000}.994"
+
+
+def test_what_runs_at_the_same_time_is_in_threads_of_its_own() -> None:
+    """None of which has the number of a process."""
+    exported = export_of(
+        root("e"),
+        made.phase(1, "e", "a", start=0, end=10),
+        made.phase(2, "e", "b", start=5, end=15),
+    )
+    slices = {event["name"]: event for event in of_kind(written(exported), "X")}
+    assert slices["a"]["tid"] != slices["b"]["tid"]
+    assert slices["a"]["pid"] == slices["b"]["pid"]
+    assert {one["tid"] for one in slices.values()} & {
+        one["pid"] for one in slices.values()
+    } == set()
+
+
+def test_an_arrow_leads_from_what_was_waited_for() -> None:
+    """From inside of the one to the start of the other."""
+    is_node = {"phasetrace.type": "node"}
+    exported = export_of(
+        root("e", end=20_000),
+        made.phase(1, "e", "a", "a", start=0, end=5_000, **is_node),
+        made.phase(2, "e", "b", "b", start=7_000, end=9_000, depends_on=["a"], **is_node),
+    )
+    document = written(exported)
+    (begin,), (end,) = of_kind(document, "s"), of_kind(document, "f")
+    assert (begin["ts"], end["ts"]) == ("4.999", 7)
+    assert begin["id"] == end["id"]
+    assert (begin["name"], begin["cat"]) == (end["name"], end["cat"])
+    assert end["bp"] == "e"
+
+
+def test_what_happened_in_a_span_is_an_instant() -> None:
+    """As long as it is in it."""
+    event = {"name": "hello", "timeUnixNano": str(T + 2_000), "attributes": []}
+    late = {"name": "late", "timeUnixNano": str(T + 99_000), "attributes": []}
+    exported = export_of({**root("e", end=9_000), "events": [event, late]})
+    (instant,) = of_kind(written(exported), "i")
+    assert (instant["name"], instant["ts"], instant["s"]) == ("hello", 2, "t")
+
+
+def test_hostile_names_are_text() -> None:
+    """In JSON of nothing but ASCII, with no number that JavaScript does not have."""
+    text = "".join(chrome_parts(hostile()))
+    assert text.isascii()
+    document = json.loads(text, parse_constant=lambda name: 1 / 0)
+    names = {event["name"] for event in of_kind(document, "X")}
+    assert {name or "(unnamed)" for name in HOSTILE} <= names
+    (slice_of_a, *_) = [one for one in of_kind(document, "X") if one["name"] == HOSTILE[0]]
+    assert slice_of_a["args"]["big"] == str(2**62)
+    assert slice_of_a["args"]["nan"] == "NaN"
