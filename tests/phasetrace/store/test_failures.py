@@ -29,8 +29,8 @@ class FailingConnection:
         """Run a statement, or fail."""
         if sql.startswith("INSERT INTO counters") or sql == "COMMIT":
             self.tries += sql == "COMMIT"
-            if self.error is not None:
-                raise self.error
+            if self.error is not None:  # a new one each time: one that is raised again keeps it all
+                raise type(self.error)(*self.error.args)
         return self._connection.execute(sql, *arguments)
 
     def __getattr__(self, name: str) -> Any:
@@ -68,7 +68,7 @@ def test_what_cannot_be_written_now_is_written_later_once(
     failing.error = error
     for name in ("second", "third"):
         recording.phase("e", name)
-        assert not recording.writer.flush()
+        assert not recording.writer.flush(timeout_s=0.5)
     assert query(path, "SELECT name FROM spans") == ["first"]
     failing.error = None
     recording.phase("e", "fourth")
@@ -96,7 +96,7 @@ def test_another_process_writing_is_not_worth_a_line(
     """It happens all the time."""
     failing.error = LOCKED
     recording.phase("e")
-    assert not recording.writer.flush()
+    assert not recording.writer.flush(timeout_s=0.5)
     assert lines(caplog) == []
 
 
