@@ -22,7 +22,9 @@ CELL: Final = "cell"
 
 def load(shell: InteractiveShell) -> None:
     """Add the magic to a shell; to add it twice does no harm."""
+    from IPython.core.magic import output_can_be_silenced
 
+    @output_can_be_silenced  # by a semicolon at the end
     def magic(line: str, cell: str) -> Any:
         """Time a cell: ``%%phases [NAME]`` runs it in an execution, and shows its breakdown."""
         __tracebackhide__ = True  # IPython shows the cell's own frames

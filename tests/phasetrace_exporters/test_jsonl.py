@@ -47,7 +47,7 @@ def file(tmp_path: Path) -> Path:
 def some_spans(count: int = 3) -> tuple[ReadableSpan, ...]:
     """Return spans of the stock SDK."""
     memory = InMemorySpanExporter()
-    provider = TracerProvider(Resource({"service.name": "s"}), shutdown_on_exit=False)
+    provider = TracerProvider(resource=Resource({"service.name": "s"}), shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(memory))
     tracer = provider.get_tracer("tests", "1")
     for number in range(count):

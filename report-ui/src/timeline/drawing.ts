@@ -7,13 +7,13 @@ import { type Colours, colours } from "../theme.ts";
 import { type Overlays, type Scale, bars, overlays, seenIn, x } from "./culling.ts";
 import type { Layout } from "./layout.ts";
 import { tickText, ticks } from "./ticks.ts";
+import { LEAST_WINDOW } from "./window.ts";
 
 /** What is above the rows: the slider and the axis. */
 export const HEAD = 52;
 const SLIDER = 18;
 const SIDE = 10;
 const TICK_WIDTH = 96;
-export const LEAST_WINDOW = 50;
 /** How much of the surface's colour is in the bars of nodes: those of their phases have none. */
 const NODE_TINT = 0.45;
 

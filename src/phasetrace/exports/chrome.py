@@ -4,6 +4,9 @@ Source: "Trace Event Format" (the document of the Catapult project). A span is a
 (``X``) in a thread, of which there are as many a process as it takes for slices to nest: in a real
 thread tasks overlap, and viewers draw only what nests. Times are microseconds after the start, in
 decimals that keep the nanoseconds; the start itself is in ``otherData``.
+
+Perfetto takes the strings of JSON as they are written, but for quotes and backslashes. So there is
+no other escape in them: text is UTF-8, and control characters are shown as what they are.
 """
 
 from __future__ import annotations
@@ -14,7 +17,8 @@ from typing import Any, Final
 
 from phasetrace._version import __version__
 from phasetrace.exports.exported import ExportedExecution
-from phasetrace.exports.values import compact, plain
+from phasetrace.exports.values import plain
+from phasetrace.rendering import safe
 from phasetrace.spans import EXECUTION
 
 _FAILED: Final = "terrible"
@@ -32,7 +36,7 @@ def chrome_parts(exported: ExportedExecution) -> Iterator[str]:
         "started_ns": str(exported.started_ns),
         "exporter": f"phasetrace {__version__}",
     }
-    yield f'{{"displayTimeUnit":"ns","otherData":{compact(about)},"traceEvents":[\n'
+    yield f'{{"displayTimeUnit":"ns","otherData":{_json(about)},"traceEvents":[\n'
     separator = ""
     for event in _events(exported):
         yield f"{separator}{event}"
@@ -66,7 +70,7 @@ def _slice(exported: ExportedExecution, place: int, pid: int, tid: int) -> str:
         "name": exported.name(place),
         "cat": span.type,
         "args": {
-            **_args(details.attributes),
+            **dict(plain(details.attributes)),
             "span_id": f"{span.span_id:016x}",
             "status": f"{status}: {details.message}" if details.message else status,
         },
@@ -86,7 +90,7 @@ def _instants(exported: ExportedExecution, place: int, pid: int, tid: int) -> It
                 "name": event.name or "(unnamed)",
                 "cat": "event",
                 "s": "t",
-                "args": _args(event.attributes),
+                "args": plain(event.attributes),
             }
             yield _event("i", exported, event.time_ns, pid, tid, rest)
 
@@ -117,8 +121,16 @@ def _arrows(exported: ExportedExecution, thread_of: dict[int, tuple[int, int]]) 
             yield _event("f", exported, arrived_ns, *thread_of[target], {**rest, "bp": "e"})
 
 
-def _args(attributes: Any) -> dict[str, Any]:
-    return dict(plain(attributes))
+def _json(value: Any) -> str:
+    return json.dumps(_shown(value), separators=(",", ":"), ensure_ascii=False)
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, str):
+        return safe(value)
+    if isinstance(value, dict):
+        return {safe(name): _shown(item) for name, item in value.items()}
+    return [_shown(item) for item in value] if isinstance(value, list) else value
 
 
 def _event(
@@ -132,14 +144,12 @@ def _event(
 ) -> str:
     # Numbers are written out: a float of JSON's may have more decimals than there are nanoseconds.
     time = _microseconds(time_ns - exported.started_ns)
-    members = json.dumps(rest, separators=(",", ":"))[1:-1]
+    members = _json(rest)[1:-1]
     return f'{{"ph":"{phase}","ts":{time}{more},"pid":{pid},"tid":{tid},{members}}}'
 
 
 def _metadata(name: str, pid: int, tid: int, args: dict[str, Any]) -> str:
-    return json.dumps(
-        {"ph": "M", "name": name, "pid": pid, "tid": tid, "args": args}, separators=(",", ":")
-    )
+    return _json({"ph": "M", "name": name, "pid": pid, "tid": tid, "args": args})
 
 
 def _microseconds(duration_ns: int) -> str:

@@ -132,7 +132,13 @@ def _place_of(bars: list[_Bar]) -> Callable[[_Bar], tuple[int, str, int, bool, i
     first: dict[str, int] = {}
     for bar in bars:
         first[bar.node_id] = min(bar.start_ns, first.get(bar.node_id, bar.start_ns))
-    return lambda bar: (first[bar.node_id], bar.node_id, bar.start_ns, bar.run is not None, -bar.end_ns)
+    return lambda bar: (
+        first[bar.node_id],
+        bar.node_id,
+        bar.start_ns,
+        bar.run is not None,
+        -bar.end_ns,
+    )
 
 
 def _text(text: str) -> str:
