@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from phasetrace.rendering import safe
-from phasetrace.spans import NODE
+from phasetrace.spans import NODE, SpanRecord
+
+from tests.phasetrace.exports.test_chrome import signs
 
 from .executions import ALL, exported, written
 from .perfetto import Perfetto
@@ -24,6 +25,12 @@ SLICES = """
 """
 
 
+def shown(text: str) -> str:
+    """Return a name as it is seen there: unless it has a quote in it, a backslash is seen twice."""
+    text = signs(text)
+    return text if '"' in text else text.replace("\\", "\\\\")
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_every_span_is_a_slice_of_its_times(name: str, tmp_path: Path, perfetto: Perfetto) -> None:
     """To the nanosecond, in its process, with what it says."""
@@ -32,11 +39,11 @@ def test_every_span_is_a_slice_of_its_times(name: str, tmp_path: Path, perfetto:
         expected = sorted(
             (
                 f"{span.span_id:016x}",
-                safe(execution.name(place)),
+                shown(execution.name(place)),
                 span.type,
                 span.start_ns - execution.started_ns,
                 span.end_ns - span.start_ns,
-                safe(execution.process_name(span.process)),
+                shown(execution.process_name(span.process)),
             )
             for place, span in enumerate(execution.spans)
         )
@@ -62,7 +69,7 @@ def test_slices_nest_as_the_spans_of_a_lane_do(
             inside: list[str] = []
             for starts, place, _ in execution.edges(track):
                 if starts:
-                    name = safe(execution.name(place))
+                    name = shown(execution.name(place))
                     expected.append((name, inside[-1] if inside else None))
                     inside.append(name)
                 else:
@@ -77,7 +84,7 @@ def test_arrows_lead_from_what_was_waited_for(tmp_path: Path, perfetto: Perfetto
         perfetto.load(written(execution, tmp_path / "a.trace.json"))
         network = execution.examination.network
         expected = {
-            (source.node_id, f"{target.name} [{target.iteration}]")
+            (source.node_id, _name(target))
             for waiting, runs in network.waited_for.items()
             for run in runs
             if (source := network.spans[run]) is not None
@@ -91,6 +98,10 @@ def test_arrows_lead_from_what_was_waited_for(tmp_path: Path, perfetto: Perfetto
     )
     assert expected
     assert {(row["node_id"], row["name"]) for row in rows} == expected
+
+
+def _name(span: SpanRecord) -> str:
+    return span.name if span.iteration is None else f"{span.name} [{span.iteration}]"
 
 
 def test_what_happened_in_a_span_is_an_instant(tmp_path: Path, perfetto: Perfetto) -> None:

@@ -5,8 +5,9 @@ Source: "Trace Event Format" (the document of the Catapult project). A span is a
 thread tasks overlap, and viewers draw only what nests. Times are microseconds after the start, in
 decimals that keep the nanoseconds; the start itself is in ``otherData``.
 
-Perfetto takes the strings of JSON as they are written, but for quotes and backslashes. So there is
-no other escape in them: text is UTF-8, and control characters are shown as what they are.
+Perfetto (52) shows the strings of JSON as they are written, with their escapes, unless there is a
+quote in them. So text is UTF-8, and for control characters there are signs that stand for them;
+only backslashes are seen twice there.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from phasetrace.spans import EXECUTION
 
 _FAILED: Final = "terrible"
 """The colour, by its name, of a slice that failed."""
+_SPACE: Final = 0x20
+_CONTROL_PICTURES: Final = 0x2400
+"""The block of Unicode that has a sign for each control character, in their order."""
 
 
 def chrome_parts(exported: ExportedExecution) -> Iterator[str]:
@@ -127,9 +131,9 @@ def _json(value: Any) -> str:
 
 def _shown(value: Any) -> Any:
     if isinstance(value, str):
-        return safe(value)
+        return _text(value)
     if isinstance(value, dict):
-        return {safe(name): _shown(item) for name, item in value.items()}
+        return {_text(name): _shown(item) for name, item in value.items()}
     return [_shown(item) for item in value] if isinstance(value, list) else value
 
 
@@ -146,6 +150,19 @@ def _event(
     time = _microseconds(time_ns - exported.started_ns)
     members = _json(rest)[1:-1]
     return f'{{"ph":"{phase}","ts":{time}{more},"pid":{pid},"tid":{tid},{members}}}'
+
+
+def _text(text: str) -> str:
+    return text if safe(text) == text else "".join(map(_sign, text))
+
+
+def _sign(character: str) -> str:
+    """Return what stands for a character that would do something, and others as they are."""
+    if safe(character) == character:
+        return character
+    if ord(character) < _SPACE:
+        return chr(_CONTROL_PICTURES + ord(character))
+    return f"<U+{ord(character):04X}>"
 
 
 def _metadata(name: str, pid: int, tid: int, args: dict[str, Any]) -> str:

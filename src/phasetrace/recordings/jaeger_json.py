@@ -6,7 +6,8 @@
 Times are whole microseconds. Sources: model/json in the Jaeger repository, and for what has a place
 of its own in OTLP (kind, status, scope, events, links) the translation of OpenTelemetry's Collector
 (pkg/translator/jaeger) and "OpenTelemetry to Jaeger Transformation" in its specification. Values
-other than the simple ones were made into text by Jaeger, and stay so.
+other than the simple ones were made into text by Jaeger, and stay so; not the names of the nodes
+that one depends on.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from phasetrace.names import DEPENDS_ON
 from phasetrace.recordings.json_values import (
     MalformedJson,
     integer,
@@ -21,7 +23,7 @@ from phasetrace.recordings.json_values import (
     shown,
     text_of,
 )
-from phasetrace.recordings.otlp_json import SERVICE_NAME, WARNINGS
+from phasetrace.recordings.otlp_json import SERVICE_NAME, WARNINGS, names_of
 
 _KINDS: Final = {"internal": 1, "server": 2, "client": 3, "producer": 4, "consumer": 5}
 _CODES: Final = {"OK": 1, "ERROR": 2}
@@ -169,6 +171,9 @@ def _tags(holder: Mapping[str, Any], name: str) -> dict[str, dict[str, Any]]:
 
 def _attribute(name: str, tag: Mapping[str, Any]) -> dict[str, Any]:
     kind, value = _VALUES.get(tag.get("type") or "string", "stringValue"), tag.get("value")
+    if name == DEPENDS_ON:
+        items = [{"stringValue": node} for node in names_of(value)]
+        return {"key": name, "value": {"arrayValue": {"values": items}}}
     return {"key": name, "value": {} if value is None else {kind: value}}
 
 

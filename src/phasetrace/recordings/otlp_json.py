@@ -178,7 +178,7 @@ def _decoded(message: Mapping[str, Any], process: int, service: str) -> DecodedS
         end_ns=max(start_ns, end_ns),
         status=_status_of(message, attributes),
         iteration=_iteration(attributes.get(ITERATION)),
-        depends_on=_names(attributes.get(DEPENDS_ON)),
+        depends_on=names_of(attributes.get(DEPENDS_ON)),
         usage=usage_of(attributes),
         metadata=_metadata(attributes),
         process=process,
@@ -225,7 +225,7 @@ def _iteration(value: Any) -> Iteration | None:
     return int(value) if isinstance(value, int) else text_of(value)
 
 
-def _names(value: Any) -> tuple[str, ...]:
+def names_of(value: Any) -> tuple[str, ...]:
     """Return the nodes of a ``depends_on``; some backends keep a list as its JSON."""
     if isinstance(value, str) and value.startswith("["):
         with suppress(ValueError):

@@ -21,7 +21,7 @@ from phasetrace.report.call_tree import CallTree, call_tree
 from phasetrace.report.columns import Names, path_columns, span_columns
 from phasetrace.report.texts import for_page, shown
 
-SCHEMA: Final = "phasetrace.report/1"
+SCHEMA: Final = "phasetrace report, 1"
 """Of the page and its script, which always come together; nobody else is to read it."""
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from phasetrace.exports.chrome import chrome_parts
 from phasetrace.exports.exported import ExportedExecution
-from phasetrace.rendering import safe
 from tests.phasetrace.exports.some import HOSTILE, export_of, hostile
 from tests.phasetrace.recordings import made
 from tests.phasetrace.recordings.made import T, root
@@ -22,6 +21,12 @@ def written(exported: ExportedExecution) -> Any:
 def of_kind(document: Any, kind: str) -> list[dict[str, Any]]:
     """Return the events of a kind."""
     return [event for event in document["traceEvents"] if event["ph"] == kind]
+
+
+def signs(text: str) -> str:
+    """Return a text with signs for what is not printed."""
+    pictures = {code: 0x2400 + code for code in range(0x20)}
+    return text.translate({**pictures, 0x202E: "<U+202E>"})
 
 
 def test_a_span_is_a_slice() -> None:
@@ -112,13 +117,15 @@ def test_what_happened_in_a_span_is_an_instant() -> None:
 
 
 def test_hostile_names_are_text() -> None:
-    """Without an escape that Perfetto does not know, and with no number that is none in JavaScript."""
+    """Without an escape that Perfetto does not know, and with no number but JavaScript's."""
     text = "".join(chrome_parts(hostile()))
-    assert not re.search(r"(?<!\\\\)(\\\\\\\\)*\\\\[^\\\\\"]", text)
-    assert text.replace("\\n", "").isprintable()
+    assert set(re.findall(r"\\(.)", text)) == {"\\", '"'}
+    assert text.replace("\n", "").isprintable()
     document = json.loads(text, parse_constant=lambda name: 1 / 0)
     names = {event["name"] for event in of_kind(document, "X")}
-    assert {safe(name) or "(unnamed)" for name in HOSTILE} <= names
+    expected = {signs(name) or "(unnamed)" for name in HOSTILE}
+    assert expected <= names
+    assert {"line\N{SYMBOL FOR LINE FEED}break\N{SYMBOL FOR ESCAPE}[31m", "<U+202E>evil"} <= names
     (slice_of_a, *_) = [one for one in of_kind(document, "X") if one["name"] == HOSTILE[0]]
     assert slice_of_a["args"]["big"] == str(2**62)
     assert slice_of_a["args"]["nan"] == "NaN"

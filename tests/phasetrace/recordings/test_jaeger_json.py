@@ -130,6 +130,14 @@ def test_values_keep_their_types() -> None:
     }
 
 
+def test_what_a_node_depends_on_is_a_list_again() -> None:
+    """As it was recorded; a single name is one as well."""
+    for written, expected in (('["a","b"]', ["a", "b"]), ("a", ["a"])):
+        made = converted(span("1", tags=[tag("depends_on", written)]))
+        values = pairs(made["attributes"])["depends_on"]["arrayValue"]["values"]
+        assert [one["stringValue"] for one in values] == expected
+
+
 def test_what_has_a_place_of_its_own_in_otlp_gets_there() -> None:
     """Kind, status, scope and trace state are no attributes there."""
     tags = [
