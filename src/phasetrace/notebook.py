@@ -24,13 +24,13 @@ def load(shell: InteractiveShell) -> None:
     """Add the magic to a shell; to add it twice does no harm."""
     from IPython.core.magic import output_can_be_silenced
 
-    @output_can_be_silenced  # by a semicolon at the end
     def magic(line: str, cell: str) -> Any:
         """Time a cell: ``%%phases [NAME]`` runs it in an execution, and shows its breakdown."""
         __tracebackhide__ = True  # IPython shows the cell's own frames
         return phases(shell, line, cell)
 
-    shell.register_magic_function(magic, magic_kind="cell", magic_name="phases")
+    silenced = output_can_be_silenced(magic)  # by a semicolon at the end
+    shell.register_magic_function(silenced, magic_kind="cell", magic_name="phases")
 
 
 def phases(shell: InteractiveShell, line: str, cell: str) -> Any:

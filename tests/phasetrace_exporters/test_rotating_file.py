@@ -154,7 +154,8 @@ from pathlib import Path
 from phasetrace_exporters.rotating_file import RotatingFile
 file = RotatingFile(Path(sys.argv[1]), max_bytes=20_000, files=1_000)
 for number in range(200):
-    file.append(b'{"writer": %d, "number": %d, "more": "%s"}\\n' % (int(sys.argv[2]), number, b"x" * (number % 97)))
+    more = b"x" * (number % 97)
+    file.append(b'{"writer": %d, "number": %d, "more": "%s"}\\n' % (int(sys.argv[2]), number, more))
 """
 
 

@@ -1,0 +1,1 @@
+"""Exports, opened with the tools that they are for."""

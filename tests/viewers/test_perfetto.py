@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from phasetrace.spans import NODE, SpanRecord
-
 from tests.phasetrace.exports.test_chrome import signs
 
 from .executions import ALL, exported, written

@@ -42,7 +42,8 @@ def test_the_numbers_are_the_self_times_of_the_breakdown(drawn: Any) -> None:
     """All together, and nothing else."""
     exported = drawn_export(drawn)
     numbers = [int(line.rpartition(" ")[2]) for line in folded_lines(exported)]
-    own = sum(row.self_ns for one in exported.breakdown.nodes for row in (one, *one.phases))
+    nodes = exported.breakdown.nodes
+    own = sum(one.self_ns + sum(row.self_ns for row in one.phases) for one in nodes)
     assert sum(numbers) == own + exported.breakdown.unattributed_ns
 
 

@@ -40,7 +40,7 @@ def test_alike_phases_in_a_row_share_a_bar() -> None:
         for number in range(5)
     ]
     text = "".join(gantt_lines(export_of(root("e", end=S), *phases)))
-    assert re.findall(r"part.*", text) == ["part ×5 48.0ms :crit, 0, 48"]
+    assert re.findall(r"part.*", text) == ["part ×5 48.0ms :crit, 0, 48"]  # noqa: RUF001
 
 
 def test_no_more_bars_than_fit_are_drawn() -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
-from opentelemetry.proto.trace.v1.trace_pb2 import Span, TracesData
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, TracesData
 
 from phasetrace.protobuf.reading import MalformedMessage
 from phasetrace.protobuf.writing import delimited
@@ -105,7 +105,7 @@ scopes = st.builds(
 
 def official_json(span: Span) -> Any:
     """Return the JSON that protobuf makes of a span, with ids as OTLP has them."""
-    data = TracesData(resource_spans=[{"scope_spans": [{"spans": [span]}]}])
+    data = TracesData(resource_spans=[ResourceSpans(scope_spans=[ScopeSpans(spans=[span])])])
     document = as_json(data.SerializeToString())
     return document["resourceSpans"][0]["scopeSpans"][0]["spans"][0]
 
