@@ -32,6 +32,17 @@ def test_lines_are_appended(tmp_path: Path) -> None:
     assert contents(tmp_path) == {"a.log": b"before\none\ntwo\n"}
 
 
+def test_the_file_stays_the_same_when_the_program_changes_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it has not been opened yet."""
+    monkeypatch.chdir(tmp_path)
+    file = RotatingFile(Path("a.log"))
+    monkeypatch.chdir("/")
+    file.append(b"one\n")
+    assert contents(tmp_path) == {"a.log": b"one\n"}
+
+
 def test_a_full_file_makes_room_and_the_oldest_goes(tmp_path: Path) -> None:
     """No more than so many are kept."""
     file = RotatingFile(tmp_path / "a.log", max_bytes=8, files=3)

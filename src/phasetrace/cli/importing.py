@@ -41,16 +41,19 @@ def execute(args: argparse.Namespace) -> int:
     store = store_path()
     if store is None:
         raise StoreError("the store is off (PHASETRACE_STORE), so there is nowhere to import to")
-    stored = 0
-    for file in args.files:
-        name, data = _content(file)
-        done = import_file(store, name, data)
-        stored = done.stored
-        _show(done.executions)
-        for note in done.notes:
-            _say(f"{name}: {note}")
-        if not done.executions:
-            _say(f"{name}: there is no execution in it")
+    stored, imported = 0, []
+    try:
+        for file in args.files:
+            name, data = _content(file)
+            done = import_file(store, name, data)
+            stored = done.stored
+            imported += done.executions
+            for note in done.notes:
+                _say(f"{name}: {note}")
+            if not done.executions:
+                _say(f"{name}: there is no execution in it")
+    finally:
+        _show(imported)
     most, _ = store_limits()
     if most is not None and stored > most:
         _say(

@@ -57,6 +57,14 @@ def test_every_execution_is_a_line(bring: Import, file: Path) -> None:
         assert [one.exec_id for one in store.executions()] == ["e_2", "e_1"]
 
 
+def test_several_files_make_one_table(bring: Import, file: Path) -> None:
+    """In the order in which they are named."""
+    other = file.with_name("other.jsonl")
+    other.write_bytes(line(root("e_0")))
+    _, out, _ = bring(file, other)
+    assert [row.split()[0] for row in out.splitlines()] == ["execution", "e_1", "e_2", "e_0"]
+
+
 def test_what_is_there_already_is_not_new(bring: Import, file: Path) -> None:
     """It counts once."""
     bring(file)

@@ -73,6 +73,13 @@ def test_to_import_it_again_adds_nothing(tmp_path: Path) -> None:
             assert connection.execute(query).fetchone() == (rows,)
 
 
+def test_what_a_file_has_twice_is_stored_once(tmp_path: Path) -> None:
+    """As it was sent twice."""
+    content = line(root("e"), made.phase(1, "e"))
+    assert news(brought(tmp_path, content + content)) == {"e": (2, 2)}
+    same_as_the_file(tmp_path, content)
+
+
 def test_what_is_new_of_an_execution_is_added(tmp_path: Path) -> None:
     """And the rest is not counted twice."""
     first, rest = made.phase(1, "e"), [made.phase(2, "e", start=5, end=7), root("e")]
