@@ -74,6 +74,8 @@ def test_all_three_have_the_same_numbers(
                 (int(span.span_id, 16), span.name, span.start_ns, span.end_ns) for span in here
             }
             printed = command_line(store, "metrics", exec_id, "--json")
+            for beyond in ("analysis", "findings", "usual"):  # what only the command works out
+                del printed[beyond]
             assert without_header(printed) == without_header(collected[exec_id])
             assert totals(collected[exec_id]) == totals_received(here)
             (root,) = (span for span in here if not span.parent_span_id)
