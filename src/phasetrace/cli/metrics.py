@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from phasetrace.cli import NothingRecorded, command, open_store
 from phasetrace.errors import UnknownExecution
+from phasetrace.recordings.uncollected import uncollected
 from phasetrace.rendering import safe, summary_text
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def _print_sections(args: argparse.Namespace, has_sections: bool) -> None:
     breakdown: ExecutionBreakdown | None = None
     examination: Examination | None = None
     findings: tuple[Finding, ...] = ()
-    with _found(args) as (source, execution), _without_collections():
+    with _found(args) as (source, execution), uncollected():
         if has_sections:
             examination = _examined(source, execution, args, args.optimizations)
             if args.optimizations and not args.rolled_up:
@@ -156,7 +156,7 @@ def _print_json(args: argparse.Namespace) -> None:
     from phasetrace.analysis.plain import analysis_members, findings_list, groups_dict
     from phasetrace.history import SLOWER
 
-    with _found(args) as (source, execution), _without_collections():
+    with _found(args) as (source, execution), uncollected():
         examination = _examined(source, execution, args, with_metadata=True)
         breakdown = source.breakdown(execution, args.rolled_up, examination.recording)
         verdict = _verdict(source, execution)
@@ -258,19 +258,6 @@ def _opened(place: str | None) -> Source:
     from phasetrace.cli import open_source
 
     return open_source(place)
-
-
-@contextmanager
-def _without_collections() -> Iterator[None]:
-    # PERF: a breakdown that is worked out from spans makes tuples by the hundred thousand and no
-    # cycles; without looking for some, 200,000 spans take 1.05 s and not 1.3 s.
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _verdict(source: Source, execution: StoredExecution) -> Verdict | None:

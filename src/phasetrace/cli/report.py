@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import shlex
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from phasetrace.cli import NothingRecorded
 from phasetrace.errors import UnknownExecution, UsageError
+from phasetrace.recordings.uncollected import uncollected
 from phasetrace.rendering import safe
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ def execute(args: argparse.Namespace) -> int:
     from phasetrace.report.page import page
 
     prices = load_prices(args.prices)
-    with _without_collections():
+    with uncollected():
         execution = _shown(args.exec_id, args.source, prices)
         other = _shown(args.compare, args.source, prices) if args.compare is not None else None
         html = page(document(execution, other))
@@ -96,19 +95,6 @@ def _shown(reference: str | None, place: str | None, prices: Prices) -> Shown:
             verdict_of(source, execution),
             source.notes,
         )
-
-
-@contextmanager
-def _without_collections() -> Iterator[None]:
-    # PERF: tuples and small integers by the hundred thousand, and no cycles: without looking for
-    # some, a page of 200,000 spans takes a quarter less.
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from phasetrace.cli import NothingRecorded
 from phasetrace.errors import UnknownExecution
+from phasetrace.recordings.uncollected import uncollected
 from phasetrace.rendering import safe
 
 if TYPE_CHECKING:
@@ -66,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Print the tree of the execution that was asked for."""
-    with _without_collections():
+    with uncollected():
         header, tree = _folded(args)
         if args.json:
             import json
@@ -170,18 +168,6 @@ def _print(header: ExecutionHeader, tree: Tree, args: argparse.Namespace) -> Non
     if said:
         lines += ["", said]
     sys.stdout.write("\n".join(lines) + "\n")
-
-
-@contextmanager
-def _without_collections() -> Iterator[None]:
-    # PERF: as in `phasetrace.cli.metrics`: what is made by the hundred thousand is in no cycles.
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _depth(text: str) -> int:

@@ -11,8 +11,9 @@ from contextlib import contextmanager
 def uncollected() -> Iterator[None]:
     """Have no garbage collected meanwhile, in any thread of the process.
 
-    PERF: JSON and the spans in it are objects by the million, and no cycles; 50,000 spans are read
-    in 1.6 s and not in 4.8 s.
+    PERF: JSON, spans and what is worked out of them are objects by the million, and no cycles:
+    50,000 spans of JSON are read in 1.6 s and not in 4.8 s, the breakdown of 200,000 stored ones is
+    worked out in 1.05 s and not in 1.3 s.
     """
     enabled = gc.isenabled()
     gc.disable()
