@@ -1,4 +1,4 @@
-// Writes src/phasetrace/report/static and the licences of what is bundled; `--out FOLDER` elsewhere.
+// Writes src/phasetrace/reports/static and the licences of what is bundled; `--out FOLDER` elsewhere.
 import { build } from "esbuild";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const at = process.argv.indexOf("--out");
-const out = at > 0 ? process.argv[at + 1] : join(here, "../src/phasetrace/report");
+const out = at > 0 ? process.argv[at + 1] : join(here, "../src/phasetrace/reports");
 
 const result = await build({
   absWorkingDir: here,

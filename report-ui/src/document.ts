@@ -1,4 +1,4 @@
-/** What `phasetrace.report.document` puts into the page. */
+/** What `phasetrace.reports.document` puts into the page. */
 
 /** Integer nanoseconds; beyond 2^53 - 1 a text of digits, so that none is lost. */
 export type Ns = number | string;
@@ -60,7 +60,7 @@ export interface RowColumns {
   critical_ns: Ns[];
 }
 
-/** The spans, in columns; see `phasetrace.report.columns`. */
+/** The spans, in columns; see `phasetrace.reports.columns`. */
 export interface SpanColumns {
   lanes: number[][];
   gap: Ns[];

@@ -13,7 +13,7 @@ from phasetrace._version import __version__
 
 if TYPE_CHECKING:
     from phasetrace.analysis.execution import ExecutionAnalysis
-    from phasetrace.answers import analyse, breakdown
+    from phasetrace.answers import analyse, breakdown, report
     from phasetrace.breakdowns import ExecutionBreakdown
     from phasetrace.collector import TimingCollector
     from phasetrace.configuration import configure, force_flush, shutdown, timing_collector
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from phasetrace.phases import atime_phase, atimed, execution, node, phase, time_phase, timed
     from phasetrace.processor import TimingSpanProcessor
     from phasetrace.provider import TracerProvider
+    from phasetrace.reports.report import Report
     from phasetrace.span import Span
     from phasetrace.tracer import Tracer
 
@@ -29,6 +30,7 @@ __all__ = [
     "ExecutionAnalysis",
     "ExecutionBreakdown",
     "PhasetraceError",
+    "Report",
     "Span",
     "StoreError",
     "TimingCollector",
@@ -46,6 +48,7 @@ __all__ = [
     "force_flush",
     "node",
     "phase",
+    "report",
     "shutdown",
     "time_phase",
     "timed",
@@ -57,6 +60,7 @@ _HOME = {
     "ExecutionAnalysis": "analysis.execution",
     "ExecutionBreakdown": "breakdowns",
     "PhasetraceError": "errors",
+    "Report": "reports.report",
     "Span": "span",
     "StoreError": "errors",
     "TimingCollector": "collector",
@@ -73,6 +77,7 @@ _HOME = {
     "force_flush": "configuration",
     "node": "phases",
     "phase": "phases",
+    "report": "answers",
     "shutdown": "configuration",
     "time_phase": "phases",
     "timed": "phases",

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from phasetrace.analysis.execution import ExecutionAnalysis
+    from phasetrace.analysis.usage import Prices
     from phasetrace.breakdowns import ExecutionBreakdown
+    from phasetrace.reports.report import Report
 
 _FLUSH_TIMEOUT_S = 5.0
 _LOOK_TIMEOUT_S = 0.2
@@ -77,20 +79,55 @@ def analyse(
         ConfigError: if the project file cannot be read.
     """
     from phasetrace.analysis.execution import Examination, analysis_of
-    from phasetrace.analysis.usage import Price
-    from phasetrace.project_file import load_prices
 
     path = _store(_FLUSH_TIMEOUT_S)
     if path is None:
         raise StoreError("an analysis needs the spans, and the store is off (PHASETRACE_STORE)")
-    if prices is None:
-        table = load_prices()
-    else:
-        table = {model: Price(*price) for model, price in prices.items()}
+    table = _prices(prices)
     with StoreReader(path) as store:
         execution = store.find(text(exec_id))
         recording = store.recording(execution, rolled_up, with_metadata=True)
     return analysis_of(Examination(recording, table))
+
+
+def report(
+    execution: str,
+    *,
+    compare: str | None = None,
+    source: str | None = None,
+    rolled_up: bool = False,
+    prices: Mapping[str, tuple[float, float]] | None = None,
+) -> Report:
+    """Return the page of ``phasetrace report`` about an execution, for a notebook or a file.
+
+    An execution is called as on the command line: by its id or name, as ``latest``, or by the file
+    it is in; so is another one to `compare` it with. They are looked for in the store, or in a
+    `source` like that of ``--source``. `rolled_up` and `prices` are as in `analyse`.
+
+    Raises:
+        UnknownExecution: if there is no such execution.
+        UsageError: if a file has several executions, and none of them is named.
+        SourceError: if the source, or a file, is not what executions can be read from.
+        StoreError: if there is no store, or it cannot be read.
+        ConfigError: if the project file cannot be read.
+    """
+    from phasetrace.reports.report import make_report
+
+    if source is None:
+        path = _store(_FLUSH_TIMEOUT_S)
+        source = str(path) if path is not None and path.exists() else None
+    return make_report(
+        text(execution), compare, source, rolled_up=rolled_up, prices=_prices(prices)
+    )
+
+
+def _prices(given: Mapping[str, tuple[float, float]] | None) -> Prices:
+    from phasetrace.analysis.usage import Price
+    from phasetrace.project_file import load_prices
+
+    if given is None:
+        return load_prices()
+    return {model: Price(*price) for model, price in given.items()}
 
 
 def _store(timeout_s: float) -> Path | None:

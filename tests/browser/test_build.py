@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-import phasetrace.report
+import phasetrace.reports
 
 SOURCES = Path(__file__).parents[2] / "report-ui"
-KEPT = Path(phasetrace.report.__file__).parent
+KEPT = Path(phasetrace.reports.__file__).parent
 FILES = ("static/report.js", "static/report.css", "LICENSES.txt")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import re
+import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,7 +32,7 @@ def shell() -> Iterator[Shell]:
 def run(shell: Shell, cell: str) -> tuple[Any, Any]:
     """Run a cell; return its result, and what it showed."""
     with capture_output() as captured:
-        result = shell.run_cell(cell)
+        result = shell.run_cell(cell, store_history=True)
     return result, captured
 
 
@@ -83,14 +85,15 @@ def test_a_cell_that_fails_does_so(shell: Shell) -> None:
     result, captured = run(shell, "%%phases\nwith phase('p'):\n    1 / 0")
     assert isinstance(result.error_in_exec, ZeroDivisionError)
     assert "Status: error" in shown(captured)["text/plain"]
-    assert "1 / 0" in captured.stdout
-    assert "notebook.py" not in captured.stdout
+    text = re.sub(r"\x1b\[[0-9;]*m", "", captured.stdout)
+    assert "1 / 0" in text
+    assert "notebook.py" not in text
 
 
 def test_what_is_no_python_is_no_execution(shell: Shell) -> None:
     """Nothing has run."""
     result, captured = run(shell, "%%phases\n)")
-    assert isinstance(result.error_in_exec, SyntaxError)
+    assert isinstance(result.error_before_exec, SyntaxError)
     assert captured.outputs == []
 
 
@@ -118,3 +121,83 @@ def test_to_load_it_again_does_no_harm(shell: Shell) -> None:
     """As after a change to the package."""
     phasetrace.load_ipython_extension(shell)
     assert run(shell, WORK)[0].success
+
+
+def test_a_cell_may_await(shell: Shell) -> None:
+    """At its top, as any cell; what it awaits is in the execution."""
+    cell = """
+    %%phases
+    import asyncio
+
+    async def fetch():
+        with phase("download"):
+            await asyncio.sleep(0)
+        return 20
+
+    with node("fetch"):
+        got = await fetch()
+    await asyncio.sleep(0, result=got + 1)
+    """
+    result, captured = run(shell, textwrap.dedent(cell))
+    assert result.success
+    assert result.result == 21
+    assert "download" in shown(captured)["text/plain"]
+
+
+def test_the_report_can_be_asked_for(shell: Shell) -> None:
+    """In place of the breakdown, which is there as text all the same."""
+    _, captured = run(shell, WORK.replace("%%phases", "%%phases --report"))
+    data = shown(captured)
+    assert data["text/html"].startswith('<iframe title="nightly import" sandbox="allow-scripts"')
+    assert "fetch - Total:" in data["text/plain"]
+
+
+def test_it_works_within_another_magic(shell: Shell) -> None:
+    """Whatever runs the rest of a cell has it run in an execution."""
+    _, captured = run(shell, f"%%capture kept\n{WORK}")
+    assert captured.outputs == []
+    breakdown, result = shell.user_ns["kept"].outputs
+    assert "download" in breakdown.data["text/plain"]
+    assert result.data["text/plain"] == "21"
+
+
+def test_another_magic_works_within_it(shell: Shell) -> None:
+    """One that takes the rest of the cell as its text."""
+    result, captured = run(shell, "%%phases\n%%writefile /dev/null\nnot Python")
+    assert result.success
+    assert "cell_" in shown(captured)["text/plain"]
+
+
+def test_an_empty_cell_does_nothing(shell: Shell) -> None:
+    """But take some time."""
+    result, captured = run(shell, "%%phases")
+    assert result.success
+    assert "cell_" in shown(captured)["text/plain"]
+
+
+def test_nothing_is_left_in_the_notebook(shell: Shell) -> None:
+    """What the magic needs has no name there."""
+    before = set(shell.user_ns)
+    run(shell, "%%phases\n1 + 1;")
+    assert {name for name in set(shell.user_ns) - before if not name.startswith("_i")} == set()
+
+
+def test_cells_without_it_are_as_they_are(shell: Shell) -> None:
+    """Also such as talk of it."""
+    result, captured = run(shell, "phases = '%%phases'\nphases")
+    assert result.result == "%%phases"
+    assert captured.outputs == []
+
+
+def test_where_nothing_is_recorded_that_is_said(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cell runs, and what it raises is what is raised."""
+
+    def unknown(exec_id: str) -> None:
+        raise phasetrace.UnknownExecution(exec_id)
+
+    monkeypatch.setattr("phasetrace.answers.breakdown", unknown)
+    result, captured = run(shell, "%%phases\n1 / 0")
+    assert isinstance(result.error_in_exec, ZeroDivisionError)
+    assert "nothing was recorded" in shown(captured)["text/plain"]

@@ -29,6 +29,7 @@ def test_every_example_runs_one_after_the_other(tmp_path: Path) -> None:
     }
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", "\n".join(EXAMPLES)],
+        cwd=tmp_path,
         env={**environment, "PHASETRACE_STORE": str(tmp_path / "traces.db")},
         capture_output=True,
         text=True,

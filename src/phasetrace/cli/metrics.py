@@ -117,10 +117,8 @@ def _print_sections(args: argparse.Namespace, has_sections: bool) -> None:
     with _found(args) as (source, execution), uncollected():
         if has_sections:
             examination = _examined(source, execution, args, args.optimizations)
-            if args.optimizations and not args.rolled_up:
-                findings = _rolled_up(source, execution, examination).findings
-            elif args.optimizations:
-                findings = examination.findings
+            if args.optimizations:
+                findings = _advice(source, execution, examination, args)
         if args.breakdown or not has_sections:
             recording = examination.recording if examination is not None else None
             breakdown = source.breakdown(execution, args.rolled_up, recording)
@@ -152,26 +150,19 @@ def _print_json(args: argparse.Namespace) -> None:
     import json
 
     from phasetrace.analysis.execution import analysis_of
-    from phasetrace.analysis.findings import ranked, slower_than_usual
     from phasetrace.analysis.plain import analysis_members, findings_list, groups_dict
-    from phasetrace.history import SLOWER
 
     with _found(args) as (source, execution), uncollected():
         examination = _examined(source, execution, args, with_metadata=True)
         breakdown = source.breakdown(execution, args.rolled_up, examination.recording)
         verdict = _verdict(source, execution)
-        rolled_up = examination if args.rolled_up else _rolled_up(source, execution, examination)
+        found = _advice(source, execution, examination, args, verdict)
     analysis = analysis_of(examination)
     members: dict[str, Any] = analysis_members(analysis)
     if args.by:
         from phasetrace.analysis.groups import BY
 
         members["groups"] = groups_dict(examination.groups(BY[args.by]))
-    found = rolled_up.findings
-    if verdict is not None and verdict.what == SLOWER:
-        usual = verdict.usual
-        slower = slower_than_usual(verdict.duration_ns, usual.median_ns, usual.runs)
-        found = ranked([*found, slower])
     # In ASCII, escapes make JSON safe for a terminal and independent of its encoding.
     print(  # noqa: T201
         json.dumps(
@@ -221,17 +212,16 @@ def _examined(
     return Examination(recording, load_prices(args.prices))
 
 
-def _rolled_up(source: Source, execution: StoredExecution, examination: Examination) -> Examination:
-    """Return the same with sub-executions among the nodes, if there are any.
+def _advice(
+    source: Source,
+    execution: StoredExecution,
+    examination: Examination,
+    args: argparse.Namespace,
+    verdict: Verdict | None = None,
+) -> tuple[Finding, ...]:
+    from phasetrace.recordings.advice import advice
 
-    What an execution could do without may be in what it started, which is nobody's time otherwise.
-    """
-    from phasetrace.analysis.execution import Examination
-
-    recording = source.recording(execution, rolled_up=True, with_metadata=True)
-    if len(recording.spans) == len(examination.recording.spans):
-        return examination
-    return Examination(recording, examination.prices)
+    return advice(source, execution, examination, rolled_up=args.rolled_up, verdict=verdict)
 
 
 @contextmanager

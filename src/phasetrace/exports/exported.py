@@ -7,11 +7,13 @@ from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 from phasetrace.analysis.execution import Examination
+from phasetrace.analysis.findings import Finding
 from phasetrace.analysis.lanes import drawing_order, lanes
 from phasetrace.analysis.recording import Recording
 from phasetrace.analysis.usage import NO_PRICES, Prices
 from phasetrace.breakdowns import ExecutionBreakdown
 from phasetrace.names import TYPE
+from phasetrace.recordings.advice import advice
 from phasetrace.recordings.json_values import (
     attributes_of,
     field,
@@ -23,6 +25,7 @@ from phasetrace.recordings.json_values import (
 from phasetrace.recordings.originals import Original, key_of, originals
 from phasetrace.recordings.otlp_json import SERVICE_NAME, UNKNOWN_SERVICE, WARNINGS
 from phasetrace.recordings.source import Source
+from phasetrace.recordings.usual import verdict_of
 from phasetrace.spans import EXECUTION, SpanRecord
 from phasetrace.store.stored import StoredExecution
 
@@ -90,6 +93,18 @@ class ExportedExecution:
     def examination(self) -> Examination:
         """What determined how long it took."""
         return Examination(self.recording, self._prices)
+
+    @cached_property
+    def findings(self) -> tuple[Finding, ...]:
+        """What could be done about it."""
+        verdict = verdict_of(self._source, self.execution)
+        return advice(
+            self._source,
+            self.execution,
+            self.examination,
+            rolled_up=self._rolled_up,
+            verdict=verdict,
+        )
 
     @cached_property
     def spans(self) -> list[SpanRecord]:

@@ -35,7 +35,7 @@ def markdown_lines(exported: ExportedExecution) -> Iterator[str]:
         yield from (f"| {' | '.join(cells)} |\n" for cells in _rows(node, label))
     unattributed = [human(breakdown.unattributed_ns), "", f"{breakdown.unattributed:.1%}", "", ""]
     yield f"| unattributed |  | {' | '.join(unattributed)} |\n"
-    findings = exported.examination.findings
+    findings = exported.findings
     if findings:
         yield "\n### What would make it faster\n\n"
     for number, finding in enumerate(findings, 1):

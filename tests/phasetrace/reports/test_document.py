@@ -16,11 +16,12 @@ from phasetrace.analysis.execution import Examination
 from phasetrace.cli import main
 from phasetrace.history import Usual, Verdict
 from phasetrace.project_file import load_prices
+from phasetrace.recordings.advice import advice
 from phasetrace.recordings.references import open_reference
-from phasetrace.report.document import Shown, document
+from phasetrace.reports.document import Shown, document
 from phasetrace.spans import PhaseKey
 from tests.golden.cases import EXECUTIONS, NAMES
-from tests.phasetrace.report.decoding import numbers
+from tests.phasetrace.reports.decoding import numbers
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +47,8 @@ def shown(name: str, verdict: Verdict | None = None) -> Shown:
     with source:
         recording = source.recording(execution, with_metadata=True)
         examination = Examination(recording, load_prices("prices.toml"))
-        return Shown(examination, source.breakdown(execution), verdict)
+        found = advice(source, execution, examination, rolled_up=False, verdict=verdict)
+        return Shown(examination, source.breakdown(execution), found, verdict)
 
 
 def run_of(name: str) -> Any:

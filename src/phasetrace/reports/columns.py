@@ -13,7 +13,7 @@ from typing import Any, Final
 from phasetrace.analysis.network import WHOLE, Network
 from phasetrace.analysis.path import Segment
 from phasetrace.analysis.usage import Prices, spent
-from phasetrace.report.call_tree import CallTree
+from phasetrace.reports.call_tree import CallTree
 from phasetrace.spans import SpanRecord
 
 MOST_IDS: Final = 20_000

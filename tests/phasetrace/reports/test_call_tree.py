@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from phasetrace.analysis.network import Network
 from phasetrace.analysis.recording import Recording
-from phasetrace.report.call_tree import TOP, CallTree, call_tree
+from phasetrace.reports.call_tree import TOP, CallTree, call_tree
 from phasetrace.spans import EXECUTION, NODE, SYSTEM_NODE
 from tests.phasetrace.analysis.timelines import (
     ROOT,

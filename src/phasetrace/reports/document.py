@@ -10,16 +10,16 @@ from phasetrace._version import __version__
 from phasetrace.analysis.comparison import ALPHA, ExecutionDiff, Run, compare
 from phasetrace.analysis.concurrency import concurrency
 from phasetrace.analysis.execution import Examination
-from phasetrace.analysis.findings import Finding, ranked, slower_than_usual
+from phasetrace.analysis.findings import Finding
 from phasetrace.analysis.groups import BY, By, Group, Groups
 from phasetrace.analysis.usage import Spent
 from phasetrace.analysis.wording import finding_text
 from phasetrace.breakdowns import ExecutionBreakdown, NodeBreakdown, PhaseBreakdown
-from phasetrace.history import AS_USUAL, SLOWER, Verdict, sentence
+from phasetrace.history import AS_USUAL, Verdict, sentence
 from phasetrace.rendering import local_time
-from phasetrace.report.call_tree import CallTree, call_tree
-from phasetrace.report.columns import Names, path_columns, span_columns
-from phasetrace.report.texts import for_page, shown
+from phasetrace.reports.call_tree import CallTree, call_tree
+from phasetrace.reports.columns import Names, path_columns, span_columns
+from phasetrace.reports.texts import for_page, shown
 
 SCHEMA: Final = "phasetrace report, 1"
 """Of the page and its script, which always come together; nobody else is to read it."""
@@ -30,6 +30,7 @@ class Shown(NamedTuple):
 
     examination: Examination
     breakdown: ExecutionBreakdown
+    findings: Sequence[Finding]
     verdict: Verdict | None = None
     notes: Sequence[str] = ()
 
@@ -68,21 +69,12 @@ def _run(of: Shown, groups: Groups) -> dict[str, Any]:
                 "open": len(breakdown.open),
                 "usual": _usual(of.verdict),
                 "notes": _notes(of),
-                "findings": [_finding(one) for one in _findings(of)],
+                "findings": [_finding(one) for one in of.findings],
                 "nodes": _nodes(of, groups),
             }
         ),
         **_timeline(examination),
     }
-
-
-def _findings(of: Shown) -> Sequence[Finding]:
-    found, verdict = of.examination.findings, of.verdict
-    if verdict is None or verdict.what != SLOWER:
-        return found
-    usual = verdict.usual
-    slower = slower_than_usual(verdict.duration_ns, usual.median_ns, usual.runs)
-    return ranked([*found, slower])
 
 
 def _finding(one: Finding) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import re
 from html.parser import HTMLParser
 from typing import Any
 
-from phasetrace.report.page import in_markup, page
+from phasetrace.reports.page import in_markup, page
 
 HOSTILE = "</script><script>alert(1)</script><!--\u2028\u2029&amp;]]>{{script}}{{title}}"
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phasetrace.report.texts import LONGEST, for_page, shown
+from phasetrace.reports.texts import LONGEST, for_page, shown
 
 
 @pytest.mark.parametrize(

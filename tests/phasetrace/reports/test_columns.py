@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from phasetrace.analysis.path import critical_path
 from phasetrace.analysis.recording import Recording
 from phasetrace.analysis.usage import Price
-from phasetrace.report.call_tree import call_tree
-from phasetrace.report.columns import MOST_IDS, NONE, Names, deltas, path_columns, span_columns
+from phasetrace.reports.call_tree import call_tree
+from phasetrace.reports.columns import MOST_IDS, NONE, Names, deltas, path_columns, span_columns
 from phasetrace.spans import Usage
 from tests.phasetrace.analysis.timelines import (
     ROOT,
@@ -20,7 +20,7 @@ from tests.phasetrace.analysis.timelines import (
     running,
     span,
 )
-from tests.phasetrace.report.decoding import numbers, spans
+from tests.phasetrace.reports.decoding import numbers, spans
 
 ANY = st.one_of(nested(), running(), arbitrary(repeated=True, backwards=True))
 
