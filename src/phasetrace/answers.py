@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from phasetrace import configuration
 from phasetrace.attributes import text
 from phasetrace.errors import StoreError, UnknownExecution
+from phasetrace.recordings.references import resolve
 from phasetrace.settings import settings_or_defaults
 from phasetrace.store.reader import StoreReader
 
@@ -28,7 +29,8 @@ def breakdown(exec_id: str, rolled_up: bool = False) -> ExecutionBreakdown:
     """Return where the time of an execution went, so far or in the end.
 
     The collector of this process answers; and the store, if there is one, for what the collector
-    does not hold, or not all of: it was popped, or other processes took part.
+    does not hold, or not all of: it was popped, or other processes took part. What is in the store
+    may be called as on the command line: also by its name, as ``latest`` or ``latest~1``.
 
     `rolled_up` asks the store to have sub-executions among the nodes, called by their names.
 
@@ -47,7 +49,7 @@ def breakdown(exec_id: str, rolled_up: bool = False) -> ExecutionBreakdown:
     if path is not None:
         try:
             with StoreReader(path) as store:
-                stored = store.find(exec_id)
+                stored = resolve(store, exec_id)
                 if held is None or rolled_up or stored.spans > held.spans:
                     return store.breakdown(stored, rolled_up)
         except UnknownExecution as unknown:
@@ -68,7 +70,8 @@ def analyse(
 ) -> ExecutionAnalysis:
     """Return what determined how long an execution took, and what would make it faster.
 
-    From the spans in the store; of an execution that goes on, what is there within 200 ms of now.
+    From the spans in the store, where it may be called as in `breakdown`; of an execution that goes
+    on, what is there within 200 ms of now.
     `rolled_up` has sub-executions among its nodes. `prices` are what models cost for a million
     tokens, of input and of output, by the model's name or a pattern; without any, those of the
     project file (``[tool.phasetrace.prices]``).
@@ -85,7 +88,7 @@ def analyse(
         raise StoreError("an analysis needs the spans, and the store is off (PHASETRACE_STORE)")
     table = _prices(prices)
     with StoreReader(path) as store:
-        execution = store.find(text(exec_id))
+        execution = resolve(store, text(exec_id))
         recording = store.recording(execution, rolled_up, with_metadata=True)
     return analysis_of(Examination(recording, table))
 

@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 _MOST_NAMES = 4
 
 
+def findings_title(findings: Sequence[Finding]) -> str:
+    """Return what findings are about: what could be saved, if anything could."""
+    if findings and not any(finding.saving_ns for finding in findings):
+        return "What went wrong"
+    return "What would make it faster"
+
+
 def finding_text(finding: Finding) -> str:
     """Return what a finding says, in one sentence without an end mark."""
     words = _WORDS.get(finding.kind)

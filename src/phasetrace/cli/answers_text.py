@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from phasetrace.analysis.concurrency import concurrency
-from phasetrace.analysis.wording import finding_text, place_text
+from phasetrace.analysis.wording import finding_text, findings_title, place_text
 from phasetrace.cli.grid import Column, grid_lines, heading, remark
 from phasetrace.rendering import LEAST_PART, human, safe
 
@@ -115,7 +115,7 @@ def path_lines(steps: Sequence[CriticalStep], *, width: int, colour: bool) -> li
 
 def finding_lines(findings: Sequence[Finding], *, width: int, colour: bool) -> list[str]:
     """Return findings, a paragraph each, the one that would save most first."""
-    lines = [heading("💡 What would make it faster", colour), ""]
+    lines = [heading(f"💡 {findings_title(findings)}", colour), ""]
     if not findings:
         return [*lines, "  Nothing stands out."]
     for number, finding in enumerate(findings, 1):

@@ -59,7 +59,8 @@ def print_epilogue(tracing: Tracing, run: Run) -> None:
     durations = _durations_ns(tracing, known)
     executions = [one for one in known if one in durations or _had_phases(tracing, one)]
     if not executions:
-        say("no phases were recorded in this process")
+        hint = 'with phasetrace.phase("load"): ...'
+        say(f"no phases were recorded in this process; time some: {hint}")
         return
     answer = _answer(tracing, executions, durations, run)
     if answer is None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from phasetrace.analysis.usage import Spent
-from phasetrace.cli.grid import Column, grid_lines
+from phasetrace.cli.grid import Column, grid_lines, remark
 from phasetrace.errors import UsageError
 from phasetrace.rendering import SELF, cells, human, safe
 
@@ -92,6 +92,9 @@ _TITLES: Final = {
     "input_tokens": "tokens in",
     "output_tokens": "tokens out",
 }
+_OVERLAP: Final = "Self is more than total where parts of a call went on at the same time."
+_OF_WHOLE_CALLS: Final = ("mean", "min", "p50", "p95", "p99", "max")
+"""What says nothing beside a total that is only the calls' own time."""
 _ABSENT: Final = {"phase": SELF, "node_type": "(none)", "iteration": "-", "model": "(none)"}
 
 
@@ -127,7 +130,18 @@ def groups_lines(
     room for.
     """
     if columns:
-        return _lines(groups, columns, sort, width, colour, keep_empty=True)
+        lines = _lines(groups, columns, sort, width, colour, keep_empty=True)
+    else:
+        columns, lines = _fitting(groups, sort, width, colour)
+    if {"total", "self"} <= set(columns) and any(_overlaps(row) for row in groups.rows):
+        lines += ["", remark(f"  {_OVERLAP}", colour)]
+    return lines
+
+
+def _fitting(
+    groups: Groups, sort: str | None, width: int, colour: bool
+) -> tuple[Sequence[str], list[str]]:
+    """Return the default columns that there is room for, and the table of them."""
     shown = list(DEFAULT)
     for dispensable in (None, *_DISPENSABLE):
         if dispensable is not None:
@@ -135,7 +149,7 @@ def groups_lines(
         lines = _lines(groups, shown, sort, width, colour, keep_empty=False)
         if not width or max(map(cells, lines)) <= width:
             break
-    return lines
+    return shown, lines
 
 
 def _lines(
@@ -152,6 +166,7 @@ def _lines(
         texts = {name: COLUMNS[name].text(row, groups.wall_ns) for name in columns}
         if _is_own_time(groups.fields, row):
             texts |= {name: human(row.self_ns) for name in ("total",) if name in texts}
+            texts |= {name: "" for name in _OF_WHOLE_CALLS if name in texts}
         keys = (_key_text(field, part) for field, part in zip(groups.fields, row.key, strict=True))
         rows.append([*keys, *texts.values()])
     nobodys = {
@@ -182,6 +197,10 @@ def _lines(
         *(Column(_TITLES.get(name, name)) for name in columns),
     ]
     return grid_lines(titles, rows, width=width, colour=colour, keep_empty=keep_empty)
+
+
+def _overlaps(row: Group) -> bool:
+    return row.self_ns > row.total_ns > 0
 
 
 def _is_own_time(fields: Sequence[str], row: Group) -> bool:

@@ -10,7 +10,7 @@ import pytest
 from phasetrace.analysis import findings
 from phasetrace.analysis.execution import Examination, analysis_of
 from phasetrace.analysis.findings import Finding
-from phasetrace.analysis.wording import finding_text
+from phasetrace.analysis.wording import finding_text, findings_title
 
 from .examples import MS, examined, execution, node, phase
 
@@ -314,3 +314,12 @@ def test_what_is_waited_for_in_vain_is_a_bottleneck_too() -> None:
     savings = {(one.node_id, one.phase): one.saving_ns for one in examination.bottlenecks}
     assert savings["lookup", "query"] == 60 * MS
     assert savings["search", "http"] == 30 * MS
+
+
+def test_findings_are_called_what_they_are() -> None:
+    """That something failed makes nothing faster."""
+    failed = Finding(findings.FAILED, "n", "p", 0, 0.0, {})
+    gap = Finding(findings.GAP, None, None, 1, 0.1, {})
+    assert findings_title([failed]) == "What went wrong"
+    for found in ([failed, gap], []):
+        assert findings_title(found) == "What would make it faster"
