@@ -17,6 +17,8 @@ export interface Finding {
   saving_ns: Ns;
   saving: number;
   text: string;
+  /** What the first failed call said, of findings about failed ones. */
+  message: string | null;
 }
 
 export interface Figures {
@@ -87,6 +89,21 @@ export interface PathColumns {
   waiting: number[];
 }
 
+/** What spans say, in columns; see `phasetrace.reports.details`. */
+export interface DetailColumns {
+  texts: string[];
+  shapes: number[][];
+  entries: number[][];
+  stacks: number[][];
+  at: number[];
+  entry: number[];
+  message: { at: number[]; text: number[] };
+  event: { at: number[]; name: number[]; offset: Ns[]; entry: number[]; stack: number[] };
+  more_events: { at: number[]; count: number[] };
+  nothing: number[];
+  left_out: number;
+}
+
 export interface RunDocument {
   exec_id: string;
   name: string | null;
@@ -113,6 +130,7 @@ export interface RunDocument {
   rows: RowColumns;
   span_columns: SpanColumns;
   path: PathColumns;
+  details: DetailColumns;
   names: string[];
 }
 

@@ -33,6 +33,18 @@ export function put(element: Element, children: Child[]): void {
   }
 }
 
+/** Return an element of a drawing; its properties are attributes. */
+export function svg<K extends keyof SVGElementTagNameMap>(
+  tag: K,
+  properties: Record<string, string | number>,
+  ...children: Element[]
+): SVGElementTagNameMap[K] {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(properties)) element.setAttribute(name, String(value));
+  element.append(...children);
+  return element;
+}
+
 /** Return a text that only screen readers have. */
 export function spoken(text: string): HTMLElement {
   return el("span", { class: "spoken" }, text);

@@ -6,25 +6,28 @@ import type { ReportDocument, RunDocument } from "./document.ts";
 import { el, put } from "./dom.ts";
 import { Flame } from "./flame/flame.ts";
 import { Trace } from "./spans.ts";
-import { figures, findings, remarks, titleOf } from "./summary.ts";
+import { figures, findings, findingsTitle, remarks, titleOf } from "./summary.ts";
 import { mode, onChange, start, toggle } from "./theme.ts";
 import { Timeline } from "./timeline/timeline.ts";
+import { Stretch } from "./timeline/window.ts";
 
 function main(): void {
   const report = JSON.parse(document.getElementById("document")?.textContent ?? "") as ReportDocument;
   start();
   const page = document.getElementById("report") as HTMLElement;
   const [run] = report.runs;
-  const views = report.runs.map((one, at) => new RunView(one, at));
+  // Timelines below each other have one scale.
+  const stretch = new Stretch();
+  // Nodes have their colours by their place in the breakdown, in all timelines the same.
+  const nodes = [...new Set(report.runs.flatMap((one) => one.nodes.map((row) => row.node_id)))];
+  const views = report.runs.map((one, at) => new RunView(one, at, stretch, nodes));
   const [view] = views;
-  put(page, [header(run), summary(run, view)]);
+  put(page, [header(run)]);
   if (report.diff) {
-    const show = (node: string, phase: string | null): void => {
-      choose(0);
-      view.timeline.reveal(node, phase);
-    };
+    const show = (node: string, phase: string | null): void => view.timeline.reveal(node, phase);
     put(page, [section("comparison", "Comparison", comparison({ ...report, diff: report.diff }, show))]);
   }
+  put(page, [summary(run, view, report.diff === null), section("timeline", "Timeline", timelines(report, views))]);
   const holder = el("div", { class: "run" });
   let shown = -1;
   const choose = (at: number): void => {
@@ -34,12 +37,25 @@ function main(): void {
     views[at].start();
   };
   if (views.length > 1) {
-    const names = ["This execution", "Compared with"];
+    const names = [...NAMES];
     put(page, [el("nav", { class: "runs", "aria-label": "Execution" }, switched("Execution", names, choose))]);
   }
   put(page, [holder, footer(report)]);
+  for (const one of views) one.timeline.start();
   choose(0);
   performance.mark("phasetrace:drawn");
+}
+
+const NAMES = ["This execution (B)", "Compared with (A)"] as const;
+
+/** Return the timelines below each other, which of them is which. */
+function timelines(report: ReportDocument, views: RunView[]): HTMLElement {
+  if (views.length === 1) return views[0].timeline.element;
+  const titled = views.map(({ timeline }, at) => {
+    const title = el("h3", {}, NAMES[at], " ", el("span", { class: "id" }, report.runs[at].exec_id));
+    return el("div", { class: "one" }, title, timeline.element);
+  });
+  return el("div", { class: "timelines" }, ...titled);
 }
 
 /** What is shown of one execution below the summary. */
@@ -49,13 +65,12 @@ class RunView {
   private readonly flame: Flame;
   private isStarted = false;
 
-  constructor(run: RunDocument, number: number) {
-    const trace = new Trace(run);
-    this.timeline = new Timeline(trace, `row-${number}`);
+  constructor(run: RunDocument, number: number, stretch: Stretch, nodes: string[]) {
+    const trace = new Trace(run, nodes);
+    this.timeline = new Timeline(trace, `row-${number}`, stretch);
     this.flame = new Flame(trace);
     const show = (node: string, phase: string | null): void => this.timeline.reveal(node, phase);
     put(this.element, [
-      section("timeline", "Timeline", this.timeline.element),
       section("breakdown", "Breakdown", breakdown(run, show)),
       section("flame", "Self time by calls", this.flame.element),
     ]);
@@ -65,7 +80,6 @@ class RunView {
   start(): void {
     if (this.isStarted) return;
     this.isStarted = true;
-    this.timeline.start();
     this.flame.start();
   }
 }
@@ -93,16 +107,17 @@ function header(run: RunDocument): HTMLElement {
   );
 }
 
-function summary(run: RunDocument, view: RunView): HTMLElement {
-  const show = (node: string, phase: string | null): void => view.timeline.reveal(node, phase);
+function summary(run: RunDocument, view: RunView, hasFigures: boolean): HTMLElement {
+  const show = (node: string, phase: string | null, isFailure: boolean): void =>
+    view.timeline.reveal(node, phase, isFailure);
   return el(
     "section",
     { id: "summary", "aria-label": "Summary" },
-    figures(run),
+    hasFigures ? figures(run) : null,
     remarks(run),
-    el("h2", {}, "What would make it faster"),
+    el("h2", {}, findingsTitle(run)),
     findings(run, show),
-    run.findings.length > 1
+    run.findings.filter((one) => Number(one.saving_ns) > 0).length > 1
       ? el("p", { class: "muted small" }, "Each by itself: savings do not add up.")
       : null,
   );

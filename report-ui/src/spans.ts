@@ -1,6 +1,8 @@
 /** An execution's spans and their call tree, as the charts work on them: typed arrays by number. */
 
+import { sums } from "./deltas.ts";
 import type { Ns, RunDocument } from "./document.ts";
+import { Said } from "./said.ts";
 
 export const OK = 0;
 export const ERROR = 1;
@@ -75,8 +77,10 @@ export class Trace {
   readonly criticalOf = new Map<number, number>();
   private readonly iterations = new Map<number, string>();
   private readonly uses = new Map<number, SpanUse>();
+  readonly said: Said;
 
-  constructor(run: RunDocument) {
+  /** `nodes` are in the order of their colours. */
+  constructor(run: RunDocument, nodes = run.nodes.map((row) => row.node_id)) {
     const { span_columns: columns, names } = run;
     this.count = columns.length.length;
     this.start = new Float64Array(this.count);
@@ -88,7 +92,7 @@ export class Trace {
     this.id = columns.id;
     this.wall = Number(run.wall_ns);
     this.parent = Int32Array.from(sums(columns.parent));
-    this.rows = makeRows(run);
+    this.rows = makeRows(run, nodes);
     this.place(columns.lanes, columns.gap);
     let [from, to] = [0, this.wall];
     for (let span = 0; span < this.count; span++) {
@@ -111,6 +115,7 @@ export class Trace {
         model: text(usage.model[at]),
       });
     });
+    this.said = new Said(run.details);
     this.path = makePath(run);
     this.path.owner.forEach((owner, at) => {
       if (owner < 0 || this.path.waiting[at] >= 0) return;
@@ -127,16 +132,26 @@ export class Trace {
     return this.uses.get(span);
   }
 
+  /** Return the spans that used a model with a text in its name. */
+  usesOf(wanted: string): number[] {
+    const found: number[] = [];
+    for (const [span, use] of this.uses) if (use.model?.toLowerCase().includes(wanted)) found.push(span);
+    return found;
+  }
+
+  /** Return how long the longest span of a row took, 0 if it has none. */
+  longest(row: number): Ns {
+    const { lanes, spans } = this.rows;
+    let longest: Ns = 0;
+    for (let span = spans[lanes[row]]; span < spans[lanes[row + 1]]; span++) {
+      if (Number(this.length[span]) > Number(longest)) longest = this.length[span];
+    }
+    return longest;
+  }
+
   /** Return the first span of a lane that ends at a time or later. */
   firstEnding(lane: number, time: number): number {
-    let low = this.rows.spans[lane];
-    let high = this.rows.spans[lane + 1];
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (this.end[middle] < time) low = middle + 1;
-      else high = middle;
-    }
-    return low;
+    return firstEnding(this.rows.spans, this.end, lane, time);
   }
 
   /** Return the span of a row that is nearest to a time, -1 if it has none. */
@@ -215,7 +230,7 @@ export class Trace {
   }
 }
 
-function makeRows(run: RunDocument): Rows {
+function makeRows(run: RunDocument, nodes: string[]): Rows {
   const { rows: columns, names } = run;
   const count = columns.parent.length;
   const text = (number: number): string | null => (number === NONE ? null : names[number]);
@@ -229,8 +244,7 @@ function makeRows(run: RunDocument): Rows {
     if (row > 0) end[parent[row]] = Math.max(end[parent[row]], end[row]);
   }
   const node = columns.node.map(text);
-  // Nodes have their colours by their place in the breakdown, the one with most time first.
-  const colourOf = new Map(run.nodes.map((row, at) => [row.node_id, at]));
+  const colourOf = new Map(nodes.map((name, at) => [name, at]));
   const types = { e: EXECUTION, n: NODE, p: PHASE };
   return {
     count,
@@ -275,8 +289,13 @@ function makePath(run: RunDocument): Path {
   return path;
 }
 
-/** Return the numbers that deltas stand for. */
-export function sums(deltas: number[]): number[] {
-  let sum = 0;
-  return deltas.map((delta) => (sum += delta));
+/** Return the first span of a lane that ends at a time or later, of those by the ends of all. */
+export function firstEnding(spans: ArrayLike<number>, end: ArrayLike<number>, lane: number, time: number): number {
+  let [low, high] = [spans[lane], spans[lane + 1]];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (end[middle] < time) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }

@@ -67,18 +67,25 @@ export function figures(run: RunDocument): HTMLElement {
   );
 }
 
+/** Return what findings are about: without a saving among them, nothing is told to be faster. */
+export function findingsTitle(run: RunDocument): string {
+  const all = run.findings;
+  if (all.length === 0 || all.some((one) => Number(one.saving_ns) > 0)) return "What would make it faster";
+  return all.some((one) => one.kind === "failed") ? "What went wrong" : "What stands out";
+}
+
 /** Return the findings, the one that would save most first; `show` is called with one's place. */
 export function findings(
   run: RunDocument,
-  show: ((node: string, phase: string | null) => void) | null,
+  show: ((node: string, phase: string | null, isFailure: boolean) => void) | null,
 ): HTMLElement {
   if (run.findings.length === 0) return el("p", { class: "muted" }, "Nothing stands out.");
   return el(
     "ol",
     { class: "findings" },
     ...run.findings.map((one) => {
-      const text = `${one.text}.`;
       const node = one.node_id;
+      const isFailure = one.kind === "failed" || one.kind === "retries";
       return el(
         "li",
         {},
@@ -87,14 +94,21 @@ export function findings(
         el(
           "span",
           { class: "sentence" },
-          text,
+          ...sentence(one),
           show && node !== null
-            ? el("button", { type: "button", class: "show", onclick: () => show(node, one.phase) }, "Show")
+            ? el("button", { type: "button", class: "show", onclick: () => show(node, one.phase, isFailure) }, "Show")
             : null,
         ),
       );
     }),
   );
+}
+
+/** Return what a finding says, with what the first failed call said where it is about failed ones. */
+function sentence(one: Finding): (Node | string)[] {
+  if (one.message === null) return [`${one.text}.`];
+  const message = el("span", { class: "message" }, one.message);
+  return one.kind === "failed" ? [`${one.text}: `, message] : [`${one.text}. It first failed with `, message];
 }
 
 function saving(one: Finding): string {

@@ -56,12 +56,12 @@ export class SortableTable<T> {
       this.body,
     );
     this.more = el("button", { type: "button", class: "quiet", onclick: () => this.showMore() });
-    this.element = el(
+    const scrolls = el(
       "div",
-      { class: "table" },
-      el("div", { class: "scrolls", tabindex: "0", role: "region", "aria-label": options.caption }, this.table),
-      this.more,
+      { class: "scrolls", tabindex: "0", role: "region", "aria-label": options.caption },
+      this.table,
     );
+    this.element = el("div", { class: "table" }, beyond(scrolls), this.more);
     this.draw();
   }
 
@@ -176,4 +176,16 @@ export class SortableTable<T> {
       isFolded ? "▸" : "▾",
     );
   }
+}
+
+/** Return what scrolls sideways with a shadow and a sign at the side that has more. */
+function beyond(scrolls: HTMLElement): HTMLElement {
+  const element = el("div", { class: "beyond" }, el("p", { class: "cue", "aria-hidden": "true" }, "more columns →"), scrolls);
+  const look = (): void => {
+    const left = scrolls.scrollWidth - scrolls.clientWidth - scrolls.scrollLeft;
+    element.toggleAttribute("data-more", left > 1);
+  };
+  scrolls.addEventListener("scroll", look, { passive: true });
+  new ResizeObserver(look).observe(scrolls);
+  return element;
 }

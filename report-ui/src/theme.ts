@@ -1,6 +1,7 @@
 /** The colours of the page, as canvas needs them: those of the style sheet, whatever the mode is. */
 
-const NODE_COLOURS = 8;
+/** How many nodes are told apart by their colours; the next ones begin anew. */
+export const NODE_COLOURS = 16;
 
 export interface Colours {
   ink: string;
@@ -17,16 +18,13 @@ export interface Colours {
 
 type Mode = "light" | "dark";
 
-const print = matchMedia("print");
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const listeners: (() => void)[] = [];
 let chosen: Mode | null = null;
-let printing = print.matches;
 let known: Colours | null = null;
 
-/** Return the mode that is shown; paper is light. */
+/** Return the mode that is shown. */
 export function mode(): Mode {
-  if (printing) return "light";
   return chosen ?? (dark.matches ? "dark" : "light");
 }
 
@@ -76,28 +74,13 @@ function apply(): void {
   for (const listener of listeners) listener();
 }
 
-/** Tell the style sheet. When charts are drawn for paper, its width has to be known already. */
+/** Tell the style sheet; paper is light whatever it is told. */
 function mark(): void {
   document.documentElement.dataset.theme = mode();
-  document.documentElement.toggleAttribute("data-printing", printing);
 }
 
-/** Tell whether what is drawn is for paper. */
-export function isPrinting(): boolean {
-  return printing;
-}
-
-/** Follow the system and the printer. */
+/** Follow the system. */
 export function start(): void {
   mark();
   dark.addEventListener("change", apply);
-  const setPrinting = (now: boolean): void => {
-    if (now !== printing) {
-      printing = now;
-      apply();
-    }
-  };
-  print.addEventListener("change", (event) => setPrinting(event.matches));
-  addEventListener("beforeprint", () => setPrinting(true));
-  addEventListener("afterprint", () => setPrinting(false));
 }

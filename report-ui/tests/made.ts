@@ -94,6 +94,19 @@ export function documentOf(
       id: [],
     },
     path: { owner: [], length: [], wait: [], waiting: [] },
+    details: {
+      texts: [],
+      shapes: [],
+      entries: [],
+      stacks: [],
+      at: [],
+      entry: [],
+      message: { at: [], text: [] },
+      event: { at: [], name: [], offset: [], entry: [], stack: [] },
+      more_events: { at: [], count: [] },
+      nothing: [],
+      left_out: 0,
+    },
     names: parents.map((_, row) => `row ${row}`),
   };
 }

@@ -20,8 +20,12 @@ WINDOW_NS: Final = 5_000_000_000
 """The speed is that of so long, up to now."""
 FADE_NS: Final = 8_000_000_000
 """For so long an execution is still there that has ended."""
-ABANDONED_NS: Final = 15 * 60_000_000_000
-"""For so long one whose process is gone, since it was last heard of."""
+ABANDONED_NS: Final = 60_000_000_000
+"""For so long one whose process is gone, since it was last heard of or seen to go on."""
+EARLIER_NS: Final = 24 * 3_600_000_000_000
+"""For so long it is counted after that."""
+BUSY_NS: Final = 2_000_000_000
+"""So long after a call has ended, more are taken to come that are too short to be seen open."""
 
 
 class Known(NamedTuple):
@@ -36,11 +40,20 @@ class Known(NamedTuple):
         return Known(self.calls + other.calls, max(self.longest_ns, other.longest_ns))
 
 
+class LastCall(NamedTuple):
+    """The call of a node or phase that ended last."""
+
+    node_id: str
+    phase: str | None
+    ended_ns: int
+
+
 class LiveCall(NamedTuple):
     """A call of a node (``phase`` is None) or phase that has not ended, and has no open one in it.
 
     ``alive`` tells whether its process is still there. ``known`` are the calls that it is held
-    against, None where there are too few.
+    against, None where there are too few. ``last`` is, of a node, the phase of it that ended last
+    since it started.
     """
 
     node_id: str
@@ -49,6 +62,7 @@ class LiveCall(NamedTuple):
     age_ns: int
     alive: bool
     known: Known | None
+    last: LastCall | None = None
 
     @property
     def is_longer_than_usual(self) -> bool:
@@ -57,14 +71,6 @@ class LiveCall(NamedTuple):
         if known is None or not self.alive:
             return False
         return self.age_ns > known.longest_ns + known.longest_ns // LEAST_PART
-
-
-class LastCall(NamedTuple):
-    """The call of a node or phase that ended last."""
-
-    node_id: str
-    phase: str | None
-    ended_ns: int
 
 
 class LiveExecution(NamedTuple):
@@ -97,12 +103,14 @@ class Activity(NamedTuple):
     """What goes on in a store at a time: running executions first, the oldest of them first.
 
     ``quiet`` is how many executions have not ended, although nothing has happened in them lately:
-    those that a phase opened, and nobody has ended.
+    those that a phase opened, and nobody has ended. ``abandoned`` is how many more were left by
+    their processes within a day.
     """
 
     at_ns: int
     executions: tuple[LiveExecution, ...] = ()
     quiet: int = 0
+    abandoned: int = 0
 
     @property
     def spans_per_s(self) -> float | None:
@@ -172,8 +180,34 @@ def in_order(executions: Iterable[LiveExecution]) -> tuple[LiveExecution, ...]:
     """Return executions as they are shown: those that run, the oldest first, then the others."""
 
     def place(one: LiveExecution) -> tuple[int, int, str]:
-        if one.ended_ns is None:
-            return 0, one.started_ns, one.exec_id
-        return (1 if one.status == "abandoned" else 2), -one.ended_ns, one.exec_id
+        return rank(one), one.started_ns if one.ended_ns is None else -one.ended_ns, one.exec_id
 
     return tuple(sorted(executions, key=place))
+
+
+def rank(one: LiveExecution) -> int:
+    """Return how much an execution matters, 0 most: it runs, was abandoned, or has ended."""
+    if one.ended_ns is None:
+        return 0
+    return 1 if one.status == "abandoned" else 2
+
+
+def nested(executions: Sequence[LiveExecution]) -> list[tuple[LiveExecution, int]]:
+    """Return executions with how far they are within others, each after the one it is in.
+
+    Otherwise as they come. What matters more than its parent is not below it: it would go with it.
+    """
+    by_id = {one.exec_id: one for one in executions}
+    below: dict[str | None, list[LiveExecution]] = {}
+    for one in executions:
+        parent = by_id.get(one.parent_exec_id) if one.parent_exec_id is not None else None
+        is_below = parent is not None and parent is not one and rank(parent) <= rank(one)
+        below.setdefault(one.parent_exec_id if is_below else None, []).append(one)
+    placed: list[tuple[LiveExecution, int]] = []
+    waiting = [(one, 0) for one in reversed(below.pop(None, []))]
+    while waiting:
+        one, depth = waiting.pop()
+        placed.append((one, depth))
+        waiting += [(sub, depth + 1) for sub in reversed(below.pop(one.exec_id, []))]
+    # What is left is said to be within each other.
+    return placed + [(one, 0) for left in below.values() for one in left]

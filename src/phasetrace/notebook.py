@@ -76,8 +76,8 @@ def _timed(line: str) -> AbstractContextManager[None]:
 @contextmanager
 def _execution(name: str, as_report: bool) -> Iterator[None]:
     """Be an execution of this name, and show where its time went, however it ends."""
+    from phasetrace import execution  # which puts the recording in place
     from phasetrace.identity import new_exec_id
-    from phasetrace.phases import execution
 
     __tracebackhide__ = True  # IPython shows the cell's own frames
     exec_id = new_exec_id(re.sub(r"\W+", "-", name).strip("-") or CELL)

@@ -38,6 +38,7 @@ _NS_PER_S: Final = 1_000_000_000
 _DAY_S: Final = 86_400
 _MOST_OPEN: Final = 20
 _NAME_WIDTH: Final = 26
+_MOST_OF_NAME: Final = 400
 _LEAST_NAME: Final = 10
 _BRANCH_WIDTH: Final = 7
 _NUMBER_WIDTH: Final = 6
@@ -129,6 +130,15 @@ def safe(text: str) -> str:
     import re
 
     return re.sub(_HARMFUL, lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def name_text(name: str) -> str:
+    """Return a name out of a span as it stands in a line: `safe`, and of some length.
+
+    Past 400 columns it is without its middle, also where nothing else is cut; JSON has it whole.
+    """
+    text = safe(name)
+    return text if 2 * len(text) <= _MOST_OF_NAME else shortened(text, _MOST_OF_NAME)
 
 
 def cells(text: str) -> int:
@@ -253,17 +263,15 @@ def breakdown_text(breakdown: ExecutionBreakdown, *, colour: bool = False, width
 
 def header_text(breakdown: ExecutionBreakdown, *, colour: bool = False) -> str:
     """Return the lines that a breakdown starts with."""
-    execution = breakdown.execution
-    status = execution.status
-    lines = _title(execution, _COLOURED if colour else _PLAIN)
-    if status != "ok":
-        lines.append(f"  Status: {safe(status)}")
-    return "\n".join(lines)
+    return title_text(breakdown.execution, colour=colour)
 
 
 def title_text(execution: ExecutionHeader, *, colour: bool = False) -> str:
-    """Return the lines that every report of an execution starts with."""
-    return "\n".join(_title(execution, _COLOURED if colour else _PLAIN))
+    """Return the lines that every report of an execution starts with; how it ended, if not well."""
+    lines = _title(execution, _COLOURED if colour else _PLAIN)
+    if execution.status != "ok":
+        lines.append(f"  Status: {safe(execution.status)}")
+    return "\n".join(lines)
 
 
 def open_text(breakdown: ExecutionBreakdown) -> str:
@@ -276,7 +284,7 @@ def summary_text(summary: ExecutionSummary, *, colour: bool = False) -> str:
     execution = summary.execution
     lines = _title(execution, _COLOURED if colour else _PLAIN)
     if execution.name and execution.name != execution.exec_id:
-        lines.append(f"  Name: {safe(execution.name)}")
+        lines.append(f"  Name: {name_text(execution.name)}")
     lines += [
         f"  Status: {safe(execution.status)}",
         f"  Started: {local_time(execution.started_ns)}",
@@ -295,9 +303,9 @@ def _open_lines(calls: Sequence[OpenCall], width: int = 0) -> list[str]:
         return []
     lines = ["  Open:"]
     for call in calls[:_MOST_OPEN]:
-        name = safe(call.node_id)
+        name = name_text(call.node_id)
         if call.phase is not None:
-            name += f" / {safe(call.phase)}"
+            name += f" / {name_text(call.phase)}"
         age = f" for {human(call.age_ns)}"
         lines.append(f"    {_fitting(name, width, 4 + len(age))}{age}")
     if len(calls) > _MOST_OPEN:
@@ -328,7 +336,7 @@ def _heading(node: NodeBreakdown, style: _Style, label: str, width: int) -> str:
         if node.count > 1:
             what += f" ({node.count} iterations)"
         alarm = _outcome(own_errors(node), own_cancelled(node))
-    name = _fitting(safe(node.node_id), width, 2 + cells(what + alarm))
+    name = _fitting(name_text(node.node_id), width, 2 + cells(what + alarm))
     heading = f"  {_strong(name, style)}{what}"
     return f"{heading}{style.alarm}{alarm}{style.reset}" if alarm else heading
 
@@ -341,7 +349,7 @@ def _fitting(name: str, width: int, others: int) -> str:
 def _rows(node: NodeBreakdown, label: str) -> list[_Row]:
     rows = []
     for phase in node.phases:
-        name = safe(phase.phase)
+        name = name_text(phase.phase)
         if phase.count:
             remarks = f" ×{phase.count}" if phase.count > 1 else ""  # noqa: RUF001 - "times"
             alarm = _outcome(phase.errors, phase.cancelled)

@@ -33,5 +33,28 @@ def open_within(spans: Iterable[OpenSpan], label: str) -> Iterator[OpenSpan]:
         yield span_id, parent_id, start_ns, PhaseKey(node_id, phase)
 
 
+def number_within(exec_id: str, started_in: Iterable[tuple[str, str]]) -> int:
+    """Return how many executions were started within one, at any depth.
+
+    `started_in` are pairs of ids: of an execution that has a parent, the parent's and its own. Each
+    counts once, also where two are said to be within each other.
+    """
+    children: dict[str, list[str]] = {}
+    for outer, inner in started_in:
+        children.setdefault(outer, []).append(inner)
+    seen = {exec_id}
+    waiting = [exec_id]
+    while waiting:
+        new = [one for one in children.get(waiting.pop(), ()) if one not in seen]
+        seen.update(new)
+        waiting += new
+    return len(seen) - 1
+
+
+def within_text(number: int) -> str:
+    """Return what there is to say of executions within one that are not among its nodes."""
+    return f"{number:,} execution{'' if number == 1 else 's'} within it"
+
+
 def _within(node_id: str | None, label: str) -> str:
     return label if node_id in (None, SYSTEM_NODE) else f"{label}{SEPARATOR}{node_id}"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +13,7 @@ from typing import Any, Final
 from phasetrace.identity import root_span_id_of
 from phasetrace.names import NODE_ID, TYPE
 from phasetrace.spans import NODE
-from tests.phasetrace.recordings.made import line, phase, root
+from tests.phasetrace.recordings.made import attributes, line, phase, root
 
 MS: Final = 1_000_000
 HOSTILE: Final = (
@@ -109,6 +112,100 @@ def unended(folder: Path) -> Path:
     return _write(folder / "unended.jsonl", [spans])
 
 
+def failing(folder: Path) -> Path:
+    """Write an execution with calls that failed, that were tried again, and that say much.
+
+    ``worker`` and ``late`` are on its critical path, ``other`` is beside them.
+    """
+    exec_id = "failing"
+    bad = {"code": 2, "message": "ValueError: bad row 7"}
+    parse = {"node": "worker", "parent": 10}
+    spans = [
+        root(exec_id, name="failing run", end=100 * MS),
+        _node(exec_id, 10, "worker", 0, 60 * MS),
+        _raising(phase(11, exec_id, "parse", end=20 * MS, status=bad, **parse, row=7), "bad row 7"),
+        _raising(
+            phase(12, exec_id, "parse", start=20 * MS, end=40 * MS, status=bad, **parse, row=7),
+            "bad row 8",
+        ),
+        phase(13, exec_id, "parse", start=40 * MS, end=60 * MS, **parse, lines=list(range(300))),
+        _node(exec_id, 20, "other", MS, 30 * MS),
+        phase(
+            21,
+            exec_id,
+            "work",
+            start=MS,
+            end=30 * MS,
+            node="other",
+            parent=20,
+            **{"<b>": "</script>"},
+        ),
+        _node(exec_id, 30, "late", 60 * MS, 100 * MS),
+        phase(
+            31,
+            exec_id,
+            "check",
+            start=60 * MS,
+            end=100 * MS,
+            node="late",
+            parent=30,
+            status={"code": 2, "message": "gave up"},
+            **{"gen_ai.request.model": "gpt-4o-mini", "gen_ai.usage.input_tokens": 12},
+        ),
+    ]
+    return _write(folder / "failing.jsonl", [spans])
+
+
+def running(folder: Path) -> Path:
+    """Store an execution whose program is gone, while a call of a node had gone on for long."""
+    store = folder / "running.db"
+    subprocess.run(
+        [sys.executable, "-c", _PROGRAM],
+        env={**os.environ, "PHASETRACE_STORE": str(store)},
+        check=True,
+        timeout=60,
+    )
+    return store
+
+
+_PROGRAM: Final = """
+import os, threading, time
+import phasetrace
+
+started = threading.Event()
+
+def wait():
+    with phasetrace.node("waiting"), phasetrace.phase("answer"):
+        started.set()
+        threading.Event().wait()
+
+with phasetrace.execution("running", name="running"):
+    thread = phasetrace.propagate.Thread(target=wait, daemon=True)
+    thread.start()
+    started.wait()
+    with phasetrace.node("done"), phasetrace.phase("work"):
+        time.sleep(1.1)  # only what has gone on for more than a second is in the store
+    phasetrace.force_flush()
+    os._exit(0)
+"""
+
+
+def steps(folder: Path, number: int) -> Path:
+    """Write an execution of so many nodes, one after another, each with a phase."""
+    exec_id = "steps"
+    spans = [root(exec_id, name=exec_id, end=number * MS)]
+    for n in range(number):
+        at, name = n * MS, f"step {n}"
+        span_id = 2 * n + 2
+        spans.append(_node(exec_id, span_id, name, at, at + MS))
+        spans.append(
+            phase(
+                span_id + 1, exec_id, "work", node=name, parent=span_id, start=at, end=at + MS // 2
+            )
+        )
+    return _write(folder / "steps.jsonl", [spans])
+
+
 def names(folder: Path, number: int) -> Path:
     """Write an execution of so many phases, each called something else."""
     spans = (
@@ -194,6 +291,21 @@ def _node(
     return phase(
         span_id, exec_id, node, parent=parent, start=start, end=end, **{**pairs, "node": node}
     )
+
+
+def _raising(span: Any, message: str) -> Any:
+    """Return a span with the event of an exception in it."""
+    said = {
+        "exception.type": "ValueError",
+        "exception.message": message,
+        "exception.stacktrace": f"Traceback:\n  File 'x.py', line 1\nValueError: {message}\n",
+    }
+    event = {
+        "timeUnixNano": span["endTimeUnixNano"],
+        "name": "exception",
+        "attributes": attributes(said),
+    }
+    return {**span, "events": [event]}
 
 
 def _in_lines(spans: Iterator[Any]) -> Iterator[list[Any]]:

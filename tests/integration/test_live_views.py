@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
+import shutil
 import signal
 import sqlite3
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 import phasetrace
-from phasetrace import execution, node
+from phasetrace import execution, node, phase
 from phasetrace.store.blocks import MAX_SPANS, Row, pack
 from phasetrace.store.reader import StoreReader
 from tests.phasetrace.cli.programs import COMMAND, run, start, traced, write
@@ -87,6 +90,45 @@ def test_what_is_left_is_told_by_what_is_usual(tmp_path: Path, store: Path) -> N
     with in_terminal(WAITS, tmp_path, store, columns=120) as terminal:
         terminal.shows("0 spans · about 9m")
         terminal.type("\n\n")
+        assert terminal.end() == 0
+
+
+MANY = """
+import sys, threading
+from phasetrace import execution, node, phase, time_phase
+over = threading.Event()
+def call(at, name):
+    with time_phase("exec_1", f"node_{at}", name):
+        over.wait()
+with execution("exec_1", name="nightly"), node("n"):
+    try:
+        with phase("llm_completion", **{"gen_ai.usage.input_tokens": 1_000}) as span:
+            span.set_attribute("gen_ai.usage.output_tokens", 234)
+            raise ValueError
+    except ValueError:
+        pass
+    names = 5 * ["llm_completion"] + 3 * ["tool"]
+    threads = [threading.Thread(target=call, args=one) for one in enumerate(names)]
+    for thread in threads:
+        thread.start()
+    sys.stdin.readline()
+    over.set()
+    for thread in threads:
+        thread.join()
+"""
+
+
+def test_many_calls_are_summed_by_name(tmp_path: Path, store: Path) -> None:
+    """With what failed, and the tokens that were used."""
+    with in_terminal(MANY, tmp_path, store, columns=120) as terminal:
+        terminal.shows("1,234 tokens")
+        (line,) = [one for one in terminal.display if "tokens" in one]
+        assert re.fullmatch(
+            r"nightly \S+ · n \S+, 5 x llm_completion up to \S+, 3 x tool up to \S+"
+            r" · 1 span · 1 error · 1,234 tokens",
+            line,
+        )
+        terminal.type("\n")
         assert terminal.end() == 0
 
 
@@ -232,6 +274,191 @@ def test_the_line_is_gone_when_the_program_is_ended(
         assert not [one for one in terminal.everything if "fetch / download" in one]
 
 
+EDGES = """
+import os, time
+from phasetrace import execution, node, phase
+
+def wait():
+    open("waiting", "w").close()
+    while os.path.exists("waiting"):
+        time.sleep(0.01)
+
+with execution("exec_1", name="nightly"), node("fetch"), phase("download"):
+    full = "A" * 79 + "Z"
+    for text in (full, "A" * 80 + full, f"\\x1b[31m{full}\\x1b[0m", "\u6f22" * 40):
+        print(text, end="", flush=True)
+        wait()
+        print("BCD")
+        wait()
+"""
+
+
+def test_the_last_character_of_a_full_row_is_kept(tmp_path: Path, store: Path) -> None:
+    """The line waits until the cursor is elsewhere."""
+    waiting = tmp_path / "waiting"
+    with in_terminal(EDGES, tmp_path, store, rows=40) as terminal:
+        for _ in range(4):
+            terminal.until(waiting.exists)
+            time.sleep(1.6)  # after which the line would be there
+            waiting.unlink()
+            terminal.shows("BCD")
+            terminal.until(waiting.exists)
+            terminal.shows("nightly")  # and comes back
+            waiting.unlink()
+        assert terminal.end() == 0
+        full = f"{'A' * 79}Z"
+        rows = [full, "BCD", "A" * 80, full, "BCD", full, "BCD", "\u6f22" * 40, "BCD"]
+        assert of_program(terminal) == rows
+
+
+SHELL = ["bash", "--norc", "--noprofile", "-i"]
+PROMPT = "prompt> "
+needs_shell = pytest.mark.skipif(shutil.which("bash") is None, reason="needs a shell with jobs")
+
+
+def in_shell(command: Sequence[str], folder: Path, store: Path) -> Terminal:
+    """Start a shell in a terminal, and a command in that."""
+    terminal = Terminal(SHELL, folder, store, 200, PS1=PROMPT, HISTFILE="")
+    terminal.shows(PROMPT.strip())
+    terminal.type(f"clear; {shlex.join(command)}\n")
+    return terminal
+
+
+@needs_shell
+def test_the_line_is_gone_while_the_program_is_stopped(tmp_path: Path, store: Path) -> None:
+    """By Ctrl-Z; it comes back with the program."""
+    long = f"{'download ' * 16}to its end"  # longer than what the shell prints there
+    write(tmp_path, {"prog.py": WAITS.replace("download", long)})
+    with in_shell(traced("prog.py"), tmp_path, store) as terminal:
+        for _ in range(2):
+            terminal.shows("to its end")
+            terminal.type("\x1a")
+            terminal.shows("Stopped")
+            terminal.shows(PROMPT.strip())
+            assert not [one for one in terminal.everything if "to its end" in one]
+            terminal.type("clear; fg\n")
+        terminal.shows("to its end")
+        terminal.type("\n\n")
+        terminal.shows("phasetrace: exec_1: 5 spans")
+        terminal.type("exit\n")
+        assert terminal.end() == 0
+
+
+HANDLES = """
+import os, signal, sys
+from phasetrace import execution, node, phase
+signal.signal(signal.SIGTSTP, lambda *_: print("mine"))
+with execution("exec_1", name="nightly"), node("fetch"), phase("download"):
+    os.kill(os.getpid(), signal.SIGTSTP)
+    sys.stdin.readline()
+    os.kill(os.getpid(), signal.SIGTSTP)
+"""
+FORKS = """
+import os, signal
+import multiprocessing
+def work():
+    print(signal.getsignal(signal.SIGTSTP) is signal.SIG_DFL, os._exit)
+process = multiprocessing.get_context("fork").Process(target=work)
+process.start()
+process.join()
+work()
+"""
+
+
+def test_what_a_program_does_at_ctrl_z_is_its_own(tmp_path: Path, store: Path) -> None:
+    """Its handlers are called as ever, and children it forks have none of ours."""
+    with in_terminal(HANDLES, tmp_path, store) as terminal:
+        terminal.shows("fetch / download")
+        terminal.type("\n")
+        assert terminal.end() == 0
+        assert of_program(terminal) == ["mine", "", "mine"]
+    with in_terminal(FORKS, tmp_path, store) as terminal:
+        assert terminal.end() == 0
+        assert terminal.everything[:2] == ["True <built-in function _exit>"] * 2
+
+
+EXITS = """
+import os, sys
+from phasetrace import execution, node, phase
+with execution("exec_1", name="nightly"), node("fetch"), phase("download"):
+    sys.stdin.readline()
+    os._exit(3)
+"""
+
+
+def test_the_line_is_gone_after_an_exit_at_once(tmp_path: Path, store: Path) -> None:
+    """By ``os._exit``, of which nobody else is told."""
+    with in_terminal(EXITS, tmp_path, store) as terminal:
+        terminal.shows("fetch / download")
+        terminal.type("\n")
+        assert terminal.end() == 3
+        assert terminal.everything == []
+
+
+CHILDREN = """
+import multiprocessing, os, subprocess, sys, time
+from phasetrace import execution, node, phase
+
+def wait():
+    open("waiting", "w").close()
+    while os.path.exists("waiting"):
+        time.sleep(0.01)
+
+def work():
+    sys.stdout.write("one\\ntwo\\nthree\\n")
+    sys.stdout.flush()
+    wait()
+
+if __name__ == "__main__":
+    with execution("exec_1", name="nightly"), node("fetch"), phase("download"):
+        wait()
+        pipe = subprocess.PIPE
+        child = subprocess.Popen(["cat"], stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT)
+        wait()
+        child.communicate()
+        wait()
+        process = multiprocessing.get_context("spawn").Process(target=work)
+        process.start()
+        process.join()
+"""
+
+
+def test_children_that_may_print_are_made_way_for(tmp_path: Path, store: Path) -> None:
+    """Those whose output goes elsewhere are not in the way of the line."""
+    waiting = tmp_path / "waiting"
+    with in_terminal(CHILDREN, tmp_path, store) as terminal:
+        for _ in ("alone", "with a child that is piped", "alone again"):
+            terminal.until(waiting.exists)
+            seen = len(terminal.raw)
+            terminal.writes(b"nightly", after=seen)
+            waiting.unlink()
+        terminal.shows("three")
+        terminal.until(waiting.exists)
+        time.sleep(1)  # after which the line would be there
+        waiting.unlink()
+        assert terminal.end() == 0
+        assert terminal.everything[:3] == ["one", "two", "three"]
+        assert b"nightly" not in terminal.raw[terminal.raw.index(b"three") :]
+
+
+def test_a_terminal_without_columns_has_the_usual_ones(tmp_path: Path, store: Path) -> None:
+    """As in a container: the line is there, and no view is wider."""
+    with in_terminal(WAITS, tmp_path, store, is_sizeless=True) as terminal:
+        terminal.shows("nightly")
+        terminal.shows("fetch / download")
+        terminal.type("\n\n")
+        assert terminal.end() == 0
+    with execution("long"), node("n" * 300), phase("p" * 300):
+        pass
+    phasetrace.shutdown()
+    for view in (["tree"], ["metrics", "--breakdown"], ["top", "--once"]):
+        command = [sys.executable, str(COMMAND), *view]
+        with Terminal(command, tmp_path, store, columns=81, is_sizeless=True) as terminal:
+            assert terminal.end() == 0
+            assert all(len(line) <= 80 for line in terminal.everything)
+            assert "n" * 10 in "".join(terminal.everything) or view[0] == "top"
+
+
 # What is running, from another terminal
 
 
@@ -263,7 +490,7 @@ def test_top_shows_what_runs_until_it_has_ended(columns: int, tmp_path: Path, st
         assert all(len(line) <= columns for line in terminal.display)
 
 
-@pytest.mark.parametrize("way", ["q", "\x03", "SIGTERM"])
+@pytest.mark.parametrize("way", ["q", "\x03", "SIGTERM", "\x1c"])
 def test_top_leaves_the_terminal_as_it_was(way: str, tmp_path: Path, store: Path) -> None:
     """Whichever way it is left."""
     put([Run("exec_1", "nightly", "running")])
@@ -275,14 +502,50 @@ def test_top_leaves_the_terminal_as_it_was(way: str, tmp_path: Path, store: Path
             terminal.process.terminate()
         else:
             terminal.type(way)
-        assert terminal.end() == (143 if way == "SIGTERM" else 0)
+        assert terminal.end() == {"SIGTERM": 143, "\x1c": 131}.get(way, 0)
         assert terminal.modes() == before
         assert terminal.raw.count(b"\x1b[?1049l") == terminal.raw.count(b"\x1b[?1049h") == 1
 
 
+@needs_shell
+@pytest.mark.parametrize("way", ["\x1a", "SIGSTOP"])
+def test_top_can_be_stopped_and_goes_on(way: str, tmp_path: Path, store: Path) -> None:
+    """The shell has its terminal as it was; then it is drawn again, and keys do what they did."""
+    put([Run("exec_1", "nightly", "running")])
+    with in_shell(TOP, tmp_path, store) as terminal:
+        terminal.shows("● nightly  running for ")
+        for turn in range(2):
+            if way == "\x1a":
+                terminal.type(way)
+            else:
+                (top,) = children_of(terminal.process.pid)
+                os.kill(top, signal.SIGSTOP)
+            terminal.shows("Stopped")
+            if way == "\x1a":
+                assert terminal.raw.count(b"\x1b[?1049l") == turn + 1
+                assert terminal.raw.rindex(b"\x1b[?25h") > terminal.raw.rindex(b"\x1b[?25l")
+            terminal.type("clear; echo $((6 * 7))\n")
+            terminal.shows("42")
+            seen = len(terminal.raw)
+            terminal.type("clear; fg\n")
+            terminal.writes(b"\x1b[?1049h", after=seen)
+            terminal.shows("● nightly  running for ")
+        terminal.type("q")
+        terminal.shows(PROMPT.strip())
+        terminal.type("clear; echo $((6 * 8)) $(stty -a | grep -o ' icanon')\n")
+        terminal.shows("48 icanon")
+        terminal.type("exit\n")
+        terminal.end()
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the child processes of a process."""
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def test_top_without_colour(tmp_path: Path, store: Path) -> None:
     """NO_COLOR has it drawn without; so it is said in words what is wrong."""
-    put([Run("exec_1", "nightly", "running"), Run("exec_2", "weekly", "abandoned")])
+    put([Run("exec_1", "nightly", "running"), Run("exec_2", "weekly", "abandoned", ago_s=5)])
     for no_color in ("1", ""):
         with Terminal(TOP, tmp_path, store, NO_COLOR=no_color) as terminal:
             terminal.shows("● nightly")
@@ -336,7 +599,7 @@ def test_what_a_killed_program_did_is_told(tmp_path: Path, store: Path) -> None:
     top = run([*TOP, "--once"], tmp_path, store).out
     assert "✗ nightly  abandoned, last heard of " in top
     assert "5 spans" in top
-    assert re.search(r"^    died in load / insert  not ended, begun .* after the start$", top, re.M)
+    assert re.search(r"^    died in load / insert  begun .* after the start$", top, re.M)
     tree = run([*TREE, "nightly"], tmp_path, store).out
     assert "Status: abandoned" in tree
     assert re.search(r"read .5 .*\n.* insert .* not ended$", tree, re.M)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 import textwrap
 from collections.abc import Iterator
 from typing import Any
@@ -201,3 +203,17 @@ def test_where_nothing_is_recorded_that_is_said(
     result, captured = run(shell, "%%phases\n1 / 0")
     assert isinstance(result.error_in_exec, ZeroDivisionError)
     assert "nothing was recorded" in shown(captured)["text/plain"]
+
+
+def test_the_first_cell_of_a_session_is_recorded() -> None:
+    """Where nothing but the magic has used the package."""
+    session = """
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+shell.run_line_magic("load_ext", "phasetrace")
+shell.run_cell("%%phases first\\nfrom phasetrace import phase\\nwith phase('p'): pass")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", session], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert "Execution ID: first_" in done.stdout

@@ -17,6 +17,8 @@ from phasetrace.live import (
     enough,
     in_order,
     last_call,
+    nested,
+    rank,
 )
 from tests.phasetrace.analysis.timelines import span
 
@@ -111,6 +113,41 @@ def test_running_executions_come_first() -> None:
         "ended",
         "ended earlier",
     ]
+
+
+def test_executions_come_after_the_ones_that_they_are_in() -> None:
+    """At any depth; but what runs is not below what does not."""
+    within = {"b": "a", "c": "b", "d": "a", "e": "ended", "f": "gone from here"}
+    names = ["f", "e", "d", "c", "b", "a"]
+    some = [execution(one)._replace(parent_exec_id=within.get(one)) for one in names]
+    some.append(execution("ended", "ok"))
+    assert [(one.exec_id, depth) for one, depth in nested(some)] == [
+        ("f", 0),
+        ("e", 0),
+        ("a", 0),
+        ("d", 1),
+        ("b", 1),
+        ("c", 2),
+        ("ended", 0),
+    ]
+
+
+@given(st.lists(st.tuples(st.sampled_from(["running", "abandoned", "ok"]), st.integers(-1, 7))))
+def test_each_execution_is_there_once(made: list[tuple[str, int]]) -> None:
+    """Also where some are said to be within each other."""
+    some = [
+        execution(str(at), status)._replace(parent_exec_id=str(parent) if parent >= 0 else None)
+        for at, (status, parent) in enumerate(made)
+    ]
+    found = nested(some)
+    assert sorted(one.exec_id for one, _ in found) == sorted(one.exec_id for one in some)
+    path: list[LiveExecution] = []
+    for one, depth in found:
+        del path[depth:]
+        assert len(path) == depth
+        assert not path or one.parent_exec_id == path[-1].exec_id
+        assert not path or rank(path[-1]) <= rank(one)
+        path.append(one)
 
 
 def test_the_speeds_of_all_are_added_up() -> None:

@@ -26,6 +26,7 @@ from phasetrace.rendering import (
     human,
     local_time,
     milliseconds,
+    name_text,
     safe,
     summary_text,
 )
@@ -255,6 +256,19 @@ def test_names_are_shortened_to_the_width(width: int) -> None:
 def test_names_are_whole_without_a_width() -> None:
     """As in pipes."""
     assert "…" not in breakdown_text(long_names())
+
+
+@given(st.text() | st.text("a\u6f22\x1b", min_size=100, max_size=1_000))
+def test_names_of_hundreds_of_columns_lose_their_middle(name: str) -> None:
+    """Others are as `safe` has them."""
+    text = name_text(name)
+    assert cells(text) <= 400
+    assert safe(text) == text
+    if cells(safe(name)) <= 400:
+        assert text == safe(name)
+    else:
+        assert text[:100] == safe(name)[:100]
+        assert text[-60:] == safe(name)[-60:]
 
 
 def test_numbers_go_before_names_where_there_is_no_width_at_all() -> None:

@@ -10,7 +10,7 @@ import pytest
 import phasetrace
 from phasetrace import breakdown, execution, node, phase
 from phasetrace.breakdowns import ExecutionBreakdown, OpenSpan
-from phasetrace.rollup import open_within, spans_within
+from phasetrace.rollup import number_within, open_within, spans_within, within_text
 from phasetrace.spans import PhaseKey, SpanRecord
 
 
@@ -59,6 +59,14 @@ def test_what_is_open_is_placed_in_the_same_way() -> None:
     ]
     keys = [key for *_, key in open_within(given, "sub")]
     assert keys == [("sub", None), ("sub/n", "p"), ("sub/n", None)]
+
+
+def test_executions_within_one_are_counted_at_any_depth() -> None:
+    """Each once, also where two are within each other; and not those of others."""
+    pairs = [("a", "b"), ("b", "c"), ("b", "d"), ("c", "b"), ("x", "y"), ("d", "a")]
+    assert [number_within(one, pairs) for one in "abxy"] == [3, 3, 1, 0]
+    assert within_text(1) == "1 execution within it"
+    assert within_text(1_200) == "1,200 executions within it"
 
 
 def test_sub_executions_are_rolled_up_and_keep_numbers_of_their_own() -> None:

@@ -15,8 +15,8 @@ from .perfetto import Perfetto
 SLICES = """
     SELECT slice.name, slice.category, slice.ts, slice.dur, slice.depth, thread.name AS thread,
         process.name AS process, parent.name AS above,
-        extract_arg(slice.arg_set_id, 'args.span_id') AS span_id,
-        extract_arg(slice.arg_set_id, 'args.status') AS status
+        extract_arg(slice.arg_set_id, 'args.phasetrace.span_id') AS span_id,
+        extract_arg(slice.arg_set_id, 'args.phasetrace.status') AS status
     FROM slice JOIN thread_track ON slice.track_id = thread_track.id
     JOIN thread USING (utid) LEFT JOIN process USING (upid)
     LEFT JOIN slice parent ON slice.parent_id = parent.id
@@ -91,7 +91,8 @@ def test_arrows_lead_from_what_was_waited_for(tmp_path: Path, perfetto: Perfetto
         }
         assert all(span.type == NODE for span in network.spans if span and span.depends_on)
     rows = perfetto.query(
-        "SELECT extract_arg(source.arg_set_id, 'args.node_id') AS node_id, target.name FROM flow"
+        "SELECT extract_arg(source.arg_set_id, 'args.phasetrace.node_id') AS node_id, target.name"
+        " FROM flow"
         " JOIN slice source ON flow.slice_out = source.id"
         " JOIN slice target ON flow.slice_in = target.id"
     )

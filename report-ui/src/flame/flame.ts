@@ -4,11 +4,13 @@ import { type EChartsType, hatching, init } from "../chart.ts";
 import { el } from "../dom.ts";
 import { count, exact, human, percent } from "../format.ts";
 import { EXECUTION, NODE, type Trace } from "../spans.ts";
+import { onPaper } from "../paper.ts";
 import { colours, onChange } from "../theme.ts";
 import { Tooltip, labelOf } from "../timeline/details.ts";
 import { runs } from "../timeline/culling.ts";
 import { mixed } from "../timeline/drawing.ts";
 import { type Icicle, icicle } from "./layout.ts";
+import { paper } from "./paper.ts";
 
 const LEVEL = 24;
 const MOST_LEVELS = 24;
@@ -47,7 +49,14 @@ export class Flame {
     const note =
       "A block is as wide as the self times of a call and all that it called, added up over all calls,"
       + " also those at the same time. What of it is hatched is its own.";
-    this.element = el("div", { class: "flame" }, el("p", { class: "muted small" }, note), this.chart, this.about);
+    this.element = el(
+      "div",
+      { class: "flame" },
+      el("p", { class: "muted small" }, note),
+      this.chart,
+      onPaper(() => paper(trace, this.icicle, this.top)),
+      this.about,
+    );
     this.canvas.addEventListener("pointermove", (event) => this.hover(event));
     this.canvas.addEventListener("pointerleave", () => {
       this.hovered = -1;
@@ -82,6 +91,8 @@ export class Flame {
   }
 
   private fit(): void {
+    // On paper it is not there.
+    if (this.chart.offsetParent === null) return;
     const levels = Math.min(MOST_LEVELS, this.icicle.depth + 1);
     const height = levels * LEVEL;
     this.canvas.style.height = `${height}px`;

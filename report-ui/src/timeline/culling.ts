@@ -16,6 +16,15 @@ export interface Scale {
   width: number;
 }
 
+/** Spans in lanes, in which they follow each other. */
+export interface Bars {
+  /** The spans of lane `l` are those from `spans[l]` to `spans[l + 1]`. */
+  readonly rows: { readonly spans: ArrayLike<number> };
+  readonly start: ArrayLike<number>;
+  readonly end: ArrayLike<number>;
+  firstEnding(lane: number, time: number): number;
+}
+
 export const LEAST_WIDTH = 1;
 const APART = 4;
 const MARGIN = 1;
@@ -28,7 +37,7 @@ export function x(scale: Scale, time: number): number {
 }
 
 /** Return the bars of a row, four numbers each: left, top, width, height. */
-export function bars(trace: Trace, layout: Layout, row: number, top: number, scale: Scale): number[] {
+export function bars(trace: Bars, layout: Layout, row: number, top: number, scale: Scale): number[] {
   const rects: number[] = [];
   const strips = layout.strips(row);
   const pixel = (scale.to - scale.from) / scale.width;
@@ -45,7 +54,7 @@ export function bars(trace: Trace, layout: Layout, row: number, top: number, sca
 }
 
 function lane(
-  trace: Trace,
+  trace: Bars,
   number: number,
   scale: Scale,
   pixel: number,
@@ -77,7 +86,7 @@ function lane(
 
 /** Draw lanes that share a strip. */
 function together(
-  trace: Trace,
+  trace: Bars,
   from: number,
   past: number,
   scale: Scale,

@@ -11,7 +11,7 @@ export function labelOf(trace: Trace, row: number): string {
   return rows.type[row] === PHASE && node !== null ? `${node} / ${rows.name[row]}` : rows.name[row];
 }
 
-/** Return the details of a span: a list of names and values, after what it is called. */
+/** Return the details of a span: what it is called, what it failed with, and what is known of it. */
 export function details(trace: Trace, span: number): HTMLElement[] {
   const row = trace.row[span];
   const status = trace.status[span];
@@ -28,7 +28,7 @@ export function details(trace: Trace, span: number): HTMLElement[] {
   if (status & CANCELLED) put(heading, [" ", mark("cancelled"), " cancelled"]);
   if (status & OPEN) put(heading, [" ", mark("open"), " not ended"]);
   const items: [string, string, string?][] = [
-    ["took", human(trace.length[span]), exact(trace.length[span])],
+    [status & OPEN ? "open for" : "took", human(trace.length[span]), exact(trace.length[span])],
     ["began after", human(trace.start[span])],
     ["critical", critical > 0 ? human(critical) : ""],
     ["calls like it", of > 1 ? grouped(of) : ""],
@@ -46,7 +46,9 @@ export function details(trace: Trace, span: number): HTMLElement[] {
         el("div", {}, el("dt", {}, name), el("dd", { title: title ?? null, class: name === "span" ? "id" : null }, value)),
       ),
   );
-  return [heading, list];
+  const failure = status & ERROR ? trace.said.failure(span) : trace.said.message(span);
+  if (failure === null) return [heading, list];
+  return [heading, el("p", { class: status & ERROR ? "failure error" : "failure" }, failure), list];
 }
 
 /** A box at the pointer. */

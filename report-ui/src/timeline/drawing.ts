@@ -6,8 +6,10 @@ import { EXECUTION, NODE } from "../spans.ts";
 import { type Colours, colours } from "../theme.ts";
 import { type Overlays, type Scale, bars, overlays, seenIn, x } from "./culling.ts";
 import type { Layout } from "./layout.ts";
+import type { Standing } from "./standing.ts";
+import { Subset, onCriticalPath } from "./subset.ts";
 import { tickText, ticks } from "./ticks.ts";
-import { LEAST_WINDOW } from "./window.ts";
+import { LEAST_WINDOW, type Stretch } from "./window.ts";
 
 /** What is above the rows: the slider and the axis. */
 export const HEAD = 52;
@@ -26,8 +28,8 @@ export interface View {
   current: number;
   hovered: number;
   isCriticalOnly: boolean;
-  /** The rows that are looked for, null if none are. */
-  found: ReadonlySet<number> | null;
+  /** What is looked for, null if nothing is. */
+  found: Standing | null;
 }
 
 type Item = Record<string, unknown>;
@@ -39,10 +41,12 @@ export class Drawing {
   private first = 0;
   private past = 0;
   private colours: Colours = colours();
+  private onPath: Subset | null = null;
 
   constructor(
     element: HTMLElement,
     private readonly trace: Trace,
+    private readonly stretch: Stretch,
     onWindow: (from: number, to: number) => void,
   ) {
     this.chart = init(element, null, { renderer: "canvas" });
@@ -128,8 +132,8 @@ export class Drawing {
       xAxis: {
         type: "value",
         position: "top",
-        min: this.trace.from,
-        max: this.trace.to,
+        min: this.stretch.least,
+        max: this.stretch.most,
         axisLine: { show: true, onZero: false, lineStyle: { color: line } },
         axisTick: { show: true, length: 4, lineStyle: { color: line } },
         axisLabel: { color: muted, fontSize: 11, margin: 7, hideOverlap: true },
@@ -178,6 +182,11 @@ export class Drawing {
     };
   }
 
+  /** The spans on the critical path. */
+  private get critical(): Subset {
+    return (this.onPath ??= new Subset(this.trace, onCriticalPath(this.trace)));
+  }
+
   /** Return what is drawn of a visible row. */
   private row(number: number): Item {
     const { view, trace } = this;
@@ -189,12 +198,19 @@ export class Drawing {
     const overlay = (this.overlay ??= overlays(trace, layout, this.first, this.past, view.offset - HEAD, scale));
     const top = HEAD + layout.tops[place] - view.offset;
     const height = layout.tops[place + 1] - layout.tops[place];
-    const isFaded = view.found !== null && !view.found.has(row);
+    const isFaded = view.found !== null && !view.found.rows.has(row);
+    const isPartly = view.found?.partly.has(row) ?? false;
+    // The spans that stand out of the row, if not all do.
+    const strong = isPartly ? view.found?.spans : view.isCriticalOnly ? this.critical : undefined;
     const { ink, error, muted, surface } = this.colours;
     const critical = overlay.critical[number];
     const isThin = layout.strips(row).height < 8;
     const isCurrent = view.current >= 0 && layout.placeOf[trace.row[view.current]] === place;
-    const opacity = isFaded ? 0.18 : view.isCriticalOnly ? 0.3 : 1;
+    const style = {
+      fill: this.colour(row, NODE_TINT),
+      stroke: this.trace.rows.type[row] === NODE && !isThin ? this.colour(row, 0) : "none",
+      lineWidth: 1,
+    };
     return {
       type: "group",
       clipPath: this.below(),
@@ -203,11 +219,10 @@ export class Drawing {
           fill: this.colours.faint,
         }),
         shape("rectangles", bars(trace, layout, row, top, scale), {
-          fill: this.colour(row, NODE_TINT),
-          stroke: this.trace.rows.type[row] === NODE && !isThin ? this.colour(row, 0) : "none",
-          lineWidth: 1,
-          opacity,
+          ...style,
+          opacity: isFaded ? 0.18 : strong ? 0.25 : 1,
         }),
+        shape("rectangles", strong && !isFaded ? bars(strong, layout, row, top, scale) : [], style),
         shape("rectangles", overlay.waiting[number], {
           fill: hatching(muted),
           stroke: ink,

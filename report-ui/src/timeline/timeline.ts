@@ -3,27 +3,28 @@
 import { el } from "../dom.ts";
 import { count } from "../format.ts";
 import type { Trace } from "../spans.ts";
-import { isPrinting, onChange } from "../theme.ts";
+import { onPaper } from "../paper.ts";
+import { onChange } from "../theme.ts";
+import { about } from "./about.ts";
+import { Box } from "./box.ts";
 import { Tooltip, details } from "./details.ts";
 import { Drawing, HEAD, type View } from "./drawing.ts";
 import { type Hit, hit } from "./hit.ts";
 import { Layout } from "./layout.ts";
 import { legend } from "./legend.ts";
+import { outline } from "./outline.ts";
+import { paper } from "./paper.ts";
 import { Pointer } from "./pointer.ts";
-import { find, rowsOf } from "./search.ts";
+import { type Found, find, nextOf, placeOf } from "./search.ts";
+import { type Standing, standing } from "./standing.ts";
 import { Tree } from "./tree.ts";
 import { ZOOM, folds, tools } from "./tools.ts";
-import { TimeWindow } from "./window.ts";
+import { type Stretch, TimeWindow } from "./window.ts";
 
 /** Of more rows than these only the first level is unfolded at first. */
-const MOST_UNFOLDED = 150;
-const LEAST_VIEW = 130;
-const MOST_OF_WINDOW = 0.72;
-/** Canvases have their limits (px). */
-const MOST_ON_PAPER = 8_000;
+const MOST_UNFOLDED = 60;
 /** How near to a bar is at it (px). */
 const NEAR = 4;
-const BORDERS = 2;
 
 export class Timeline {
   readonly element: HTMLElement;
@@ -36,33 +37,36 @@ export class Timeline {
   private current = -1;
   private currentRow = 0;
   private hovered = -1;
-  private found: ReadonlySet<number> | null = null;
+  private found: Found | null = null;
   /** The same, with what is folded away standing for what it is folded into. */
-  private shownFound: ReadonlySet<number> | null = null;
+  private standing: Standing | null = null;
   private isCriticalOnly = false;
   private isWaiting = false;
 
   private readonly canvas = el("div", { class: "canvas" });
   private readonly selection = el("div", { class: "selection", hidden: true });
-  private readonly tall = el("div", { class: "tall" });
-  private readonly stage: HTMLElement;
+  private readonly bars: HTMLElement;
+  private readonly box: Box;
   private readonly viewport: HTMLElement;
   private readonly search: HTMLInputElement;
   private readonly hits = el("output", { class: "hits", "aria-live": "polite" });
+  /** Not told by a screen reader at each step: one goes there to read it. */
+  private readonly says = el("div", { class: "says" });
   private readonly about = el("div", { class: "details", role: "status", "aria-live": "polite" });
 
   constructor(
     private readonly trace: Trace,
     id: string,
+    stretch?: Stretch,
   ) {
-    this.window = new TimeWindow(trace, () => this.redraw());
+    this.window = new TimeWindow(trace, () => this.redraw(), stretch);
     if (trace.rows.count > MOST_UNFOLDED) this.foldAll();
     this.layout = new Layout(trace.rows, this.folded);
     this.tree = new Tree(trace, id);
     this.search = el("input", {
       type: "search",
-      placeholder: "Find a node, phase or span id",
-      "aria-label": "Find a node, phase or span id",
+      placeholder: "Find a node, phase, value or span id",
+      "aria-label": "Find a node, phase, value or span id",
       autocomplete: "off",
       spellcheck: "false",
       oninput: () => this.look(this.search.value),
@@ -82,20 +86,23 @@ export class Timeline {
         this.relayout();
       },
     );
-    this.stage = el(
+    this.bars = el("div", { class: "bars" }, this.canvas, this.selection);
+    const stage = el(
       "div",
       { class: "stage" },
       el("div", { class: "side" }, el("div", { class: "head" }, foldButtons), this.tree.element),
-      el("div", { class: "bars" }, this.canvas, this.selection),
+      this.bars,
     );
-    this.tall.append(this.stage);
-    this.viewport = el("div", { class: "viewport" }, this.tall);
+    this.box = new Box(stage, HEAD);
+    this.viewport = this.box.element;
     this.element = el(
       "div",
       { class: "timeline" },
       tools(this.search, this.hits, this.window, fade),
       this.viewport,
+      onPaper(() => paper(trace, this.tree, this.layout, this.window.from, this.window.to, this.folded)),
       this.about,
+      this.says,
       legend(),
     );
     this.listen();
@@ -104,7 +111,9 @@ export class Timeline {
 
   /** Begin to draw; the element is in the page by now. */
   start(): void {
-    this.drawing = new Drawing(this.canvas, this.trace, (from, to) => {
+    const { stretch } = this.window;
+    this.bars.prepend(outline(this.trace, stretch.least, stretch.most));
+    this.drawing = new Drawing(this.canvas, this.trace, stretch, (from, to) => {
       if (from !== this.window.from || to !== this.window.to) this.window.show(from, to);
     });
     this.fit();
@@ -120,15 +129,16 @@ export class Timeline {
     });
   }
 
-  /** Find a node or phase, and go to its longest row. */
-  reveal(node: string, phase: string | null): void {
-    const rows = rowsOf(this.trace, node, phase);
+  /** Find a node or phase, or what failed of it, and go to the first of that. */
+  reveal(node: string, phase: string | null, isFailure = false): void {
+    const found = placeOf(this.trace, node, phase, isFailure);
     this.search.value = phase === null ? node : `${node} / ${phase}`;
-    this.setFound(rows.size ? rows : null);
-    const first = [...rows][0];
-    if (first === undefined) return;
+    this.setFound(found.rows.size ? found : null);
+    const first = nextOf(this.trace, found, 1, -1, -1, this.window.stretch.whole[0]);
+    if (first === null) return;
+    if (found.spans.size) this.hits.textContent = count(found.calls, "failed span");
     this.window.showWhole();
-    this.goTo(first, this.trace.nearest(first, this.window.from));
+    this.goTo(first.row, first.span);
     this.element.scrollIntoView({ block: "nearest", behavior: "auto" });
     this.tree.element.focus({ preventScroll: true });
   }
@@ -167,7 +177,8 @@ export class Timeline {
     addEventListener("keydown", (event) => {
       const isTyping = event.target instanceof HTMLInputElement;
       const isSeen = this.element.offsetParent !== null;
-      if (event.key === "/" && isSeen && !isTyping && !event.ctrlKey && !event.metaKey && !event.altKey) {
+      const isTaken = event.defaultPrevented;
+      if (event.key === "/" && !isTaken && isSeen && !isTyping && !event.ctrlKey && !event.metaKey && !event.altKey) {
         event.preventDefault();
         this.search.focus();
         this.search.select();
@@ -239,7 +250,7 @@ export class Timeline {
 
   private look(text: string): void {
     const found = find(this.trace, text);
-    this.setFound(found?.rows ?? null);
+    this.setFound(found);
     if (found && found.span >= 0) {
       this.goTo(this.trace.row[found.span], found.span);
       this.window.zoomTo(found.span);
@@ -247,21 +258,17 @@ export class Timeline {
     this.hits.textContent = found ? `${count(found.rows.size, "row")}, ${count(found.calls, "span")}` : "";
   }
 
-  private setFound(rows: ReadonlySet<number> | null): void {
-    this.found = rows;
-    if (!rows) this.hits.textContent = "";
-    else this.hits.textContent = count(rows.size, "row");
-    this.shownFound = rows && this.shownOf(rows);
+  private setFound(found: Found | null): void {
+    this.found = found;
+    this.hits.textContent = found ? count(found.rows.size, "row") : "";
+    this.standing = found && standing(this.trace, this.layout, found);
     this.redraw();
   }
 
   private nextFound(step: 1 | -1): void {
-    const rows = [...(this.found ?? [])].sort((one, other) => one - other);
-    if (rows.length === 0) return;
-    const next =
-      step > 0 ? rows.find((row) => row > this.currentRow) : rows.findLast((row) => row < this.currentRow);
-    const row = next ?? (step > 0 ? rows[0] : rows[rows.length - 1]);
-    this.goTo(row, this.trace.nearest(row, this.window.from));
+    if (!this.found) return;
+    const next = nextOf(this.trace, this.found, step, this.currentRow, this.current, this.window.from);
+    if (next) this.goTo(next.row, next.span);
   }
 
   private goToPlace(place: number): void {
@@ -305,7 +312,7 @@ export class Timeline {
 
   private relayout(): void {
     this.layout = new Layout(this.trace.rows, this.folded);
-    this.shownFound = this.found && this.shownOf(this.found);
+    this.standing = this.found && standing(this.trace, this.layout, this.found);
     const seen = this.layout.visible[this.layout.placeOf[this.currentRow]];
     if (seen !== this.currentRow && this.current >= 0) {
       this.currentRow = seen;
@@ -371,18 +378,15 @@ export class Timeline {
 
   /** Say what there is to say of the current span. */
   private tell(): void {
+    this.says.replaceChildren(...(this.current >= 0 ? about(this.trace, this.current) : []));
     if (this.current >= 0) this.about.replaceChildren(...details(this.trace, this.current));
     else this.about.replaceChildren(el("p", { class: "muted" }, "Choose a span to see what is known of it."));
   }
 
   private fit(): void {
-    const height = this.layout.height + HEAD + 6;
-    const most = isPrinting() ? MOST_ON_PAPER : Math.max(320, innerHeight * MOST_OF_WINDOW);
-    const seen = Math.round(Math.max(LEAST_VIEW, Math.min(height, most)));
-    this.tall.style.height = `${height}px`;
-    this.stage.style.height = `${seen}px`;
-    this.viewport.style.height = `${seen + BORDERS}px`;
-    this.drawing?.resize(this.canvas.clientWidth, seen);
+    // On paper it is not there.
+    if (this.viewport.offsetParent === null) return;
+    this.drawing?.resize(this.canvas.clientWidth, this.box.fit(this.layout.height));
   }
 
   private redraw(): void {
@@ -404,17 +408,13 @@ export class Timeline {
       current: this.current,
       hovered: this.hovered,
       isCriticalOnly: this.isCriticalOnly,
-      found: this.shownFound,
+      found: this.standing,
     };
     const height = this.viewport.clientHeight - HEAD;
-    this.tree.draw(this.layout, offset, height, this.folded, this.currentRow, view.found);
+    this.tree.draw(this.layout, offset, height, this.folded, this.currentRow, view.found?.rows ?? null);
     this.drawing?.draw(view);
+    this.box.tell(this.layout);
     this.element.dataset.from = String(this.window.from);
     this.element.dataset.to = String(this.window.to);
-  }
-
-  /** Return rows with those that they are folded into. */
-  private shownOf(rows: ReadonlySet<number>): Set<number> {
-    return new Set([...rows].map((row) => this.layout.visible[this.layout.placeOf[row]]));
   }
 }

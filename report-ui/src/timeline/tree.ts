@@ -66,7 +66,6 @@ export class Tree {
   ): HTMLElement {
     const { rows } = this.trace;
     const hasBelow = rows.end[row] > row + 1;
-    const spans = rows.spans[rows.lanes[row + 1]] - rows.spans[rows.lanes[row]];
     const classes = ["row"];
     if (isCurrent) classes.push("current");
     if (found !== null) classes.push(found.has(row) ? "found" : "faded");
@@ -81,6 +80,17 @@ export class Tree {
       "aria-selected": String(isCurrent),
     });
     item.style.paddingInlineStart = `${6 + Math.min(rows.depth[row], DEEPEST) * INDENT}px`;
+    put(item, [
+      el("span", { class: "fold", "aria-hidden": "true" }, hasBelow ? (isFolded ? "▸" : "▾") : ""),
+      ...this.content(row, isFolded),
+    ]);
+    return item;
+  }
+
+  /** Return what stands in a row: its name, what it has of calls and failures, and what it took. */
+  content(row: number, isFolded: boolean): (HTMLElement | null)[] {
+    const { rows } = this.trace;
+    const spans = rows.spans[rows.lanes[row + 1]] - rows.spans[rows.lanes[row]];
     const isElsewhere =
       rows.type[row] === PHASE && row > 0 && rows.node[row] !== rows.node[rows.parent[row]];
     const name = el("span", { class: "name", title: rows.name[row] });
@@ -91,21 +101,21 @@ export class Tree {
     const errors = of === row ? rows.errors[row] : this.own(rows.errors, row);
     const cancelled = of === row ? rows.cancelled[row] : this.own(rows.cancelled, row);
     const open = of === row ? rows.open[row] : this.own(rows.open, row);
-    put(item, [
-      el("span", { class: "fold", "aria-hidden": "true" }, hasBelow ? (isFolded ? "▸" : "▾") : ""),
+    return [
       name,
       spans > 1 ? el("span", { class: "times" }, `×${grouped(spans)}`) : null,
       errors ? mark("error", errors) : null,
       cancelled ? mark("cancelled", cancelled) : null,
       open ? mark("open", open) : null,
       el("span", { class: "total" }, this.total(row)),
-    ]);
-    return item;
+    ];
   }
 
   private total(row: number): string {
     const { rows } = this.trace;
     if (row === 0) return human(this.trace.wall);
+    // Of what has not ended only that it goes on is known, and for how long.
+    if (rows.calls[row] === 0 && this.own(rows.open, row) > 0) return human(this.trace.longest(row));
     return rows.calls[row] > 0 || rows.type[row] === NODE ? human(rows.total[row]) : "";
   }
 

@@ -4,21 +4,44 @@ import type { Trace } from "../spans.ts";
 
 export const LEAST_WINDOW = 50;
 
-export class TimeWindow {
-  from: number;
-  to: number;
+/** What is shown of one execution, or of several that are on one scale. */
+export class Stretch {
+  from = 0;
+  to = 1;
+  /** The whole run; what lies outside of it can be come by. */
+  whole: [number, number] = [0, 1];
+  /** From where to where there is anything. */
+  least = Infinity;
+  most = -Infinity;
+  readonly changed: (() => void)[] = [];
 
-  constructor(
-    private readonly trace: Trace,
-    private readonly changed: () => void,
-  ) {
+  /** Have an execution on it, and show all of it. */
+  include({ wall, from, to }: Trace): void {
+    const isFirst = this.least > this.most;
+    this.least = Math.min(this.least, from);
+    this.most = Math.max(this.most, to);
+    const [start, end] = wall > 0 ? [0, wall] : [from, to];
+    this.whole = isFirst ? [start, end] : [Math.min(this.whole[0], start), Math.max(this.whole[1], end)];
     [this.from, this.to] = this.whole;
   }
+}
 
-  /** The whole run; what lies outside of it can be come by. */
-  get whole(): [number, number] {
-    const { wall, from, to } = this.trace;
-    return wall > 0 ? [0, wall] : [from, to];
+export class TimeWindow {
+  constructor(
+    private readonly trace: Trace,
+    changed: () => void,
+    readonly stretch = new Stretch(),
+  ) {
+    stretch.include(trace);
+    stretch.changed.push(changed);
+  }
+
+  get from(): number {
+    return this.stretch.from;
+  }
+
+  get to(): number {
+    return this.stretch.to;
   }
 
   get length(): number {
@@ -30,26 +53,27 @@ export class TimeWindow {
   }
 
   get isWhole(): boolean {
-    const [from, to] = this.whole;
+    const [from, to] = this.stretch.whole;
     return this.from === from && this.to === to;
   }
 
   /** Whether there is nothing more to be seen by zooming out. */
   get isAll(): boolean {
-    return this.from <= this.trace.from && this.to >= this.trace.to;
+    return this.from <= this.stretch.least && this.to >= this.stretch.most;
   }
 
   /** Show a stretch of time, within what there is. */
   show(from: number, to: number): void {
-    const { from: least, to: most } = this.trace;
+    const { stretch } = this;
+    const { least, most } = stretch;
     const length = Math.min(Math.max(to - from, LEAST_WINDOW), most - least);
-    this.from = Math.min(Math.max(from, least), most - length);
-    this.to = this.from + length;
-    this.changed();
+    stretch.from = Math.min(Math.max(from, least), most - length);
+    stretch.to = stretch.from + length;
+    for (const changed of stretch.changed) changed();
   }
 
   showWhole(): void {
-    this.show(...this.whole);
+    this.show(...this.stretch.whole);
   }
 
   /** Move by a part of what is shown. */

@@ -1,9 +1,11 @@
 """An execution as a tree of rows: every span below its parent, with repeated ones in one row.
 
-Of one parent, what is of the same node and name is *folded* into one row past `APART` of a kind;
-up to that each has a row of its own, in the order of their starts. Below a folded row there is
-everything that is below any of its spans, folded likewise, so that a thousand iterations of a node
-take no more rows than one. What has not ended is never in a row with what has.
+Of one parent, what is of the same node and name is *folded* into one row past a few of a kind (more
+than `APART` calls, or `RUNS_APART` runs of a node); up to that each has a row of its own, in the
+order of their starts. Where one of several siblings has so many of a kind, those of all of them are
+folded, so that they can be compared. Below a folded row there is everything that is below any of
+its spans, folded likewise, so that a thousand iterations of a node take no more rows than one. What
+has not ended is never in a row with what has.
 
 The share of a row is that of its spans and of all that is below them (`phasetrace.timeline` has
 the definition of a share), so that rows of one parent and the parent's own part add up to the
@@ -13,7 +15,8 @@ a span's duration minus the union of its children's intervals, added up.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -23,10 +26,13 @@ from phasetrace.shares import left_over, round_shares
 from phasetrace.spans import EXECUTION, NODE, SYSTEM_NODE, Iteration, SpanRecord, SpanType
 from phasetrace.timeline import Timeline
 
-APART: Final = 3
-"""So many of a kind below one parent have rows of their own."""
+APART: Final = 2
+"""So many calls of a kind below one parent have rows of their own."""
+RUNS_APART: Final = 3
+"""So many runs of a node do: their iterations tell them apart."""
 
 _Kind = tuple[str, "str | None", str, bool]
+"""What is in one row if it is folded: a type, node and name, and whether it is open."""
 
 
 @dataclass(slots=True)
@@ -96,11 +102,15 @@ class Tree(NamedTuple):
 
 
 class _Unit(NamedTuple):
-    """The spans of a row that is to be made, by their places in the network."""
+    """The spans of a row that is to be made, by their places in the network.
+
+    ``frequent`` are the kinds, as `_kind_below` has them, that are folded below it in any case.
+    """
 
     parent: int | None
     depth: int
     members: Sequence[int]
+    frequent: Set[_Kind] = frozenset()
 
 
 def fold(recording: Recording, network: Network) -> Tree:
@@ -187,28 +197,62 @@ def _units_below(
     is_open: Sequence[bool],
 ) -> list[_Unit]:
     """Return the rows to be made below one, in the order of their first starts."""
+    spans = network.spans
     below = [child for place in unit.members for child in children.get(place, ())]
     is_folded = len(unit.members) > 1
     if is_folded:
         below.sort(key=network.starts.__getitem__)
     alike: dict[_Kind, list[int]] = {}
     for place in below:
-        alike.setdefault(_kind(network.spans[place], is_open[place]), []).append(place)
-    if not is_folded and all(len(members) <= APART for members in alike.values()):
-        return [_Unit(here, unit.depth + 1, [place]) for place in below]
+        alike.setdefault(_kind(spans[place], is_open[place]), []).append(place)
     groups: list[Sequence[int]] = []
-    for members in alike.values():
-        if is_folded or len(members) > APART:
+    parent = spans[unit.members[0]]
+    for kind, members in alike.items():
+        is_many = len(members) > _apart(kind) or _kind_below(parent, kind) in unit.frequent
+        if is_folded or is_many:
             groups.append(members)
         else:
             groups += ([place] for place in members)
     groups.sort(key=lambda members: network.starts[members[0]])
-    return [_Unit(here, unit.depth + 1, members) for members in groups]
+    frequent = _frequent(below, children, network, is_open) if len(groups) > 1 else frozenset()
+    return [_Unit(here, unit.depth + 1, members, frequent) for members in groups]
+
+
+def _frequent(
+    siblings: Sequence[int],
+    children: dict[int, list[int]],
+    network: Network,
+    is_open: Sequence[bool],
+) -> Set[_Kind]:
+    """Return the kinds of which there are more than a few below one of some siblings."""
+    spans = network.spans
+    found: set[_Kind] = set()
+    for sibling in siblings:
+        below = children.get(sibling, ())
+        if len(below) > APART:
+            counted = Counter(_kind(spans[place], is_open[place]) for place in below)
+            found.update(
+                _kind_below(spans[sibling], kind)
+                for kind, calls in counted.items()
+                if calls > _apart(kind)
+            )
+    return found
+
+
+def _apart(kind: _Kind) -> int:
+    return RUNS_APART if kind[0] == NODE else APART
 
 
 def _kind(span: SpanRecord | None, is_open: bool) -> _Kind:
     assert span is not None  # noqa: S101 - only the whole may be none, and it is nobody's child
     return span.type, span.node_id, span.name, is_open
+
+
+def _kind_below(parent: SpanRecord | None, kind: _Kind) -> _Kind:
+    """Return a kind such that it is the same below siblings that are different nodes."""
+    type_, node_id, name, is_open = kind
+    above = parent.node_id if parent is not None else None
+    return type_, (node_id or "").removeprefix(above or ""), name, is_open
 
 
 def _row(unit: _Unit, network: Network, recording: Recording) -> Row:

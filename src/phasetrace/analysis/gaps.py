@@ -43,10 +43,11 @@ def gaps(network: Network, replay: Replay, least_ns: int, most: int) -> list[Gap
     for start_ns, end_ns, ended, began in found[:most]:
         saving_ns = end_ns - start_ns  # at the end, where it is the execution's own time
         if began is not None:
-            # Others may begin at the same instant, and wait for the same.
-            together = [place for place in places if starts[place] == end_ns]
+            # Others may have waited through it as well, and begun at once or somewhat later.
             lags = {
-                place: max(0, replay.turn_lag(place) - (end_ns - start_ns)) for place in together
+                place: replay.turn_lag(place) - (end_ns - start_ns)
+                for place in places
+                if starts[place] >= end_ns and starts[place] - replay.turn_lag(place) <= start_ns
             }
             saving_ns = wall_ns - replay.duration(start_lags=lags)
         result.append(Gap(start_ns, end_ns, ended, began, saving_ns))

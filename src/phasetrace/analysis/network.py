@@ -73,8 +73,9 @@ class Network:
                 known.append(span)
                 index[span.span_id] = len(known)
         if root is None:
-            whole_start = min((span.start_ns for span in known), default=0)
-            whole_end = max((max(span.start_ns, span.end_ns) for span in known), default=0)
+            # Of all: an execution that was opened several times has a root of one id each time.
+            whole_start = min((span.start_ns for span in spans), default=0)
+            whole_end = max((max(span.start_ns, span.end_ns) for span in spans), default=0)
             if any(span.type == EXECUTION for span in known):
                 known = [span for span in known if span.type != EXECUTION]
                 index = {span.span_id: place for place, span in enumerate(known, 1)}

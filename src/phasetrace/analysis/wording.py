@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from phasetrace.analysis import findings as kinds
-from phasetrace.rendering import human, safe
+from phasetrace.rendering import human, name_text, safe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +33,7 @@ def place_text(node_id: str | None, phase: str | None) -> str:
     """Return what a node or phase is called: ``writer / llm_completion``."""
     if node_id is None:
         return "unattributed"
-    return safe(node_id) if phase is None else f"{safe(node_id)} / {safe(phase)}"
+    return name_text(node_id) if phase is None else f"{name_text(node_id)} / {name_text(phase)}"
 
 
 def analysis_text(analysis: ExecutionAnalysis) -> str:
@@ -76,7 +76,7 @@ def _sequential(finding: Finding) -> str:
             f" one after another; side by side, {_saved(finding)}"
         )
     return (
-        f"{safe(nodes[0])} began only after {_listed(after)}, on which it does not depend;"
+        f"{name_text(nodes[0])} began only after {_listed(after)}, on which it does not depend;"
         f" side by side, {_saved(finding)}"
     )
 
@@ -104,11 +104,11 @@ def _gap(finding: Finding) -> str:
     length = human(evidence["duration_ns"])
     if before and after:
         at = human(evidence["start_ns"])
-        what = f"{length} between {safe(before)} and {safe(after)}, {at} after the start,"
+        what = f"{length} between {name_text(before)} and {name_text(after)}, {at} after the start,"
     elif after:
-        what = f"the first {length}, before {safe(after)},"
+        what = f"the first {length}, before {name_text(after)},"
     elif before:
-        what = f"the last {length}, after {safe(before)},"
+        what = f"the last {length}, after {name_text(before)},"
     else:
         what = f"all {length}"
     return f"{what} are in no node or phase; without that, {_saved(finding)}"
@@ -157,7 +157,7 @@ def _saved(finding: Finding) -> str:
 
 
 def _listed(nodes: Sequence[str]) -> str:
-    shown = [safe(node) for node in nodes[:_MOST_NAMES]]
+    shown = [name_text(node) for node in nodes[:_MOST_NAMES]]
     if len(nodes) > _MOST_NAMES:
         return f"{', '.join(shown)} and {len(nodes) - _MOST_NAMES} more"
     return " and ".join([", ".join(shown[:-1]), shown[-1]]) if len(shown) > 1 else shown[0]

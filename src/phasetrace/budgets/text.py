@@ -6,7 +6,7 @@ from typing import Final
 
 from phasetrace.budgets.evaluation import Level, Report
 from phasetrace.budgets.wording import MARKS, against, explained, lost_text, summary
-from phasetrace.rendering import cells, human, safe
+from phasetrace.rendering import cells, human, name_text, safe
 
 _INDENT: Final = "  "
 _GAP: Final = "  "
@@ -53,7 +53,7 @@ def report_text(report: Report, *, colour: bool = False, width: int = 0) -> str:
 def _heading(report: Report) -> str:
     execution = report.execution
     name = execution.name if execution.name != execution.exec_id else None
-    text = safe(execution.exec_id) + (f" ({safe(name)})" if name else "")
+    text = safe(execution.exec_id) + (f" ({name_text(name)})" if name else "")
     parts = [f"{text}: {human(execution.duration_ns)}"]
     if execution.status != "ok":
         parts.append(safe(execution.status))

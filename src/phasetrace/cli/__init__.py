@@ -4,7 +4,7 @@ Each subcommand is a module with `add_arguments(parser)` and `execute(args) -> e
 only when it is called: the reading ones start without OpenTelemetry and without rich. Data goes to
 stdout and everything else to stderr.
 
-Exit codes: 0 fine, 1 a check failed or stdout cannot be written, 2 wrong usage or setting, 3 no
+Exit codes: 0 fine, 1 a check failed, 2 wrong usage or setting, or stdout cannot be written, 3 no
 such execution, 4 the store (or another source) cannot be read, 130 interrupted, 141 nobody reads
 stdout any more. ``run`` exits with its program's.
 """
@@ -90,7 +90,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args = _parse(list(sys.argv[1:] if argv is None else argv))
     except SystemExit as end:  # argparse has printed what there was to say
-        return end.code if isinstance(end.code, int) else USAGE
+        code = end.code if isinstance(end.code, int) else USAGE
+        return _read(lambda _: code, argparse.Namespace())
+    except OSError as error:
+        return _report_system(error)
     try:
         execute = _module(args.command).execute
         return int(execute(args) if args.command == "run" else _read(execute, args))
@@ -191,6 +194,10 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.exit(USAGE, f"phasetrace: {_one_line(message)}; see {self.prog} --help\n")
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if message:  # argparse would hide that it cannot be written
+            (file or sys.stderr).write(message)
+
     def options_with_value(self) -> set[str]:
         """Return the options, as they are written, that take a value."""
         valued = (action for action in self._actions if action.nargs != 0)
@@ -244,22 +251,55 @@ def _read(execute: Callable[[argparse.Namespace], int], args: argparse.Namespace
         if sys.stdout is not None:
             sys.stdout.flush()
         return code
-    except BrokenPipeError:
-        _write_no_more()
-        return PIPE_CLOSED
     except OSError as error:
-        _write_no_more()
-        print(f"phasetrace: cannot write: {error.strerror or error}", file=sys.stderr)  # noqa: T201
-        return FAILED
+        return _report_system(error)
 
 
-def _write_no_more() -> None:
-    """Let the interpreter flush stdout into nothing at exit; it would complain otherwise."""
+def _unwritable() -> list[str]:
+    """Return which standard streams cannot be written; from now on they are written into nothing.
+
+    The interpreter flushes them at exit, and would complain, and exit by a code of its own.
+    """
     import os
 
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, sys.stdout.fileno())
-    os.close(nothing)
+    found = []
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            found.append(name)
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nothing, stream.fileno())
+            os.close(nothing)
+    return found
+
+
+def _report_system(error: OSError) -> int:
+    """Report what the operating system refused; return the exit code."""
+    import errno
+
+    reason, path = error.strerror or str(error), error.filename
+    unwritable = _unwritable()
+    if isinstance(error, BrokenPipeError):
+        return PIPE_CLOSED
+    # A stream without a buffer (``python -u``) has nothing left to fail with once more.
+    is_full = path is None and error.errno in (errno.ENOSPC, errno.EFBIG)
+    if unwritable or is_full:
+        _say(f"cannot write to {' and '.join(unwritable) or 'stdout'}: {reason}")
+        return USAGE
+    what = shown(str(path)) if path is not None else "cannot read or write"
+    _say(f"{what}: {reason}")
+    return UNREADABLE
+
+
+def _say(message: str) -> None:
+    """Say something in a line on stderr, if that can be written."""
+    try:
+        print(f"phasetrace: {_one_line(message)}", file=sys.stderr, flush=True)  # noqa: T201
+    except OSError:
+        _unwritable()
 
 
 def _report(error: PhasetraceError) -> int:
@@ -273,7 +313,7 @@ def _report(error: PhasetraceError) -> int:
         if not isinstance(error, NothingRecorded):
             message += " See " if error.nearest else "; see "
             message += _how_to_list(error.place)
-    print(f"phasetrace: {_one_line(message)}", file=sys.stderr)  # noqa: T201
+    _say(message)
     return code
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from phasetrace.analysis.concurrency import concurrency
 from phasetrace.analysis.wording import finding_text, findings_title, place_text
 from phasetrace.cli.grid import Column, grid_lines, heading, remark
-from phasetrace.rendering import LEAST_PART, human, safe
+from phasetrace.rendering import LEAST_PART, human, name_text
 
 if TYPE_CHECKING:
     from phasetrace.analysis.bottlenecks import Bottleneck
@@ -153,7 +153,7 @@ def _what(stretch: Sequence[CriticalStep]) -> str:
     by_length = sorted(phases.items(), key=lambda item: -_length(item[1]))
     parts = []
     for name, parts_of in by_length[:_MOST_PHASES]:
-        parts.append(f"{safe(name)} {human(_length(parts_of))}")
+        parts.append(f"{name_text(name)} {human(_length(parts_of))}")
     if len(by_length) > _MOST_PHASES:
         parts.append("…")
     return f"{node}: {', '.join(parts)}"

@@ -13,7 +13,7 @@ from phasetrace.analysis.comparison import (
 )
 from phasetrace.analysis.wording import place_text
 from phasetrace.cli.grid import Column, grid_lines, heading, remark
-from phasetrace.rendering import SELF, cells, human, safe
+from phasetrace.rendering import SELF, cells, human, name_text, safe
 
 if TYPE_CHECKING:
     from phasetrace.analysis.comparison import ExecutionDiff, Figures, RowDiff, Side
@@ -110,12 +110,12 @@ def _side(label: str, side: Side) -> Iterator[str]:
     names = {execution.name for execution in side.executions}
     name = first.name if len(names) == 1 and first.name != first.exec_id else None
     if side.n == 1:
-        known = [safe(name)] if name else []
+        known = [name_text(name)] if name else []
         known += [safe(first.status)] if first.status != "ok" else []
         remarks = f" ({', '.join(known)})" if known else ""
         yield f"  {label}: {safe(first.exec_id)}{remarks}: {human(side.duration_ns)}"
         return
-    of = f" of {safe(name)}" if name else ""
+    of = f" of {name_text(name)}" if name else ""
     between = f"{human(side.min_ns)} to {human(side.max_ns)}"
     yield f"  {label}: {side.n} runs{of}: {human(side.duration_ns)} ({between})"
     yield f"     {safe(first.exec_id)} to {safe(last.exec_id)}"
@@ -149,7 +149,7 @@ def _remarks(diff: ExecutionDiff) -> Iterator[str]:
 def _names(side: Side) -> list[str]:
     """Return what the executions of a side are called, ids not counted."""
     return sorted(
-        {safe(one.name) for one in side.executions if one.name and one.name != one.exec_id}
+        {name_text(one.name) for one in side.executions if one.name and one.name != one.exec_id}
     )
 
 

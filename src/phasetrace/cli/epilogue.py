@@ -14,6 +14,7 @@ from phasetrace.cli.listing import LISTED
 from phasetrace.cli.status import how_to_ship
 from phasetrace.errors import PhasetraceError
 from phasetrace.rendering import human, local_time, safe
+from phasetrace.rollup import within_text
 from phasetrace.settings import settings_with_sources, store_path
 from phasetrace.store.reader import StoreReader
 
@@ -44,6 +45,8 @@ class _Answer(NamedTuple):
     breakdown: ExecutionBreakdown
     is_stored: bool = False
     began_earlier: bool = False
+    within: int = 0
+    """How many executions were started within it."""
 
 
 def print_epilogue(tracing: Tracing, run: Run) -> None:
@@ -108,6 +111,8 @@ def _tell(tracing: Tracing, answer: _Answer, executions: list[str], run: Run) ->
             f"{_where(tracing.settings)}{run.command} metrics {_quoted(header.exec_id)} --breakdown"
         )
         say(f"look again: {again}")
+        if answer.within and run.with_breakdown:
+            say(f"{within_text(answer.within)}: {again} --rolled-up")
     if len(executions) > 1:
         limit = f" -n {len(executions)}" if len(executions) > LISTED else ""
         how = f": {_where(tracing.settings)}{run.command} list{limit}" if answer.is_stored else ""
@@ -201,7 +206,8 @@ def _answer(
                 with StoreReader(tracing.settings.store) as store:
                     found = store.find(exec_id)
                     began_earlier = store.runs_before(found, run.started_ns)
-                    return _Answer(store.breakdown(found), True, began_earlier)
+                    within = store.within(found)
+                    return _Answer(store.breakdown(found), True, began_earlier, within)
             except (PhasetraceError, OSError):
                 pass  # it could not be stored, which was said then: the collector still has it
         try:

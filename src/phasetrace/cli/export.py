@@ -13,11 +13,15 @@ from phasetrace.exports.formats import FORMATS, NAMES, Format, format_of
 from phasetrace.rendering import safe
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from phasetrace.exports.exported import ExportedExecution
     from phasetrace.recordings.source import Source
     from phasetrace.store.stored import StoredExecution
 
 _STDOUT: Final = "-"
+_ENDED: Final = ("ok", "error", "cancelled")
+"""The status of an execution in which nothing is open."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-o",
         "--output",
         metavar="FILE",
-        help=f"the file, in the format of its ending ({endings}); - is stdout, and the default",
+        help=f"the file, in the format of its ending ({endings}); without one, and with -, it is"
+        " stdout, which needs --format",
     )
     parser.add_argument("--format", choices=NAMES, help="the format, whatever the file is called")
     parser.add_argument(
@@ -54,6 +59,7 @@ def execute(args: argparse.Namespace) -> int:
     Raises:
         UsageError: if there is no such format, or the file cannot be written.
     """
+    from phasetrace.cli.leaving import signals_exit
     from phasetrace.exports.exported import ExportedExecution
     from phasetrace.project_file import load_prices
     from phasetrace.recordings.uncollected import uncollected
@@ -64,15 +70,35 @@ def execute(args: argparse.Namespace) -> int:
         raise UsageError(f"{form.name} is no text, so say where to: -o FILE{form.endings[0]}")
     prices = load_prices() if form.name == "markdown" else {}
     source, execution = _found(args)
-    with source, uncollected():
+    with signals_exit(), source, uncollected():
         exported = ExportedExecution(source, execution, args.rolled_up, prices)
         if file is None:
             _print(form, exported)
         else:
             _write(form, exported, Path(file))
-        for note in source.notes:
+        for note in (*source.notes, *_left_out(form, exported, source, args.rolled_up)):
             _say(note)
     return 0
+
+
+def _left_out(
+    form: Format, exported: ExportedExecution, source: Source, rolled_up: bool
+) -> Iterator[str]:
+    """Give what there is to say of spans that belong to an execution and are not in its file."""
+    from phasetrace.rollup import within_text
+
+    execution = exported.execution
+    if form.only_ended and (rolled_up or execution.status not in _ENDED):
+        left = len(exported.recording.open_spans)
+        if left:
+            yield f"{left:,} span{'' if left == 1 else 's'} had not ended and {_are(left)}"
+    within = 0 if rolled_up else source.within(execution)
+    if within:
+        yield f"{within_text(within)} {_are(within)}: --rolled-up"
+
+
+def _are(number: int) -> str:
+    return f"{'is' if number == 1 else 'are'} not in the file"
 
 
 def _print(form: Format, exported: ExportedExecution) -> None:
@@ -86,9 +112,9 @@ def _write(form: Format, exported: ExportedExecution, path: Path) -> None:
 
     try:
         write_file(form, exported, path)
+    except (BrokenPipeError, UsageError):  # that nobody reads any more is no news to anybody
+        raise
     except (OSError, ValueError) as error:  # a name with a NUL in it is a ValueError
-        if isinstance(error, UsageError):
-            raise
         reason = getattr(error, "strerror", None) or error
         raise UsageError(f"cannot write {path}: {reason}") from error
     _say(f"{exported.execution.exec_id} written to {path}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from phasetrace.analysis.usage import Spent
 from phasetrace.cli.grid import Column, grid_lines, remark
 from phasetrace.errors import UsageError
-from phasetrace.rendering import SELF, cells, human, safe
+from phasetrace.rendering import SELF, cells, human, name_text
 
 if TYPE_CHECKING:
     from phasetrace.analysis.groups import Group, Groups
@@ -93,6 +93,8 @@ _TITLES: Final = {
     "output_tokens": "tokens out",
 }
 _OVERLAP: Final = "Self is more than total where parts of a call went on at the same time."
+_OPEN: Final = "(open)"
+"""The total of what has no call that has ended."""
 _OF_WHOLE_CALLS: Final = ("mean", "min", "p50", "p95", "p99", "max")
 """What says nothing beside a total that is only the calls' own time."""
 _ABSENT: Final = {"phase": SELF, "node_type": "(none)", "iteration": "-", "model": "(none)"}
@@ -167,6 +169,9 @@ def _lines(
         if _is_own_time(groups.fields, row):
             texts |= {name: human(row.self_ns) for name in ("total",) if name in texts}
             texts |= {name: "" for name in _OF_WHOLE_CALLS if name in texts}
+        elif not row.calls:
+            texts |= {name: "" for name in ("self", *_OF_WHOLE_CALLS) if name in texts}
+            texts |= {name: _OPEN for name in ("total",) if name in texts}
         keys = (_key_text(field, part) for field, part in zip(groups.fields, row.key, strict=True))
         rows.append([*keys, *texts.values()])
     nobodys = {
@@ -209,4 +214,4 @@ def _is_own_time(fields: Sequence[str], row: Group) -> bool:
 
 
 def _key_text(field: str, part: object) -> str:
-    return _ABSENT.get(field, "") if part is None else safe(str(part))
+    return _ABSENT.get(field, "") if part is None else name_text(str(part))

@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from phasetrace.cli import UNREADABLE
 from phasetrace.errors import SourceError, StoreError
-from phasetrace.rendering import human, safe
+from phasetrace.rendering import human, name_text, safe
 
 if TYPE_CHECKING:
     from phasetrace.store.importing import ImportedExecution
@@ -31,8 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """Bring files into the store, each as a whole or not at all; print a line an execution.
 
+    One that cannot be read is said, and the others are brought in all the same.
+
     Raises:
-        SourceError: if one cannot be read; those before it are in the store.
         StoreError: if the store is off, or cannot be written.
     """
     from phasetrace.settings import store_limits, store_path
@@ -41,11 +43,16 @@ def execute(args: argparse.Namespace) -> int:
     store = store_path()
     if store is None:
         raise StoreError("the store is off (PHASETRACE_STORE), so there is nowhere to import to")
-    stored, imported = 0, []
+    stored, imported, code = 0, [], 0
     try:
         for file in args.files:
-            name, data = _content(file)
-            done = import_file(store, name, data)
+            try:
+                name, data = _content(file)
+                done = import_file(store, name, data)
+            except SourceError as error:
+                _say(str(error))
+                code = UNREADABLE
+                continue
             stored = done.stored
             imported += done.executions
             for note in done.notes:
@@ -60,7 +67,7 @@ def execute(args: argparse.Namespace) -> int:
             f"the store has {stored:,} executions, and PHASETRACE_RETENTION keeps {most:,}: the"
             " oldest go when the next program records"
         )
-    return 0
+    return code
 
 
 def _content(file: str) -> tuple[str, bytes]:
@@ -83,7 +90,7 @@ def _show(imported: list[ImportedExecution]) -> None:
         rows.append(
             (
                 safe(execution.exec_id),
-                safe(name or ""),
+                name_text(name or ""),
                 human(execution.duration_ns),
                 safe(execution.status),
                 f"{spans:,}",

@@ -10,7 +10,7 @@ from phasetrace.cli import HOW_TO_RECORD, filters, open_source
 from phasetrace.errors import StoreMissing
 from phasetrace.recordings.places import shown
 from phasetrace.recordings.source import Where
-from phasetrace.rendering import ago, cells, human, local_time, safe, shortened
+from phasetrace.rendering import ago, cells, human, local_time, name_text, safe, shortened
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,11 +26,16 @@ LISTED: Final = 20
 _TITLES: Final = ("id", "name", "status", "started", "duration", "spans", "errors")
 _NUMBERS: Final = frozenset({"duration", "spans", "errors"})
 _STATUS_STYLES: Final = {"ok": "green", "error": "bold red", "running": "bold", "cancelled": "red"}
+_ID: Final = 0
 _NAME: Final = 1
-_BY_WORTH: Final = (2, 3, 4, 1, 5, 6)
-"""The columns beside the id, by what they tell."""
+_STARTED: Final = 3
+_TELLING: Final = (2, 4, 5, 6)
+"""The columns beside the id that are there first, by what they tell."""
+_LEAST_ID: Final = 20
 _LEAST_NAME: Final = 8
 _GAP: Final = 2
+_WITHIN: Final = "↳ "
+"""Stands before an execution that was opened within another one: which may be anywhere below."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -106,22 +111,34 @@ def _print(executions: list[StoredExecution]) -> None:
     from phasetrace.cli.table import terminal_width
 
     width = terminal_width()
-    if not width or max(cells(safe(one.exec_id)) for one in executions) > width:
+    if not (width and _draw(executions, width)):
         _print_plain(executions)  # the terminal wraps what it is one line to, also to who copies it
-    else:
-        _draw(executions, width)
 
 
-def _draw(executions: list[StoredExecution], width: int) -> None:
-    """Draw as much as there is room for on a terminal."""
+def _draw(executions: list[StoredExecution], width: int) -> bool:
+    """Draw as much as there is room for on a terminal; return whether there is enough."""
     from phasetrace.cli.table import draw
     from phasetrace.clock import now_ns
     from phasetrace.settings import colour_wanted
 
     now = now_ns()
     rows = [_cells(execution, ago(execution.started_ns, now)) for execution in executions]
-    columns = _shown(_widths([list(_TITLES), *rows]), width)
+    for execution, row in zip(executions, rows, strict=True):
+        row[_ID] = f"{_mark(execution)}{row[_ID]}"
+    columns = _shown(rows, width, all(map(_is_named_by_id, executions)))
+    if columns is None:
+        return False
     draw(_table(rows, columns), width, colour_wanted(True))
+    return True
+
+
+def _mark(execution: StoredExecution) -> str:
+    return _WITHIN if execution.parent_exec_id is not None else ""
+
+
+def _is_named_by_id(execution: StoredExecution) -> bool:
+    """Tell whether the id says the name already, as it does where nobody has given one."""
+    return execution.exec_id.startswith(execution.name or "")
 
 
 def _plain_values(execution: StoredExecution) -> dict[str, Any]:
@@ -141,7 +158,7 @@ def _plain_values(execution: StoredExecution) -> dict[str, Any]:
 def _cells(execution: StoredExecution, started: str) -> list[str]:
     return [
         safe(execution.exec_id),
-        safe(execution.name or "") or "-",
+        name_text(execution.name or "") or "-",
         safe(execution.status),
         started,
         human(execution.duration_ns),
@@ -152,7 +169,11 @@ def _cells(execution: StoredExecution, started: str) -> list[str]:
 
 def _print_plain(executions: list[StoredExecution]) -> None:
     """Print aligned columns, nothing cut off."""
-    rows = [list(_TITLES), *(_cells(one, local_time(one.started_ns)) for one in executions)]
+    rows = [list(_TITLES)]
+    for one in executions:
+        row = _cells(one, local_time(one.started_ns))
+        row[_NAME] = f"{_mark(one)}{row[_NAME]}"  # the id is what lines begin with
+        rows.append(row)
     widths = _widths(rows)
     for row in rows:
         line = ""
@@ -167,21 +188,32 @@ def _widths(rows: list[list[str]]) -> list[int]:
     return [max(map(cells, column)) for column in zip(*rows, strict=True)]
 
 
-def _shown(widths: list[int], room: int) -> dict[int, int]:
-    """Return the width of each column that there is room for, in their order.
+def _shown(rows: list[list[str]], room: int, are_named_by_ids: bool) -> dict[int, int] | None:
+    """Return the width of each column that there is room for, in their order; None if it is none.
 
-    The id, which is to be copied, is always whole. Of the others, those that tell most come first;
-    a name may be short, and gets what is left over.
+    The id, which is to be copied, is whole as long as what tells how it went fits beside it. Beyond
+    that it loses its middle, unless ids could not be told apart any more: then columns go instead.
+    Names that the ids begin with are the first to go; others may be short.
     """
-    shown = {0: widths[0]}
-    for index in _BY_WORTH:
+    widths = _widths([list(_TITLES), *rows])
+    left = room - sum(widths[index] + _GAP for index in _TELLING)
+    whole = widths[_ID]
+    if _LEAST_ID <= left < whole and _are_told_apart([row[_ID] for row in rows], left):
+        widths[_ID] = left
+    shown = {_ID: widths[_ID]}
+    others = (_STARTED, _NAME) if are_named_by_ids else (_NAME, _STARTED)
+    for index in (*_TELLING, *others):
         least = min(widths[index], _LEAST_NAME) if index == _NAME else widths[index]
         if sum(shown.values()) + least + _GAP * len(shown) <= room:
             shown[index] = least
     if _NAME in shown:
-        left = room - sum(shown.values()) - _GAP * (len(shown) - 1)
-        shown[_NAME] += min(left, widths[_NAME] - shown[_NAME])
-    return dict(sorted(shown.items()))
+        spare = room - sum(shown.values()) - _GAP * (len(shown) - 1)
+        shown[_NAME] += min(spare, widths[_NAME] - shown[_NAME])
+    return dict(sorted(shown.items())) if shown[_ID] <= room else None
+
+
+def _are_told_apart(ids: list[str], width: int) -> bool:
+    return len({shortened(one, width) for one in ids}) == len(set(ids))
 
 
 def _table(rows: list[list[str]], columns: dict[int, int]) -> Table:

@@ -12,6 +12,7 @@ from phasetrace.cli import NothingRecorded, command, open_store
 from phasetrace.errors import UnknownExecution
 from phasetrace.recordings.uncollected import uncollected
 from phasetrace.rendering import safe, summary_text
+from phasetrace.rollup import within_text
 
 if TYPE_CHECKING:
     from phasetrace.analysis.execution import Examination
@@ -99,8 +100,8 @@ def execute(args: argparse.Namespace) -> int:
     elif not (args.breakdown or args.rolled_up or has_sections):
         with _found(args) as (source, execution):
             summary = source.summary(execution)
-            verdict = _verdict(source, execution)
-        _print_summary(summary, verdict, _COLOURS[args.color])
+            remarks = _remarks(source, execution, args, _verdict(source, execution))
+        _print_summary(summary, remarks, _COLOURS[args.color])
     else:
         _print_sections(args, has_sections)
     return 0
@@ -122,7 +123,7 @@ def _print_sections(args: argparse.Namespace, has_sections: bool) -> None:
         if args.breakdown or not has_sections:
             recording = examination.recording if examination is not None else None
             breakdown = source.breakdown(execution, args.rolled_up, recording)
-        verdict = _verdict(source, execution)
+        remarks = _remarks(source, execution, args, _verdict(source, execution))
     if breakdown is not None:
         print_breakdown(breakdown, plain=args.plain, colour=_COLOURS[args.color])
     if examination is not None:
@@ -141,9 +142,8 @@ def _print_sections(args: argparse.Namespace, has_sections: bool) -> None:
             examination, wanted, findings, args.by, columns, args.sort, terminal_width(), colour
         ):
             print("\n" + "\n".join(lines))  # noqa: T201
-    said = _said(verdict)
-    if said is not None:
-        print(f"\n  {said}")  # noqa: T201
+    if remarks:
+        print("\n" + "\n".join(remarks))  # noqa: T201
 
 
 def _print_json(args: argparse.Namespace) -> None:
@@ -259,23 +259,28 @@ def _verdict(source: Source, execution: StoredExecution) -> Verdict | None:
     return verdict_of(source, execution)
 
 
-def _said(verdict: Verdict | None) -> str | None:
-    """Return what there is to say of that, if it is worth a word."""
-    if verdict is None:
-        return None
+def _remarks(
+    source: Source, execution: StoredExecution, args: argparse.Namespace, verdict: Verdict | None
+) -> list[str]:
+    """Return lines on how it compares, if that is worth a word, and on what is not in it."""
     from phasetrace.history import AS_USUAL, sentence
 
-    return None if verdict.what == AS_USUAL else sentence(verdict)
+    remarks = []
+    if verdict is not None and verdict.what != AS_USUAL:
+        remarks.append(f"  {sentence(verdict)}")
+    within = 0 if args.rolled_up else source.within(execution)
+    if within:
+        remarks.append(f"  {within_text(within)}: --rolled-up")
+    return remarks
 
 
-def _print_summary(summary: ExecutionSummary, verdict: Verdict | None, colour: bool | None) -> None:
+def _print_summary(summary: ExecutionSummary, remarks: list[str], colour: bool | None) -> None:
     from phasetrace.cli.table import on_terminal
     from phasetrace.settings import colour_wanted
 
     print(summary_text(summary, colour=colour_wanted(on_terminal(), colour)))  # noqa: T201
-    said = _said(verdict)
-    if said is not None:
-        print(f"  {said}")  # noqa: T201
+    for remark in remarks:
+        print(remark)  # noqa: T201
     if on_terminal():
         import shlex
 

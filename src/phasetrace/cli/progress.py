@@ -1,8 +1,9 @@
 """The line that ``phasetrace run`` shows on a terminal: what the program is doing, and how long.
 
 A thread looks five times a second at what is open and how much has been counted, takes no lock for
-it, and asks the store once for what the workflow usually takes. It ends with the program, and when
-that forks: a child would have the lock of a thread that it does not have.
+it, and asks the store once for what the workflow usually takes, and now and then for how many
+tokens models have taken. It ends with the program, and when that forks: a child would have the lock
+of a thread that it does not have.
 """
 
 from __future__ import annotations
@@ -10,12 +11,15 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
+from collections.abc import Callable
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from phasetrace import clock, faults
 from phasetrace.cli.progress_text import Doing, Progress, progress_text
 from phasetrace.cli.status_line import StatusLine
+from phasetrace.cli.table import columns_of
 from phasetrace.pipeline import pipeline
 from phasetrace.settings import can_draw, colour_wanted
 from phasetrace.spans import EXECUTION, PhaseKey
@@ -24,12 +28,21 @@ from phasetrace.threads import join_for_good
 if TYPE_CHECKING:
     from phasetrace.collector import TimingCollector
     from phasetrace.history import Usual
+    from phasetrace.store.reader import StoreReader
+    from phasetrace.store.tokens import TokenCount
+    from phasetrace.tally import ExecutionTally
+
+Answer = TypeVar("Answer")
 
 PERIOD_S: Final = 0.2
 START_S: Final = 1.0
 """A program that takes no longer than that is done before anybody has read a line."""
 
-_MOST_OPEN: Final = 32
+_MOST_OPEN: Final = 128
+_TOKENS_S: Final = 2.0
+"""So often they are counted."""
+_WITHOUT_TOKENS: Final = 50_000
+"""Who has ended so many spans and no use of a model among them is not looked through any more."""
 _JOIN_S: Final = 1.0
 _FAINT: Final = "\x1b[2m"
 _RESET: Final = "\x1b[0m"
@@ -42,6 +55,9 @@ class ProgressThread:
         self._collector = collector
         self._line = line
         self._usual: dict[str, Usual | None] = {}
+        self._tokens = 0
+        self._token_count: TokenCount | None = None
+        self._counted_at = 0.0
         self._over = threading.Event()
         self._thread: threading.Thread | None = threading.Thread(
             target=self._run, name="phasetrace-progress", daemon=True
@@ -76,7 +92,9 @@ class ProgressThread:
                 if progress is None:
                     self._line.clear()
                     continue
-                progress = progress._replace(usual=self._usual_of(progress))
+                progress = progress._replace(
+                    usual=self._usual_of(progress), tokens=self._tokens_of(progress)
+                )
                 text = progress_text(progress, self._width(), self._in_ascii)
                 self._line.show(self._styled(text))
         except Exception as error:
@@ -88,12 +106,27 @@ class ProgressThread:
         if name is None or name == progress.exec_id:
             return None
         if name not in self._usual:
-            self._usual[name] = _from_store(name, progress.started_ns)
+            started_ns = progress.started_ns
+            self._usual[name] = _asked(lambda store: store.usual_before(name, started_ns))
         return self._usual[name]
+
+    def _tokens_of(self, progress: Progress) -> int:
+        from phasetrace.store.tokens import TokenCount
+
+        if progress.spans > _WITHOUT_TOKENS and not self._tokens:
+            return 0
+        if time.monotonic() - self._counted_at >= _TOKENS_S:
+            if self._token_count is None:
+                self._token_count = TokenCount()
+            count = self._token_count
+            found = _asked(lambda store: count.read(store, progress.open_ids, progress.started_ns))
+            self._tokens = self._tokens if found is None else found
+            self._counted_at = time.monotonic()
+        return self._tokens
 
     def _width(self) -> int:
         try:
-            return os.get_terminal_size(2).columns - 1
+            return columns_of(2) - 1
         except OSError:
             return 79
 
@@ -120,7 +153,8 @@ def look(collector: TimingCollector, now_ns: int) -> Progress | None:
     open_spans: dict[str, list[tuple[int, int | None, int, Any]]] = {}
     ours = pipeline.open.copy()
     some: Any = ours.values()
-    if len(ours) > 2 * _MOST_OPEN:  # PERF: to look at 16,000 would be felt
+    unseen = max(0, len(ours) - 2 * _MOST_OPEN)
+    if unseen:  # PERF: to look at 16,000 would be felt
         some = chain(islice(some, _MOST_OPEN), islice(reversed(ours.values()), _MOST_OPEN))
     for span in some:
         if span._start_time is not None and span._exec_id is not None:
@@ -153,11 +187,19 @@ def look(collector: TimingCollector, now_ns: int) -> Progress | None:
         elapsed_ns=max(0, now_ns - started_ns),
         spans=sum(tallies[one].spans for one in open_spans if one in tallies),
         others=len(open_spans) - 1,
+        open_ids=tuple(open_spans),
         doing=tuple(doing),
+        unseen=unseen,
+        errors=sum(_errors(tallies[one]) for one in open_spans if one in tallies),
     )
 
 
-def _from_store(name: str, started_ns: int) -> Usual | None:
+def _errors(tally: ExecutionTally) -> int:
+    return sum(stat.errors for stat in tally.stats.copy().values())
+
+
+def _asked(question: Callable[[StoreReader], Answer]) -> Answer | None:
+    """Ask the store; None where there is none, or it cannot be read now."""
     from phasetrace import configuration
     from phasetrace.errors import PhasetraceError
     from phasetrace.store.reader import StoreReader
@@ -167,6 +209,6 @@ def _from_store(name: str, started_ns: int) -> Usual | None:
         return None
     try:
         with StoreReader(tracing.settings.store) as store:
-            return store.usual_before(name, started_ns)
+            return question(store)
     except (PhasetraceError, OSError):
         return None

@@ -56,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Write the page of the execution that was asked for."""
+    from phasetrace.cli.leaving import signals_exit
     from phasetrace.project_file import load_prices
     from phasetrace.reports.report import make_report
 
@@ -77,7 +78,10 @@ def execute(args: argparse.Namespace) -> int:
         sys.stdout.buffer.write(report.html.encode("utf-8"))  # whatever the terminal has
         return 0
     try:
-        report.save(args.output)
+        with signals_exit():
+            report.save(args.output)
+    except (BrokenPipeError, UsageError):
+        raise
     except (OSError, ValueError) as error:  # a name with a NUL in it is a ValueError
         reason = getattr(error, "strerror", None) or error
         raise UsageError(f"cannot write {args.output}: {reason}") from error

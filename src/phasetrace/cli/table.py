@@ -18,11 +18,11 @@ from phasetrace.rendering import (
     header_text,
     human,
     is_running,
+    name_text,
     open_label,
     open_text,
     own_cancelled,
     own_errors,
-    safe,
 )
 from phasetrace.rendering import shortened as shortened
 from phasetrace.settings import colour_wanted
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 WIDE: Final = 100
 """Columns a terminal needs for the wide form."""
 
+_USUAL_COLUMNS: Final = 80
 _GAP: Final = 2
 _BAR: Final = range(8, 33)
 _PERCENT_WIDTH: Final = 7
@@ -79,14 +80,23 @@ def on_terminal() -> bool:
 
 def terminal_width() -> int:
     """Return the columns of the terminal that stdout is; 0 if there is none that can draw."""
-    import os
-
     if not on_terminal() or "utf" not in (sys.stdout.encoding or "").lower():
         return 0
     try:
-        return os.get_terminal_size(sys.stdout.fileno()).columns
+        return columns_of(sys.stdout.fileno())
     except (OSError, ValueError):
         return 0
+
+
+def columns_of(descriptor: int) -> int:
+    """Return the columns of a terminal; 80 if it says that it has none, as in a container.
+
+    Raises:
+        OSError: if it is no terminal.
+    """
+    import os
+
+    return os.get_terminal_size(descriptor).columns or _USUAL_COLUMNS
 
 
 def draw(table: Table, width: int, colour: bool) -> None:
@@ -170,7 +180,7 @@ def _node_row(node: NodeBreakdown, shares: dict[_Key, int], label: str) -> _Row:
         "p95": human(node.p95_ns) if node.count else "",
         **_outcome(own_errors(node), own_cancelled(node)),
     }
-    return _Row(safe(node.node_id), share, texts, "bold")
+    return _Row(name_text(node.node_id), share, texts, "bold")
 
 
 def _phase_rows(node: NodeBreakdown, shares: dict[_Key, int], label: str) -> list[_Row]:
@@ -185,7 +195,7 @@ def _phase_rows(node: NodeBreakdown, shares: dict[_Key, int], label: str) -> lis
                 "p95": human(phase.p95_ns),
                 **_outcome(phase.errors, phase.cancelled),
             }
-        rows.append(_Row(f"  {safe(phase.phase)}", shares[node.node_id, phase.phase], texts))
+        rows.append(_Row(f"  {name_text(phase.phase)}", shares[node.node_id, phase.phase], texts))
     own = shares[node.node_id, None]
     if rows and (own or has_self_row(node)):
         texts = {"self": human(node.self_ns) if node.count else label}

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from phasetrace.cli import open_store
+from phasetrace.cli import command, open_store
 from phasetrace.errors import StoreError, StoreMissing
 from phasetrace.rendering import safe
 
@@ -71,6 +71,7 @@ def activity_dict(activity: Activity) -> dict[str, Any]:
         "at_ns": activity.at_ns,
         "executions": [_execution_dict(one) for one in activity.executions],
         "quiet": activity.quiet,
+        "abandoned": activity.abandoned,
     }
 
 
@@ -103,6 +104,7 @@ def _call_dict(call: LiveCall) -> dict[str, Any]:
         "alive": call.alive,
         "known": call.known._asdict() if call.known is not None else None,
         "longer_than_usual": call.is_longer_than_usual,
+        "last": call.last._asdict() if call.last is not None else None,
     }
 
 
@@ -125,14 +127,15 @@ def _activity_once() -> Activity:
 
 
 def _print(activity: Activity, colour: bool) -> None:
-    from phasetrace.cli.top_text import picture, plain
+    from phasetrace.cli.parts import plain
+    from phasetrace.cli.top_text import picture
     from phasetrace.cli.trend_text import terminal
 
-    if not (activity.executions or activity.quiet):
+    if not (activity.executions or activity.quiet or activity.abandoned):
         print("phasetrace: nothing is running", file=sys.stderr)  # noqa: T201
         return
     width, in_ascii = terminal()
-    lines = picture(activity, width, in_ascii=in_ascii)
+    lines = picture(activity, width, ascii_only=in_ascii, command=command())
     if colour:
         from phasetrace.cli.table import console
 
@@ -150,6 +153,7 @@ def _draw(interval_s: float, colour: bool) -> None:
     from rich.live import Live
 
     from phasetrace.cli.keys import Keys
+    from phasetrace.cli.parts import Part
     from phasetrace.cli.top_text import picture
     from phasetrace.store.activity import Memory
 
@@ -169,13 +173,14 @@ def _draw(interval_s: float, colour: bool) -> None:
             Keys() as keys,
             Live(console=console, screen=True, auto_refresh=False, redirect_stderr=False) as live,
         ):
+            keys.pause, keys.resume = live.stop, live.start
             while True:
                 width, height = console.size
                 try:
-                    lines = picture(_look(memory), width, height - 1, in_ascii=in_ascii)
+                    lines = picture(
+                        _look(memory), width, height - 1, ascii_only=in_ascii, command=command()
+                    )
                 except StoreError as error:
-                    from phasetrace.cli.top_text import Part
-
                     lines, memory = [[Part(safe(str(error))[:width])]], Memory()
                 live.update(_styled([*lines, *_footer(height - len(lines))]), refresh=True)
                 if not _LEAVES.isdisjoint(keys.wait(interval_s)):
@@ -185,7 +190,7 @@ def _draw(interval_s: float, colour: bool) -> None:
 
 
 def _footer(rows: int) -> list[Any]:
-    from phasetrace.cli.top_text import Part
+    from phasetrace.cli.parts import Part
 
     return [*([] for _ in range(rows - 1)), [Part("q leaves", "dim")]]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from phasetrace.cli import NothingRecorded
 from phasetrace.errors import UnknownExecution
 from phasetrace.recordings.uncollected import uncollected
-from phasetrace.rendering import safe
+from phasetrace.rollup import within_text
 
 if TYPE_CHECKING:
     from phasetrace.analysis.folding import Row, Tree
@@ -65,13 +65,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """Print the tree of the execution that was asked for."""
     with uncollected():
-        header, tree = _folded(args)
+        header, tree, within = _folded(args)
         if args.json:
             import json
 
             print(json.dumps(tree_dict(header, tree), indent=2, allow_nan=False))  # noqa: T201
         else:
-            _print(header, tree, args)
+            _print(header, tree, within, args)
     return 0
 
 
@@ -120,7 +120,8 @@ def _row_dict(row: Row, wall_ns: int) -> dict[str, Any]:
     }
 
 
-def _folded(args: argparse.Namespace) -> tuple[ExecutionHeader, Tree]:
+def _folded(args: argparse.Namespace) -> tuple[ExecutionHeader, Tree, int]:
+    """Return the execution, its tree, and how many executions within it are not in that."""
     from phasetrace.analysis.folding import cut, fold
     from phasetrace.analysis.network import Network
     from phasetrace.recordings.references import open_reference
@@ -136,12 +137,13 @@ def _folded(args: argparse.Namespace) -> tuple[ExecutionHeader, Tree]:
         raise NothingRecorded("nothing has been recorded yet", args.source) from None
     with source:
         recording = source.recording(execution, args.rolled_up)
+        within = 0 if args.rolled_up or args.json else source.within(execution)
     tree = fold(recording, Network(recording.all_spans(), recording.root_id))
     least = args.min[0] if args.min is not None else 0.0
-    return recording.execution, cut(tree, least, args.depth)
+    return recording.execution, cut(tree, least, args.depth), within
 
 
-def _print(header: ExecutionHeader, tree: Tree, args: argparse.Namespace) -> None:
+def _print(header: ExecutionHeader, tree: Tree, within: int, args: argparse.Namespace) -> None:
     from phasetrace.cli.table import on_terminal
     from phasetrace.cli.tree_text import hidden_text, tree_lines
     from phasetrace.cli.trend_text import terminal
@@ -151,8 +153,6 @@ def _print(header: ExecutionHeader, tree: Tree, args: argparse.Namespace) -> Non
     colour = colour_wanted(on_terminal(), _COLOURS[args.color])
     width, in_ascii = terminal()
     lines = [title_text(header, colour=colour)]
-    if header.status != "ok":
-        lines.append(f"  Status: {safe(header.status)}")
     lines += [
         "",
         *tree_lines(
@@ -165,8 +165,12 @@ def _print(header: ExecutionHeader, tree: Tree, args: argparse.Namespace) -> Non
         ),
     ]
     said = hidden_text(tree, args.min[1]) if args.min is not None else ""
+    if said or within:
+        lines.append("")
     if said:
-        lines += ["", said]
+        lines.append(said)
+    if within:
+        lines.append(f"{within_text(within)}: --rolled-up")
     sys.stdout.write("\n".join(lines) + "\n")
 
 
@@ -177,11 +181,12 @@ def _depth(text: str) -> int:
 
 
 def _part(text: str) -> tuple[float, str]:
-    """Return a part of the whole, and how it was written."""
+    """Return a part of the whole, and how it is written; a bare number is a percentage."""
+    number = text.removesuffix("%")
     try:
-        percent = float(text.removesuffix("%"))
+        percent = float(number)
     except ValueError:
         percent = -1.0
-    if not (text.endswith("%") and 0 <= percent <= 100):
+    if not 0 <= percent <= 100:
         raise argparse.ArgumentTypeError(f"{text!r} is not a part like 1% or 0.5%")
-    return percent / 100, text
+    return percent / 100, f"{number}%"

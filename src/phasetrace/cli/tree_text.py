@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from phasetrace.analysis.folding import Row, Tree
-from phasetrace.rendering import cells, human, safe, shortened
+from phasetrace.rendering import cells, human, name_text, safe, shortened
 from phasetrace.spans import EXECUTION
 
 _TIMES: Final = "\N{MULTIPLICATION SIGN}"
@@ -94,14 +94,15 @@ class _Layout:
 
     def _fit(self, width: int) -> None:
         fixed = self._total + self._own + len("100.0%") + 3 * len(_GAP)
-        self._remarks = min(self._remarks, width - fixed - _LEAST_NAME - len(_GAP))
+        least = min(self._name, _LEAST_NAME)
+        self._remarks = min(self._remarks, width - fixed - least - len(_GAP))
         room = width - fixed - (self._remarks + len(_GAP) if self._remarks else 0)
         left = room - self._name - len(_GAP)
         if left < _BARS[0] and room - _BARS[0] - len(_GAP) >= min(self._name, 2 * _LEAST_NAME):
             left = _BARS[0]  # a name that loses its middle is still a name
         self._bar = min(left, _BARS[-1]) if left >= _BARS[0] else 0
         bar = self._bar + len(_GAP) if self._bar else 0
-        self._name = min(self._name, max(room - bar, _LEAST_NAME))
+        self._name = min(self._name, max(room - bar, least))
 
     def titles(self) -> str:
         share = "share".ljust(self._bar) if self._bar else " share"
@@ -110,7 +111,8 @@ class _Layout:
 
     def line(self, line: _Line) -> str:
         branch = line.branch
-        deepest = max(self._name - len(line.repeated) - _LEAST_PART_OF_NAME, _STEP)
+        part_of_name = min(cells(line.name), _LEAST_PART_OF_NAME)
+        deepest = max(self._name - len(line.repeated) - part_of_name, _STEP)
         if len(branch) > deepest:
             branch = f"…{branch[1 - deepest :]}"
         room = max(self._name - len(branch + line.repeated), 1)
@@ -185,11 +187,12 @@ def _lines(tree: Tree, name: str, open_word: str) -> list[_Line]:
 def _name(row: Row, rows: Sequence[Row], execution: str) -> str:
     """Return what a row is called: a phase of another node than the row above it, with its node."""
     if row.type == EXECUTION or row.node_id is None:
-        return safe(execution)
+        return name_text(execution)
     above = rows[row.parent] if row.parent is not None else row
-    name = safe(row.node_id)
+    name = name_text(row.node_id)
     if row.phase is not None:
-        name = safe(row.phase) if above.node_id == row.node_id else f"{name} / {safe(row.phase)}"
+        phase = name_text(row.phase)
+        name = phase if above.node_id == row.node_id else f"{name} / {phase}"
     is_said = row.iteration == above.iteration and row.node_id == above.node_id
     return name if row.iteration is None or is_said else f"{name} [{safe(str(row.iteration))}]"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Final
 
@@ -10,9 +9,9 @@ from phasetrace import clock, history
 from phasetrace.cli.chart import Column, chart_lines, fitting
 from phasetrace.cli.grid import Column as GridColumn
 from phasetrace.cli.grid import grid_lines, heading
-from phasetrace.cli.table import on_terminal
+from phasetrace.cli.table import columns_of, on_terminal
 from phasetrace.recordings.series import MILLION, Run, Series
-from phasetrace.rendering import ago, cells, human, local_time, safe, shortened
+from phasetrace.rendering import ago, cells, human, local_time, name_text, safe, shortened
 
 LISTED: Final = 5
 """How many of the last runs are below the chart."""
@@ -34,7 +33,7 @@ def terminal() -> tuple[int, bool]:
     if not on_terminal():
         return 0, False
     try:
-        width = os.get_terminal_size(sys.stdout.fileno()).columns
+        width = columns_of(sys.stdout.fileno())
     except (OSError, ValueError):
         return 0, False
     in_ascii = "utf" not in (sys.stdout.encoding or "").lower()
@@ -121,11 +120,11 @@ def _heading(series: Series, asked: int, width: int) -> str:
     these = f"the last {number:,} runs" if number > 1 else "the only run"
     if number < asked:
         these = f"the last {number:,} of {asked:,} runs"
-    name, what = safe(series.name), "duration"
+    name, what = name_text(series.name), "duration"
     if series.phase is not None:
         title = f"{series.quantity.title} of "
         room = max(width - cells(f"{name}: {title}, {these}"), _LEAST_NAME)
-        what = title + shortened(safe(series.phase), room)
+        what = title + shortened(name_text(series.phase), room)
     room = max(width - cells(f": {what}, {these}"), _LEAST_NAME)
     return f"{shortened(name, room)}: {what}, {these}"
 
@@ -159,7 +158,7 @@ def _legend(series: Series) -> list[str]:
     letters = set(map(_letter, series.runs))
     meanings = [f"{letter} {status}" for status, letter in _LETTERS.items() if letter in letters]
     if _NO_VALUE in letters:
-        meanings.append(f"{_NO_VALUE} without {safe(series.phase or '')}")
+        meanings.append(f"{_NO_VALUE} without {name_text(series.phase or '')}")
     return ["", f"  {'   '.join(meanings)}"] if meanings else []
 
 

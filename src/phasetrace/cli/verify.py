@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from phasetrace.cli import FAILED, open_source, open_store
-from phasetrace.rendering import cells, human, safe, shortened
+from phasetrace.rendering import cells, human, name_text, safe, shortened
 from phasetrace.spans import EXECUTION, NODE, SYSTEM_NODE
 
 if TYPE_CHECKING:
@@ -139,8 +139,8 @@ def _fitting(name: str, rest: str, width: int) -> str:
 def _place_of(span: SpanRecord) -> str:
     if span.type == EXECUTION:
         return "the execution itself"
-    node = safe(span.node_id or SYSTEM_NODE)
-    return node if span.type == NODE else f"{node} / {safe(span.name)}"
+    node = name_text(span.node_id or SYSTEM_NODE)
+    return node if span.type == NODE else f"{node} / {name_text(span.name)}"
 
 
 def _id(span: SpanRecord) -> str:
@@ -150,8 +150,8 @@ def _id(span: SpanRecord) -> str:
 def _row_of(number: ChangedNumber) -> str:
     if number.node_id is None:
         return "the execution"
-    node = safe(number.node_id)
-    return node if number.phase is None else f"{node} / {safe(number.phase)}"
+    node = name_text(number.node_id)
+    return node if number.phase is None else f"{node} / {name_text(number.phase)}"
 
 
 def _said(name: str, here: Any, there: Any) -> str:

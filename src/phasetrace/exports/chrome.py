@@ -19,11 +19,14 @@ from typing import Any, Final
 from phasetrace._version import __version__
 from phasetrace.exports.exported import ExportedExecution
 from phasetrace.exports.values import plain
+from phasetrace.names import RESERVED
 from phasetrace.rendering import safe
-from phasetrace.spans import EXECUTION
+from phasetrace.spans import EXECUTION, SYSTEM_NODE
 
 _FAILED: Final = "terrible"
 """The colour, by its name, of a slice that failed."""
+_OURS: Final = "phasetrace."
+"""What arguments begin with that are no attributes; Perfetto shows them below one heading."""
 _SPACE: Final = 0x20
 _CONTROL_PICTURES: Final = 0x2400
 """The block of Unicode that has a sign for each control character, in their order."""
@@ -70,13 +73,24 @@ def _slice(exported: ExportedExecution, place: int, pid: int, tid: int) -> str:
     span = exported.spans[place]
     details = exported.details(place)
     status = exported.status(place)
+    own = {
+        "span_id": f"{span.span_id:016x}",
+        "status": f"{status}: {details.message}" if details.message else status,
+        "node_id": None if span.type == EXECUTION else span.node_id or SYSTEM_NODE,
+        "node_type": span.node_type,
+        "iteration": str(span.iteration) if span.iteration is not None else None,
+        "depends_on": list(span.depends_on) or None,
+    }
     rest: dict[str, Any] = {
         "name": exported.name(place),
         "cat": span.type,
         "args": {
-            **dict(plain(details.attributes)),
-            "span_id": f"{span.span_id:016x}",
-            "status": f"{status}: {details.message}" if details.message else status,
+            **{
+                name: plain(value)
+                for name, value in details.attributes.items()
+                if name not in RESERVED
+            },
+            **{f"{_OURS}{name}": value for name, value in own.items() if value is not None},
         },
     }
     if status == "error":

@@ -1,14 +1,16 @@
 """Comma-separated values (RFC 4180): a row for each span.
 
 Text that a spreadsheet would take for a formula gets an apostrophe in front, which spreadsheets
-take for "this is text" (OWASP, "CSV Injection"); control characters are escaped, so that a row is a
-line.
+take for "this is text" (OWASP, "CSV Injection"). They begin a cell at a semicolon as well where the
+decimal sign is a comma, and heed no quotes then that do not begin one; so it is done behind each of
+them. All texts are in quotes. Control characters are escaped, so that a row is a line.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -16,13 +18,16 @@ from phasetrace.exports.exported import ExportedExecution
 from phasetrace.exports.rows import COLUMNS, NUMBERS, rows
 from phasetrace.rendering import safe
 
-_FORMULA: Final = ("=", "+", "-", "@")
+_FORMULA: Final = re.compile(
+    "(^|;)(?=[=+@-]|[\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}"
+    "\N{FULLWIDTH COMMERCIAL AT}\N{FULLWIDTH HYPHEN-MINUS}])"
+)
 
 
 def csv_lines(exported: ExportedExecution) -> Iterator[str]:
     """Give the lines of the file, the first of which has the names of the columns."""
     line = io.StringIO()
-    writer = csv.writer(line, lineterminator="\n")
+    writer = csv.writer(line, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow(COLUMNS)
     for row in rows(exported):
         writer.writerow(
@@ -39,5 +44,4 @@ def csv_lines(exported: ExportedExecution) -> Iterator[str]:
 
 
 def _text(value: object) -> str:
-    text = safe(str(value)) if value is not None else ""
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return _FORMULA.sub(r"\1'", safe(str(value))) if value is not None else ""

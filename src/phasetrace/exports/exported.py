@@ -12,44 +12,25 @@ from phasetrace.analysis.lanes import drawing_order, lanes
 from phasetrace.analysis.recording import Recording
 from phasetrace.analysis.usage import NO_PRICES, Prices
 from phasetrace.breakdowns import ExecutionBreakdown
-from phasetrace.names import TYPE
 from phasetrace.recordings.advice import advice
-from phasetrace.recordings.json_values import (
-    attributes_of,
-    field,
-    integer,
-    message_in,
-    messages,
-    text_of,
+from phasetrace.recordings.details import (
+    NOTHING,
+    Details,
+    SpanKey,
+    details_in,
+    failure_of,
+    first_failures,
 )
-from phasetrace.recordings.originals import Original, key_of, originals
-from phasetrace.recordings.otlp_json import SERVICE_NAME, UNKNOWN_SERVICE, WARNINGS
+from phasetrace.recordings.json_values import attributes_of, text_of
+from phasetrace.recordings.originals import key_of, originals
+from phasetrace.recordings.otlp_json import SERVICE_NAME, UNKNOWN_SERVICE
 from phasetrace.recordings.source import Source
 from phasetrace.recordings.usual import verdict_of
-from phasetrace.spans import EXECUTION, SpanRecord
+from phasetrace.spans import EXECUTION, PhaseKey, SpanRecord
 from phasetrace.store.stored import StoredExecution
 
 OPEN: Final = "open"
 """The status of a span that had not ended."""
-_OWN: Final = frozenset({TYPE, WARNINGS})
-"""Attributes that say nothing to people; what they mean is told otherwise."""
-
-
-class SpanEvent(NamedTuple):
-    """Something that happened at a moment (Unix ns) within a span."""
-
-    time_ns: int
-    name: str
-    attributes: Mapping[str, Any]
-
-
-class Details(NamedTuple):
-    """What a span says beside its record; ``message`` is of its status."""
-
-    trace_id: str = ""
-    attributes: Mapping[str, Any] = {}
-    events: tuple[SpanEvent, ...] = ()
-    message: str = ""
 
 
 class Track(NamedTuple):
@@ -156,7 +137,21 @@ class ExportedExecution:
     def details(self, place: int) -> Details:
         """Return what a span says beside its record; of an open one there is nothing."""
         span = self.spans[place]
-        return self._details.get((span.span_id, span.start_ns), _NOTHING)
+        return self._details.get((span.span_id, span.start_ns), NOTHING)
+
+    @cached_property
+    def failures(self) -> dict[PhaseKey, str]:
+        """What the first failed call said of each phase and node that findings say failed."""
+        first = first_failures(self.findings, self.recording.spans)
+        if not first:
+            return {}
+        ids = {span.span_id for span in first.values()}
+        said = details_in(self._source.traces(self.execution, self._rolled_up, ids))
+        found = {
+            key: failure_of(said.get((span.span_id, span.start_ns), NOTHING))
+            for key, span in first.items()
+        }
+        return {key: text for key, text in found.items() if text}
 
     @cached_property
     def services(self) -> dict[int, str]:
@@ -217,35 +212,9 @@ class ExportedExecution:
         return max(self.spans[place].start_ns, self.spans[place].end_ns)
 
     @cached_property
-    def _details(self) -> dict[tuple[int, int], Details]:
+    def _details(self) -> dict[SpanKey, Details]:
         """What spans say, by their ids and starts."""
-        found: dict[tuple[int, int], Details] = {}
-        for document in self.traces():
-            for original in originals(document):
-                trace_id, span_id, start_ns, _ = key_of(original.span)
-                found[span_id, start_ns] = _details_of(trace_id, original)
-        return found
-
-
-_NOTHING: Final = Details()
-
-
-def _details_of(trace_id: str, original: Original) -> Details:
-    span = original.span
-    attributes = attributes_of(span)
-    return Details(
-        trace_id,
-        {name: value for name, value in attributes.items() if name not in _OWN},
-        tuple(
-            SpanEvent(
-                integer(field(event, "timeUnixNano", "time_unix_nano"), "its time"),
-                text_of(event.get("name") or ""),
-                attributes_of(event),
-            )
-            for event in messages(span, "events", "events")
-        ),
-        text_of(message_in(span, "status").get("message") or ""),
-    )
+        return details_in(self.traces())
 
 
 def _service_of(resource: Mapping[str, Any]) -> str:

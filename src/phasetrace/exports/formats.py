@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from importlib import import_module
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple
 
 from phasetrace.errors import UsageError
 
@@ -19,7 +18,8 @@ class Format(NamedTuple):
     """A format: its name, what its files end in, and the function that makes it.
 
     That takes an `ExportedExecution` and gives the text in parts; of a binary one it takes the
-    path as well, and writes the file. ``note`` is what a reader of the file has to know.
+    file as well, and writes it. ``note`` is what a reader of the file has to know; ``only_ended``
+    says that it has no place for a span that has not ended.
     """
 
     name: str
@@ -29,15 +29,16 @@ class Format(NamedTuple):
     what: str
     is_binary: bool = False
     note: str = ""
+    only_ended: bool = False
 
     def parts(self, exported: ExportedExecution) -> Iterator[str]:
         """Give the file in parts, each of them of whole lines or events."""
         make: Callable[[ExportedExecution], Iterator[str]] = self._function()
         return make(exported)
 
-    def write(self, exported: ExportedExecution, path: Path) -> None:
+    def write(self, exported: ExportedExecution, file: BinaryIO) -> None:
         """Write a file in a binary format."""
-        self._function()(exported, path)
+        self._function()(exported, file)
 
     def _function(self) -> Any:
         # Imported when it is called: nobody has to wait for all formats to get one.
@@ -45,7 +46,9 @@ class Format(NamedTuple):
 
 
 FORMATS: Final = (
-    Format("otlp", (".jsonl", ".jsonl.gz"), "otlp", "otlp_lines", "OTLP JSON lines"),
+    Format(
+        "otlp", (".jsonl", ".jsonl.gz"), "otlp", "otlp_lines", "OTLP JSON lines", only_ended=True
+    ),
     Format("chrome", (".trace.json",), "chrome", "chrome_parts", "Perfetto, chrome://tracing"),
     Format("speedscope", (".speedscope.json",), "speedscope", "speedscope_parts", "speedscope.app"),
     Format(

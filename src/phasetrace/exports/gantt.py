@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-from phasetrace.exports.exported import ExportedExecution
+from phasetrace.exports.exported import OPEN, ExportedExecution
 from phasetrace.rendering import human, safe, shortened
 from phasetrace.spans import EXECUTION, NODE, SYSTEM_NODE
 
@@ -23,6 +23,7 @@ _NAME_WIDTH: Final = 48
 _TIMES: Final = "\N{MULTIPLICATION SIGN}"
 _UNITS: Final = ((1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "µs"), (1, "ns"))
 _LEAST_UNITS: Final = 400
+_ENDS: Final = {"error": " failed", "cancelled": " cancelled", OPEN: " open"}
 _MEANT: Final = re.compile(rf"[^\w .,()\[\]/+=*!?'…{_TIMES}-]")
 """Everything but what is plain text in all of Mermaid's grammar is given as an entity."""
 _KEYWORD: Final = re.compile(
@@ -39,7 +40,7 @@ class _Bar(NamedTuple):
     start_ns: int
     end_ns: int
     calls: int
-    failed: bool
+    status: str
     critical: bool
     run: int | None
     """Of a phase, the run of a node that it is in."""
@@ -65,7 +66,7 @@ def gantt_lines(exported: ExportedExecution) -> Iterator[str]:
             yield f"    section {_text(section)}\n"
         tags = "crit, " if bar.critical else ""
         name = f"{bar.name} {_TIMES}{bar.calls}" if bar.calls > 1 else bar.name
-        said = f"{_text(name)} {human(bar.end_ns - bar.start_ns)}{' failed' if bar.failed else ''}"
+        said = f"{_text(name)} {human(bar.end_ns - bar.start_ns)}{_ENDS.get(bar.status, '')}"
         start = (bar.start_ns - exported.started_ns) // unit_ns
         end = max(start + 1, -((exported.started_ns - bar.end_ns) // unit_ns))
         yield f"    {said} :{tags}{start}, {end}\n"
@@ -97,7 +98,7 @@ def _bars(exported: ExportedExecution) -> Iterator[_Bar]:
                 span.start_ns,
                 exported.end_ns(place),
                 1,
-                span.status == "error",
+                exported.status(place),
                 span.span_id in critical,
                 runs.get(span.span_id, 0) if span.type != NODE else None,
             )
@@ -109,9 +110,9 @@ def _joined(bars: list[_Bar]) -> list[_Bar]:
     In a row are those that have less in between than they take themselves.
     """
     found: list[_Bar] = []
-    last: dict[tuple[str, str, bool, int | None], int] = {}
+    last: dict[tuple[str, str, str, int | None], int] = {}
     for bar in bars:
-        key = (bar.node_id, bar.name, bar.failed, bar.run)
+        key = (bar.node_id, bar.name, bar.status, bar.run)
         at = last.get(key) if bar.run is not None else None
         before = found[at] if at is not None else None
         if before is None or bar.start_ns - before.end_ns > before.end_ns - before.start_ns:

@@ -5,14 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from phasetrace.analysis.findings import FAILED, Finding
 from phasetrace.analysis.wording import finding_text
 from phasetrace.breakdowns import NodeBreakdown, PhaseBreakdown
 from phasetrace.exports.exported import ExportedExecution
 from phasetrace.markdown import code, prose
-from phasetrace.rendering import SELF, has_self_row, human, is_running, open_label
+from phasetrace.recordings.details import failed_key
+from phasetrace.rendering import (
+    SELF,
+    has_self_row,
+    human,
+    is_running,
+    open_label,
+    own_cancelled,
+    own_errors,
+    safe,
+    shortened,
+)
 
 _HEAD: Final = ("node / phase", "calls", "total", "self", "share", "p95", "errors")
 _INDENT: Final = "&emsp;"
+_MOST_OF_MESSAGE: Final = 300
+"""Messages of failures that are longer lose their middle."""
 
 
 def markdown_lines(exported: ExportedExecution) -> Iterator[str]:
@@ -26,6 +40,8 @@ def markdown_lines(exported: ExportedExecution) -> Iterator[str]:
     ]
     if breakdown.errors:
         about.append(f"{breakdown.errors:,} error{'s' if breakdown.errors > 1 else ''}")
+    if breakdown.cancelled:
+        about.append(f"{breakdown.cancelled:,} cancelled")
     yield f"## {prose(exported.title)}\n\n"
     yield f"{code(execution.exec_id)}: {', '.join(about)}\n\n"
     yield f"| {' | '.join(_HEAD)} |\n"
@@ -39,7 +55,19 @@ def markdown_lines(exported: ExportedExecution) -> Iterator[str]:
     if findings:
         yield "\n### What would make it faster\n\n"
     for number, finding in enumerate(findings, 1):
-        yield f"{number}. {prose(finding_text(finding))}.\n"
+        yield f"{number}. {prose(finding_text(finding))}{_failure(exported, finding)}.\n"
+
+
+def _failure(exported: ExportedExecution, finding: Finding) -> str:
+    """Return what the first failed call said, as it goes on behind a finding."""
+    key = failed_key(finding)
+    said = exported.failures.get(key, "") if key is not None else ""
+    if not said:
+        return ""
+    said = code(shortened(safe(said), _MOST_OF_MESSAGE))
+    if finding.kind == FAILED:
+        return f": {said}"
+    return f"; {'it' if finding.evidence['again'] == 1 else 'the first'} failed with {said}"
 
 
 def _rows(node: NodeBreakdown, label: str) -> Iterator[list[str]]:
@@ -50,7 +78,7 @@ def _rows(node: NodeBreakdown, label: str) -> Iterator[list[str]]:
         human(node.self_ns) if node.count else "",
         f"{node.share:.1%}",
         human(node.p95_ns) if node.count else "",
-        str(node.errors or ""),
+        _ends(own_errors(node), own_cancelled(node)),
     ]
     for phase in node.phases:
         yield _phase(phase, label)
@@ -67,5 +95,13 @@ def _phase(phase: PhaseBreakdown, label: str) -> list[str]:
         human(phase.self_ns) if phase.count else "",
         f"{phase.share:.1%}",
         human(phase.p95_ns) if phase.count else "",
-        str(phase.errors or ""),
+        _ends(phase.errors, phase.cancelled),
     ]
+
+
+def _ends(errors: int, cancelled: int) -> str:
+    """Return how many calls failed, and how many were cancelled."""
+    counts = [f"{errors:,}"] if errors else []
+    if cancelled:
+        counts.append(f"{cancelled:,} cancelled")
+    return ", ".join(counts)

@@ -2,6 +2,9 @@
 
 Source: OTLP specification, "JSON File Serialization". Everything that a span has is in there, so
 that `phasetrace import` makes the same execution of it, and other tools take it for a trace.
+
+A span that has not ended has no place in it: OTLP asks for both times, and of a span whose end is 0
+readers make one that took no time, or less than none.
 """
 
 from __future__ import annotations

@@ -10,8 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from itertools import islice
-from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from phasetrace._version import __version__
 from phasetrace.errors import UsageError
@@ -24,7 +23,7 @@ _TIMES: Final = {"start_ns": "start", "end_ns": "end"}
 """What the times are called; a time is not a number of nanoseconds there."""
 
 
-def write_parquet(exported: ExportedExecution, file: Path) -> None:
+def write_parquet(exported: ExportedExecution, file: BinaryIO) -> None:
     """Write the file.
 
     Raises:

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from phasetrace.exports.exported import ExportedExecution
 from phasetrace.exports.values import compact
 from phasetrace.names import RESERVED
-from phasetrace.spans import SYSTEM_NODE
+from phasetrace.spans import EXECUTION, SYSTEM_NODE
 
 
 class Row(NamedTuple):
@@ -45,16 +45,19 @@ def rows(exported: ExportedExecution) -> Iterator[Row]:
         details = exported.details(place)
         end_ns = exported.end_ns(place)
         own = {name: value for name, value in details.attributes.items() if name not in RESERVED}
+        name = span.name
+        if span.type == EXECUTION and not name:  # it has not ended, so that nothing says it but
+            name = execution.name or ""
         yield Row(
             exec_id=execution.exec_id,
             trace_id=details.trace_id or execution.trace_id,
             span_id=f"{span.span_id:016x}",
             parent_span_id=f"{span.parent_id:016x}" if span.parent_id else None,
             type=span.type,
-            node_id=None if span.type == "execution" else span.node_id or SYSTEM_NODE,
+            node_id=None if span.type == EXECUTION else span.node_id or SYSTEM_NODE,
             node_type=span.node_type,
             iteration=str(span.iteration) if span.iteration is not None else None,
-            name=span.name,
+            name=name,
             start_ns=span.start_ns,
             end_ns=end_ns,
             duration_ns=end_ns - span.start_ns,

@@ -20,7 +20,8 @@ _SCHEMA = "https://www.speedscope.app/file-format-schema.json"
 def speedscope_parts(exported: ExportedExecution) -> Iterator[str]:
     """Give the parts of the file."""
     frames: dict[tuple[str, str | None], int] = {}
-    profiles = [_profile(exported, track, frames) for track in exported.tracks]
+    until_ns = max(map(exported.end_ns, range(len(exported.spans))), default=exported.started_ns)
+    profiles = [_profile(exported, track, frames, until_ns) for track in exported.tracks]
     listed = [
         {"name": name, "file": node_id} if node_id is not None else {"name": name}
         for name, node_id in frames
@@ -38,7 +39,10 @@ def speedscope_parts(exported: ExportedExecution) -> Iterator[str]:
 
 
 def _profile(
-    exported: ExportedExecution, track: Track, frames: dict[tuple[str, str | None], int]
+    exported: ExportedExecution,
+    track: Track,
+    frames: dict[tuple[str, str | None], int],
+    until_ns: int,
 ) -> str:
     events = []
     for starts, place, time_ns in exported.edges(track):
@@ -49,7 +53,6 @@ def _profile(
         at = time_ns - exported.started_ns
         events.append({"type": "O" if starts else "C", "frame": frame, "at": at})
     lane = f"lane {track.lane + 1}"
-    until_ns = max(exported.end_ns(place) for place in range(len(exported.spans)))
     return json.dumps(
         {
             "type": "evented",

@@ -12,14 +12,14 @@ then an execution by the name of its root span, and each span a phase of the ser
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from phasetrace.analysis.recording import Recording
 from phasetrace.breakdowns import ExecutionBreakdown, ExecutionSummary
 from phasetrace.errors import UnknownExecution
 from phasetrace.recordings.json_values import text_of
-from phasetrace.recordings.originals import exec_id_of, trace_id_in, traces_data
+from phasetrace.recordings.originals import exec_id_of, span_id_in, trace_id_in, traces_data
 from phasetrace.recordings.otlp_json import DecodedSpan
 from phasetrace.recordings.source import EVERYTHING, Where
 from phasetrace.rollup import SEPARATOR, spans_within
@@ -136,6 +136,10 @@ class AssembledSource:
         """Return where an execution's time went, worked out from its `recording`."""
         return (recording or self.recording(execution, rolled_up)).breakdown()
 
+    def within(self, execution: StoredExecution) -> int:
+        """Return how many executions were started within one, at any depth."""
+        return sum(1 for _ in self._sub_executions(execution))
+
     def recording(
         self, execution: StoredExecution, rolled_up: bool = False, with_metadata: bool = False
     ) -> Recording:
@@ -154,26 +158,40 @@ class AssembledSource:
         return Recording(header_of(execution), spans, root_id)
 
     def traces(
-        self, execution: StoredExecution, rolled_up: bool = False
+        self,
+        execution: StoredExecution,
+        rolled_up: bool = False,
+        only: Collection[int] | None = None,
     ) -> Iterator[dict[str, Any]]:
-        """Give an execution's spans as ``TracesData`` of OTLP's JSON, each span once."""
+        """Give an execution's spans as ``TracesData`` of OTLP's JSON, each span once.
+
+        `only` are the ids of those that are wanted; None is all.
+        """
         subs = self._sub_executions(execution) if rolled_up else ()
         ids = {execution.exec_id, *(sub.exec_id for sub, _ in subs)}
         named_by = trace_id_in if self.is_foreign else exec_id_of
         trace_ids = dict.fromkeys(one for exec_id in ids for one in self._trace_ids[exec_id])
-        return traces_data(self._documents(trace_ids), lambda span: named_by(span) in ids)
+
+        def wanted(span: Mapping[str, Any]) -> bool:
+            return (only is None or span_id_in(span) in only) and named_by(span) in ids
+
+        return traces_data(self._documents(trace_ids), wanted)
 
     def _sub_executions(self, execution: StoredExecution) -> Iterator[tuple[StoredExecution, str]]:
         """Give what was started within an execution, at any depth, and what it is called there.
 
         Each once, also where two are said to be within each other.
         """
+        started_in: dict[str, list[StoredExecution]] = {}
+        for one in self._executions.values():
+            if one.parent_exec_id is not None:
+                started_in.setdefault(one.parent_exec_id, []).append(one)
         seen = {execution.exec_id}
         waiting = [(execution, "")]
         while waiting:
             outer, label = waiting.pop()
-            for sub in self._executions.values():
-                if sub.parent_exec_id == outer.exec_id and sub.exec_id not in seen:
+            for sub in started_in.get(outer.exec_id, ()):
+                if sub.exec_id not in seen:
                     seen.add(sub.exec_id)
                     within = f"{label}{SEPARATOR}" if label else ""
                     waiting.append((sub, f"{within}{sub.name or sub.exec_id}"))

@@ -8,7 +8,7 @@ execution only may be in both: then Jaeger is asked which traces have spans of t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from phasetrace import clock
@@ -145,6 +145,10 @@ class JaegerSource:
         """Return where an execution's time went, worked out from its `recording`."""
         return self._holders[execution.exec_id].breakdown(execution, rolled_up, recording)
 
+    def within(self, execution: StoredExecution) -> int:
+        """Return how many executions were started within one, at any depth, of those found."""
+        return self._holders[execution.exec_id].within(execution)
+
     def recording(
         self, execution: StoredExecution, rolled_up: bool = False, with_metadata: bool = False
     ) -> Recording:
@@ -152,11 +156,14 @@ class JaegerSource:
         return self._holders[execution.exec_id].recording(execution, rolled_up, with_metadata)
 
     def traces(
-        self, execution: StoredExecution, rolled_up: bool = False
+        self,
+        execution: StoredExecution,
+        rolled_up: bool = False,
+        only: Collection[int] | None = None,
     ) -> Iterator[dict[str, Any]]:
         """Give an execution's spans as ``TracesData`` of OTLP's JSON; asks for them once more."""
         try:
-            yield from self._holders[execution.exec_id].traces(execution, rolled_up)
+            yield from self._holders[execution.exec_id].traces(execution, rolled_up, only)
         except MalformedJson as error:
             raise SourceError(f"{self._api.origin} answers no OTLP JSON: {error}") from None
 

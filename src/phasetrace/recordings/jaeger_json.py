@@ -110,9 +110,9 @@ def _span(span: Mapping[str, Any], tags: Mapping[str, Mapping[str, Any]]) -> dic
     trace_id = _padded(span.get("traceID"), 32)
     parent, others = _references(span, trace_id)
     attributes = [_attribute(name, tag) for name, tag in tags.items() if not _is_meant(name, tags)]
-    warnings = span.get("warnings")
+    warnings = _texts(span, "warnings")
     if warnings:
-        texts = [{"stringValue": text_of(one)} for one in warnings]
+        texts = [{"stringValue": one} for one in warnings]
         attributes.append({"key": WARNINGS, "value": {"arrayValue": {"values": texts}}})
     return {
         "traceId": trace_id,
@@ -169,8 +169,17 @@ def _tags(holder: Mapping[str, Any], name: str) -> dict[str, dict[str, Any]]:
     return {text_of(tag.get("key") or ""): tag for tag in messages(holder, name, name)}
 
 
+def _texts(holder: Mapping[str, Any], name: str) -> list[str]:
+    value = holder.get(name)
+    if value is None:
+        return []
+    if type(value) is not list or not all(type(one) is str for one in value):
+        raise MalformedJson(f"{name} is {shown(value)} and no list of strings")
+    return list(map(text_of, value))
+
+
 def _attribute(name: str, tag: Mapping[str, Any]) -> dict[str, Any]:
-    kind, value = _VALUES.get(tag.get("type") or "string", "stringValue"), tag.get("value")
+    kind, value = _VALUES.get(text_of(tag.get("type")), "stringValue"), tag.get("value")
     if name == DEPENDS_ON:
         items = [{"stringValue": node} for node in names_of(value)]
         return {"key": name, "value": {"arrayValue": {"values": items}}}

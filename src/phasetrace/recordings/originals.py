@@ -66,11 +66,16 @@ def trace_id_in(span: Mapping[str, Any]) -> str:
     return f"{id_of(field(span, 'traceId', 'trace_id'), 16, 'traceId'):032x}"
 
 
+def span_id_in(span: Mapping[str, Any]) -> int:
+    """Return the id of a span."""
+    return id_of(field(span, "spanId", "span_id"), 8, "spanId")
+
+
 def key_of(span: Mapping[str, Any]) -> tuple[str, int, int, int]:
     """Return what tells a span from others: its ids and, as roots have the same, its times."""
     return (
         trace_id_in(span),
-        id_of(field(span, "spanId", "span_id"), 8, "spanId"),
+        span_id_in(span),
         integer(field(span, "startTimeUnixNano", "start_time_unix_nano"), "its start"),
         integer(field(span, "endTimeUnixNano", "end_time_unix_nano"), "its end"),
     )

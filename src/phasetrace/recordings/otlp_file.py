@@ -4,13 +4,17 @@ Source: OTLP specification, "JSON File Serialization"
 (https://opentelemetry.io/docs/specs/otel/protocol/file-exporter/). A file of one object that goes
 over many lines is read as well, and so is one that is compressed by gzip, whatever it is called.
 So is what Jaeger's user interface lets download (`phasetrace.recordings.jaeger_json`).
+
+Lines that are no JSON are left out and counted where others have spans: whoever appends to a file
+may be stopped in the middle of one, and those that come after go on behind it.
 """
 
 from __future__ import annotations
 
+import codecs
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, BinaryIO, Final
 
@@ -20,11 +24,13 @@ from phasetrace.recordings.jaeger_json import is_jaeger_json, otlp_of_jaeger
 from phasetrace.recordings.json_values import MalformedJson
 from phasetrace.recordings.otlp_json import DecodedSpan, SpanDecoder, documents
 from phasetrace.recordings.uncollected import uncollected
+from phasetrace.store.stored import StoredExecution
 
 _GZIP: Final = b"\x1f\x8b"
 _EXPECTED: Final = (
     'expected OTLP JSON lines, each an object with "resourceSpans", or Jaeger\'s JSON'
 )
+_SPANS: Final = frozenset(("resourceSpans", "resource_spans"))
 _BUFFER: Final = 128 * 1024
 _MOST_TEXT: Final = 2 * 1024**3
 _ALWAYS_READ: Final = 64 * 1024**2
@@ -33,29 +39,92 @@ _MOST_TIMES: Final = 200
 spans is some 10 to 40 times as long. Compression by gzip makes zeros a thousand times as short."""
 
 
+class Unread:
+    """The lines of a file that cannot be read, of which there may be some between others.
+
+    A program that was killed, or a disk that was full, leaves half a line behind.
+    """
+
+    def __init__(self) -> None:
+        self.lines = 0
+        self.first = 0
+        """The number of the first one."""
+
+    def add(self, line: int) -> None:
+        """Count one."""
+        self.first = min(self.first, line) if self.lines else line
+        self.lines += 1
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What there is to say about them."""
+        if not self.lines:
+            return ()
+        if self.lines == 1:
+            return (f"line {self.first} cannot be read, and is left out",)
+        return (
+            f"{self.lines:,} lines cannot be read, and are left out; the first is {self.first}",
+        )
+
+
 def file_source(name: str, data: bytes) -> AssembledSource:
     """Return the source that a file's content is; what did not end in it never will.
+
+    Lines that cannot be read are in its notes.
 
     Raises:
         SourceError: if it is something else, or damaged; names the line.
     """
     with uncollected():
-        return AssembledSource(
-            spans_of_file(name, data),
-            lambda _: "abandoned",
-            lambda _: (document for _, document in documents_of_file(name, data)),
-        )
+        return _FileSource(name, data)
 
 
-def spans_of_file(name: str, data: bytes) -> list[DecodedSpan]:
+class _FileSource(AssembledSource):
+    """The executions in a file's content."""
+
+    def __init__(self, name: str, data: bytes) -> None:
+        self._name = name
+        self._data = data
+        self._line = 0
+        """Where the message begins that was read last."""
+        unread = Unread()
+        spans = spans_of_file(name, data, unread)
+        super().__init__(spans, lambda _: "abandoned", lambda _: self._messages())
+        self.notes = (*unread.notes, *self.notes)
+
+    def traces(
+        self,
+        execution: StoredExecution,
+        rolled_up: bool = False,
+        only: Collection[int] | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """Give an execution's spans as ``TracesData`` of OTLP's JSON, each span once.
+
+        Raises:
+            SourceError: if something in one is not what OTLP has there.
+        """
+        try:
+            yield from super().traces(execution, rolled_up, only)
+        except MalformedJson as error:
+            raise malformed(self._name, self._line, error) from None
+
+    def _messages(self) -> Iterator[Any]:
+        for line, message in documents_of_file(self._name, self._data):
+            self._line = line
+            yield message
+
+
+def spans_of_file(name: str, data: bytes, unread: Unread | None = None) -> list[DecodedSpan]:
     """Return all spans of a file's content, whose `name` is for the messages.
+
+    `unread` is told of the lines that are left out; see `documents_of_file`.
 
     Raises:
         SourceError: if it is something else, or damaged; names the line.
     """
     decoder = SpanDecoder()
     found: list[DecodedSpan] = []
-    for line, document in documents_of_file(name, data):
+    for line, document in documents_of_file(name, data, unread):
         try:
             found += decoder.decode(document)
         except MalformedJson as error:
@@ -63,15 +132,18 @@ def spans_of_file(name: str, data: bytes) -> list[DecodedSpan]:
     return found
 
 
-def documents_of_file(name: str, data: bytes) -> Iterator[tuple[int, Any]]:
+def documents_of_file(
+    name: str, data: bytes, unread: Unread | None = None
+) -> Iterator[tuple[int, Any]]:
     """Give the messages of a file's content, each with the line it begins in.
 
-    A trace that was downloaded from Jaeger's user interface is turned into OTLP's.
+    A trace that was downloaded from Jaeger's user interface is turned into OTLP's. Of lines that
+    are no JSON `unread` is told, as long as there are others with spans.
 
     Raises:
         SourceError: if it is something else, or damaged; names the line.
     """
-    for line, document in _documents(name, data):
+    for line, document in _documents(name, data, unread if unread is not None else Unread()):
         if not is_jaeger_json(document):
             yield line, document
             continue
@@ -86,45 +158,118 @@ def malformed(name: str, line: int, error: MalformedJson) -> SourceError:
     return SourceError(f"{name}, line {line}: {error}; {_EXPECTED}")
 
 
-def _documents(name: str, data: bytes) -> Iterator[tuple[int, Any]]:
+class _NoJson(SourceError):
+    """A line of a file, or all of its text, is no JSON."""
+
+
+def _documents(name: str, data: bytes, unread: Unread) -> Iterator[tuple[int, Any]]:
     """Give the JSON values of a file, each with the line it begins in; of its text, hold one line.
 
-    The exception is a value that goes over several lines: then it is all of the text.
+    The exception is where the first line is none: then it is all of the text.
     """
-    line, is_first, at, text = 1, True, 1, ""
-    try:
-        with _opened(name, data) as file:
-            for line, content in enumerate(file, 1):  # what else ends a line may be in a string
-                at, text = line, _text(name, line, content)
-                if not text or text.isspace():
-                    continue
-                try:
-                    document = json.loads(text)
-                except json.JSONDecodeError:
-                    if not is_first or not text.lstrip().startswith("{"):
-                        raise
-                    others = (_text(name, *other) for other in enumerate(file, line + 1))
-                    at, text = 0, "".join((text, *others))
-                    for begins, document in documents(text):
-                        yield line - 1 + begins, document
+    with _opened(name, data) as file:
+        lines: Iterator[tuple[int, bytes]] = enumerate(file, 1)
+        is_first = True
+        for line, content in lines:
+            if not content.strip():
+                continue
+            try:
+                document = _value(name, line, content)
+            except _NoJson as error:
+                if is_first:
+                    yield from _not_by_lines(name, [(line, content), *lines], error, unread)
                     return
-                is_first = False
+                unread.add(line)
+                continue
+            is_first = False
+            yield line, document
+
+
+def _not_by_lines(
+    name: str, lines: Sequence[tuple[int, bytes]], error: _NoJson, unread: Unread
+) -> Iterator[tuple[int, Any]]:
+    """Give the values of a file whose first line is none: they go over several, or it is torn.
+
+    Raises:
+        SourceError: if it is neither; that is `error` where the text does not begin as a value.
+    """
+    if lines[0][1].removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"{"):
+        is_any = False
+        try:
+            for line, document in _over_lines(name, lines):
+                is_any = True
                 yield line, document
+            return
+        except _NoJson as other:
+            if is_any:
+                raise
+            error = other
+    is_any = False
+    for line, content in lines:
+        try:
+            document = _value(name, line, content) if content.strip() else None
+        except _NoJson:
+            unread.add(line)
+            continue
+        # What else is a value may be part of one that goes over lines, and is not whole.
+        is_any = is_any or _has_spans(document)
+        if is_any and document is not None:
+            yield line, document
+    if not is_any:
+        raise error
+
+
+def _has_spans(document: Any) -> bool:
+    return type(document) is dict and not _SPANS.isdisjoint(document)
+
+
+def _over_lines(name: str, lines: Sequence[tuple[int, bytes]]) -> Iterator[tuple[int, Any]]:
+    """Give values that go over several lines.
+
+    Raises:
+        _NoJson: when it comes to something else.
+    """
+    before = lines[0][0] - 1
+    text = "".join(_text(name, *one) for one in lines)
+    try:
+        for line, document in documents(text):
+            yield before + line, document
     except json.JSONDecodeError as error:
-        # What was looked at is a line, unless it was all from there on.
-        where = at or line - 1 + error.lineno
-        message = f"{name}, line {where}: no JSON ({error.msg}, column {error.colno}); {_EXPECTED}"
-        raise SourceError(message) from None
-    except (ValueError, RecursionError) as error:  # a number or a nesting beyond all limits
-        raise SourceError(f"{name}, line {line}: no JSON ({error}); {_EXPECTED}") from None
+        raise _no_json(name, before + error.lineno, error) from None
+    except (ValueError, RecursionError) as error:
+        raise _no_json(name, before + 1, error) from None
+
+
+def _value(name: str, line: int, content: bytes) -> Any:
+    """Return the value that is in a line.
+
+    Raises:
+        _NoJson: if it is none.
+    """
+    text = _text(name, line, content)
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:  # a number or a nesting beyond all limits, too
+        raise _no_json(name, line, error) from None
+
+
+def _no_json(name: str, line: int, error: Exception) -> _NoJson:
+    said = str(error)
+    if isinstance(error, json.JSONDecodeError):
+        said = f"{error.msg}, column {error.colno}"
+    return _NoJson(f"{name}, line {line}: no JSON ({said}); {_EXPECTED}")
 
 
 def _text(name: str, line: int, content: bytes) -> str:
-    """Return the text of a line of a file."""
+    """Return the text of a line of a file.
+
+    Raises:
+        _NoJson: if it is none.
+    """
     try:
         return content.decode("utf-8-sig" if line == 1 else "utf-8")
     except UnicodeDecodeError:
-        raise SourceError(f"{name}, line {line}: it is not UTF-8; {_EXPECTED}") from None
+        raise _NoJson(f"{name}, line {line}: it is not UTF-8; {_EXPECTED}") from None
 
 
 @contextmanager

@@ -99,6 +99,7 @@ def resource_json(message: bytes) -> dict[str, Any]:
         {
             "attributes": _attributes(resource.messages(1)),
             "droppedAttributesCount": resource.number(2),
+            "entityRefs": [_entity(entity) for entity in resource.messages(3)],
         }
     )
 
@@ -122,6 +123,18 @@ def scope_json(message: bytes) -> dict[str, Any]:
 
 def _with_url(url: str, **group: Any) -> dict[str, Any]:
     return {**group, "schemaUrl": url} if url else group
+
+
+def _entity(message: bytes) -> dict[str, Any]:
+    entity = Message(message)
+    return _without_defaults(
+        {
+            "schemaUrl": entity.text(1),
+            "type": entity.text(2),
+            "idKeys": list(map(read_text, entity.messages(3))),
+            "descriptionKeys": list(map(read_text, entity.messages(4))),
+        }
+    )
 
 
 def _event(message: bytes) -> dict[str, Any]:

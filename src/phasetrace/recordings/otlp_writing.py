@@ -30,6 +30,7 @@ from phasetrace.recordings.json_values import (
     integer,
     message_in,
     messages,
+    shown,
     text_of,
 )
 
@@ -88,6 +89,10 @@ def resource_message(resource: Mapping[str, Any]) -> bytes:
         (
             *(delimited(1, pair) for pair in _attributes(resource)),
             _count(2, resource, "droppedAttributesCount", "dropped_attributes_count"),
+            *(
+                delimited(3, _entity(entity))
+                for entity in messages(resource, "entityRefs", "entity_refs")
+            ),
         )
     )
 
@@ -104,6 +109,17 @@ def scope_message(scope: Mapping[str, Any]) -> bytes:
             _text(2, scope.get("version")),
             *(delimited(3, pair) for pair in _attributes(scope)),
             _count(4, scope, "droppedAttributesCount", "dropped_attributes_count"),
+        )
+    )
+
+
+def _entity(entity: Mapping[str, Any]) -> bytes:
+    return b"".join(
+        (
+            _text(1, field(entity, "schemaUrl", "schema_url")),
+            _text(2, entity.get("type")),
+            *(delimited(3, key) for key in _texts(entity, "idKeys", "id_keys")),
+            *(delimited(4, key) for key in _texts(entity, "descriptionKeys", "description_keys")),
         )
     )
 
@@ -173,6 +189,15 @@ def _id(number: int, value: Any, size: int, name: str) -> bytes:
 
 def _text(number: int, value: Any) -> bytes:
     return delimited(number, _utf8(value)) if value not in (None, "") else b""
+
+
+def _texts(message: Mapping[str, Any], name: str, in_proto: str) -> list[bytes]:
+    value = field(message, name, in_proto)
+    if value is None:
+        return []
+    if type(value) is not list:
+        raise MalformedJson(f"{name} is {shown(value)} and no list of strings")
+    return list(map(_utf8, value))
 
 
 def _utf8(value: Any) -> bytes:

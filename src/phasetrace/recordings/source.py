@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Final, NamedTuple, Protocol
 
 from phasetrace.analysis.recording import Recording
@@ -81,6 +81,9 @@ class Source(Protocol):
         Who has the `recording` already, of the same kind, spares the spans being read once more.
         """
 
+    def within(self, execution: StoredExecution) -> int:
+        """Return how many executions were started within one, at any depth."""
+
     def recording(
         self, execution: StoredExecution, rolled_up: bool = False, with_metadata: bool = False
     ) -> Recording:
@@ -90,10 +93,14 @@ class Source(Protocol):
         """
 
     def traces(
-        self, execution: StoredExecution, rolled_up: bool = False
+        self,
+        execution: StoredExecution,
+        rolled_up: bool = False,
+        only: Collection[int] | None = None,
     ) -> Iterator[dict[str, Any]]:
         """Give an execution's finished spans as ``TracesData`` of OTLP's JSON, each span once.
 
         With all they have: their resource, their scope, events and links. `rolled_up` has the spans
-        of sub-executions among them.
+        of sub-executions among them. `only` has those left out that have none of these ids, without
+        decoding them.
         """

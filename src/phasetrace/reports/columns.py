@@ -37,6 +37,11 @@ class Names:
         return list(self._numbers)
 
 
+def places_of(tree: CallTree) -> list[int]:
+    """Return the places of the spans in the order of their numbers on the page."""
+    return [place for row in tree.lanes for lane in row for place in lane]
+
+
 def span_columns(
     network: Network, tree: CallTree, names: Names, prices: Prices, still_open: Collection[int]
 ) -> dict[str, Any]:
@@ -44,7 +49,7 @@ def span_columns(
 
     Without a root, the row of the whole has no span.
     """
-    order = [place for row in tree.lanes for lane in row for place in lane]
+    order = places_of(tree)
     number_of = {place: number for number, place in enumerate(order)}
     spans = [span for place in order if (span := network.spans[place]) is not None]
     gaps: list[int] = []
@@ -75,7 +80,7 @@ def path_columns(network: Network, tree: CallTree, path: Iterable[Segment]) -> d
     Stretches follow each other without a gap from the start of the whole. Numbers are those of
     `span_columns`; `NONE` is the whole where it has no span.
     """
-    order = [place for row in tree.lanes for lane in row for place in lane]
+    order = places_of(tree)
     number_of = {place: number for number, place in enumerate(order)}
     owners, lengths, waits, waiting = [], [], [], []
     for number, segment in enumerate(path):

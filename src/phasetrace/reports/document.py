@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final, NamedTuple
 
@@ -16,38 +16,48 @@ from phasetrace.analysis.usage import Spent
 from phasetrace.analysis.wording import finding_text
 from phasetrace.breakdowns import ExecutionBreakdown, NodeBreakdown, PhaseBreakdown
 from phasetrace.history import AS_USUAL, Verdict, sentence
-from phasetrace.rendering import local_time
+from phasetrace.recordings.details import failed_key
+from phasetrace.rendering import local_time, own_cancelled, own_errors
 from phasetrace.reports.call_tree import CallTree, call_tree
-from phasetrace.reports.columns import Names, path_columns, span_columns
+from phasetrace.reports.columns import Names, path_columns, places_of, span_columns
+from phasetrace.reports.details import MOST_BYTES, NOBODY, Said, detail_columns, failures
 from phasetrace.reports.texts import for_page, shown
+from phasetrace.spans import PhaseKey
 
 SCHEMA: Final = "phasetrace report, 1"
 """Of the page and its script, which always come together; nobody else is to read it."""
 
 
 class Shown(NamedTuple):
-    """An execution that goes on a page; ``notes`` are what its source has to say of it."""
+    """An execution that goes on a page; ``notes`` are what its source has to say of it.
+
+    ``said`` is what its spans say beside their times, of as many as were asked.
+    """
 
     examination: Examination
     breakdown: ExecutionBreakdown
     findings: Sequence[Finding]
     verdict: Verdict | None = None
     notes: Sequence[str] = ()
+    said: Said = NOBODY
 
 
 def document(execution: Shown, other: Shown | None = None) -> dict[str, Any]:
     """Return all that a page shows of an execution, compared with another one if there is one."""
     groups = execution.examination.groups(BY["phase of node"])
-    runs, diff = [_run(execution, groups)], None
+    most_bytes = MOST_BYTES if other is None else MOST_BYTES // 2
+    runs, diff = [_run(execution, groups, most_bytes)], None
     if other is not None:
         groups_other = other.examination.groups(BY["phase of node"])
-        runs.append(_run(other, groups_other))
+        runs.append(_run(other, groups_other, most_bytes))
         diff = _diff(execution, other, groups, groups_other)
     return {"schema": SCHEMA, "version": __version__, "runs": runs, "diff": diff}
 
 
-def _run(of: Shown, groups: Groups) -> dict[str, Any]:
+def _run(of: Shown, groups: Groups, most_bytes: int) -> dict[str, Any]:
     examination, breakdown = of.examination, of.breakdown
+    timeline = _timeline(of, most_bytes)
+    said = failures(of.said, examination, of.findings)
     header = breakdown.execution
     at_once = concurrency(examination.network)
     total = sum((row.usage for row in groups.rows), Spent())
@@ -68,16 +78,18 @@ def _run(of: Shown, groups: Groups) -> dict[str, Any]:
                 "usage": asdict(total),
                 "open": len(breakdown.open),
                 "usual": _usual(of.verdict),
-                "notes": _notes(of),
-                "findings": [_finding(one) for one in of.findings],
+                "notes": _notes(of, timeline["details"]["left_out"]),
+                "findings": [_finding(one, said) for one in of.findings],
                 "nodes": _nodes(of, groups),
             }
         ),
-        **_timeline(examination),
+        **timeline,
     }
 
 
-def _finding(one: Finding) -> dict[str, Any]:
+def _finding(one: Finding, said: Mapping[PhaseKey, str]) -> dict[str, Any]:
+    """Return a finding, with what the first failed call said where it is about failed ones."""
+    key = failed_key(one)
     return {
         "kind": one.kind,
         "node_id": one.node_id,
@@ -85,14 +97,23 @@ def _finding(one: Finding) -> dict[str, Any]:
         "saving_ns": one.saving_ns,
         "saving": one.saving,
         "text": finding_text(one),
+        "message": said.get(key) if key is not None else None,
     }
 
 
-def _notes(of: Shown) -> list[str]:
+def _notes(of: Shown, left_out: int) -> list[str]:
     notes, lost = list(of.notes), of.examination.recording.lost
     if lost:
         spans = f"{lost:,} span{'s' if lost > 1 else ''} of this execution"
         notes.append(f"{spans} could not be stored; only the breakdown has all of them")
+    if of.said.note:
+        notes.append(of.said.note)
+    elif of.said.places and left_out:
+        number = len(of.examination.recording.spans)
+        notes.append(
+            f"attributes and events are here of {number - left_out:,} of {number:,} spans, of those"
+            " that failed first and then of the longest; phasetrace export has all of them"
+        )
     return notes
 
 
@@ -107,6 +128,8 @@ def _nodes(of: Shown, groups: Groups) -> list[dict[str, Any]]:
     return [
         {
             **_row(node, by_node.get((node.node_id,))),
+            "errors": own_errors(node),
+            "cancelled": own_cancelled(node),
             "node_id": node.node_id,
             "node_type": node.node_type,
             "phases": [
@@ -143,7 +166,8 @@ def _row(row: NodeBreakdown | PhaseBreakdown, group: Group | None) -> dict[str, 
     }
 
 
-def _timeline(examination: Examination) -> dict[str, Any]:
+def _timeline(of: Shown, most_bytes: int) -> dict[str, Any]:
+    examination = of.examination
     network, recording = examination.network, examination.recording
     header = recording.execution
     tree = call_tree(network, header.name or header.exec_id)
@@ -152,12 +176,20 @@ def _timeline(examination: Examination) -> dict[str, Any]:
     still_open = {span_id for span_id, *_ in recording.open_spans}
     spans = span_columns(network, tree, names, examination.prices, still_open)
     path = path_columns(network, tree, examination.path)
+    finished = {
+        place: number
+        for number, place in enumerate(places_of(tree))
+        if (span := network.spans[place]) is not None and span.span_id not in still_open
+    }
+    said = detail_columns(of.said, network.spans, finished, most_bytes)
     return {
         "rows": for_page(rows),
         "span_columns": {
             key: column if key == "id" else for_page(column) for key, column in spans.items()
         },
         "path": for_page(path),
+        # Texts are as they are shown already, and lines of stack traces may be empty.
+        "details": {key: part if key == "texts" else for_page(part) for key, part in said.items()},
         "names": [shown(text) for text in names.texts()],
     }
 

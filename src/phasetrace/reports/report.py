@@ -17,8 +17,11 @@ from phasetrace.recordings.references import open_reference
 from phasetrace.recordings.uncollected import uncollected
 from phasetrace.recordings.usual import verdict_of
 from phasetrace.rendering import human, safe
+from phasetrace.reports.details import read_details
 from phasetrace.reports.document import Shown, document
 from phasetrace.reports.page import page
+from phasetrace.rollup import within_text
+from phasetrace.whole_file import whole_file
 
 _HEIGHT_PX: Final = 720
 """Of a report within a notebook, until somebody drags its corner."""
@@ -43,11 +46,15 @@ class Report:
     def save(self, path: str | PathLike[str]) -> Path:
         """Write the page to a file, in place of what is there, and return its path.
 
+        What is there stays until the page is complete; see `phasetrace.whole_file`.
+
         Raises:
             OSError: if that cannot be.
+            UsageError: if a database is there.
         """
         file = Path(fspath(path))
-        file.write_bytes(self.html.encode("utf-8"))
+        with whole_file(file) as page_file:
+            page_file.write(self.html.encode("utf-8"))
         return file
 
     def _repr_html_(self) -> str:
@@ -102,10 +109,15 @@ def _shown(reference: str | None, place: str | None, rolled_up: bool, prices: Pr
         examination = Examination(recording, prices)
         verdict = verdict_of(source, execution)
         found = advice(source, execution, examination, rolled_up=rolled_up, verdict=verdict)
+        notes = list(source.notes)
+        within = 0 if rolled_up else source.within(execution)
+        if within:
+            notes.append(f"{within_text(within)}: --rolled-up")
         return Shown(
             examination,
             source.breakdown(execution, rolled_up, recording),
             found,
             verdict,
-            source.notes,
+            notes,
+            read_details(source, execution, rolled_up, examination, found),
         )

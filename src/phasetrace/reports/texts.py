@@ -10,6 +10,9 @@ LONGEST: Final = 400
 """Longer texts lose their middle, or names of many kilobytes would make up most of a page."""
 NAMELESS: Final = "(no name)"
 """What is shown of an empty text, which would not be seen."""
+MOST_LINES: Final = 30
+"""Of a text of more lines, such as a stack trace, those in the middle are left out."""
+_LAST_LINES: Final = 22
 _TAIL: Final = 100
 _MOST_EXACT: Final = 2**53 - 1
 
@@ -22,6 +25,19 @@ def shown(text: str) -> str:
     if len(text) > LONGEST:  # of control characters alone
         text = f"{text[: LONGEST - _TAIL - 1]}…{text[-_TAIL:]}"
     return text
+
+
+def shown_lines(text: str) -> list[str]:
+    """Return the lines of a text as they are shown; of many, some of the first and of the last.
+
+    In a stack trace the last lines say what failed, and the first ones where it was called from.
+    """
+    lines = text.strip("\r\n").split("\n") if text.strip() else []
+    if len(lines) > MOST_LINES:
+        left_out = len(lines) - MOST_LINES + 1
+        head = MOST_LINES - _LAST_LINES - 1
+        lines = [*lines[:head], f"… {left_out:,} more lines …", *lines[-_LAST_LINES:]]
+    return [shown(line.rstrip("\r").expandtabs(4)) if line.strip() else "" for line in lines]
 
 
 def for_page(value: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from phasetrace.history import MOST, Usual
 from phasetrace.live import (
     ABANDONED_NS,
+    EARLIER_NS,
     FADE_NS,
     Activity,
     Known,
@@ -47,7 +48,8 @@ class _Watched:
         self.output_tokens = 0
         self.details = DetailsReader(with_metadata=False)
         self.speed = Speed()
-        self.has_run = False
+        self.last_of: dict[str, LastCall] = {}
+        self.ran_ns = 0
 
 
 class Memory:
@@ -61,7 +63,7 @@ def look(
     reader: StoreReader, connection: sqlite3.Connection, now_ns: int, memory: Memory
 ) -> Activity:
     """Return what goes on in a store; the caller has all queries see the same state of it."""
-    executions, quiet, seen = [], 0, {}
+    executions, quiet, abandoned, seen = [], 0, 0, {}
     for execution in _candidates(connection, now_ns):
         watched = memory.executions.get(execution.row) or _Watched()
         ended_ns = execution.started_ns + execution.duration_ns
@@ -87,16 +89,21 @@ def look(
                 continue
         elif execution.status == "abandoned":
             ended_ns = max([ended_ns, *(span.start_ns for span in open_spans)])
-            if not watched.has_run and ended_ns < now_ns - ABANDONED_NS:
+            # A process that waits for long is not heard of; who has seen it run knows more.
+            alive_ns = max(ended_ns, watched.ran_ns)
+            if alive_ns < now_ns - ABANDONED_NS:
+                abandoned += alive_ns >= now_ns - EARLIER_NS
+                seen.update({execution.row: watched} if watched.ran_ns else {})
                 continue
-        watched.has_run |= execution.status == "running"
+        if execution.status == "running":
+            watched.ran_ns = now_ns
         _read_news(connection, execution, watched)
         seen[execution.row] = watched
         executions.append(
             _live(reader, connection, execution, watched, open_spans, ended_ns, now_ns)
         )
     memory.executions = seen
-    return Activity(now_ns, in_order(executions), quiet)
+    return Activity(now_ns, in_order(executions), quiet, abandoned)
 
 
 def _candidates(connection: sqlite3.Connection, now_ns: int) -> list[StoredExecution]:
@@ -122,6 +129,10 @@ def _read_news(
         watched.last = last_call(spans, watched.last)
         for span in spans:
             key = key_of(span)
+            if key is not None and key.phase is not None:
+                last = watched.last_of.get(key.node_id)
+                if last is None or last.ended_ns <= span.end_ns:
+                    watched.last_of[key.node_id] = LastCall(*key, span.end_ns)
             if key is not None and span.status == "ok":
                 known = watched.calls.get(key, Known())
                 watched.calls[key] = known + Known(1, max(0, span.end_ns - span.start_ns))
@@ -173,6 +184,7 @@ def _call(
     key = PhaseKey(span.node_id or SYSTEM_NODE, None if span.type == NODE else span.name)
     if key not in watched.earlier:
         watched.earlier[key] = _earlier_calls(connection, watched.earlier_parts or [], key)
+    last = watched.last_of.get(key.node_id) if key.phase is None else None
     return LiveCall(
         node_id=key.node_id,
         phase=key.phase,
@@ -180,6 +192,7 @@ def _call(
         age_ns=max(0, until_ns - span.start_ns),
         alive=span.alive,
         known=enough(watched.earlier[key] + watched.calls.get(key, Known())),
+        last=last if last is not None and last.ended_ns >= span.start_ns else None,
     )
 
 

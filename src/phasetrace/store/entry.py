@@ -17,7 +17,10 @@ SAMPLED: Final = int(TraceFlags.SAMPLED)
 
 
 class Entry(NamedTuple):
-    """One span of an execution; of an open one the end is its start. Times in Unix ns."""
+    """One span of an execution; of an open one the end is its start, or when it was seen last.
+
+    Times in Unix ns.
+    """
 
     exec_id: str
     trace_id: int
@@ -36,6 +39,10 @@ class Entry(NamedTuple):
     implicit: bool
     """The root that an execution without `execution()` was given."""
     parent_exec_id: str | None
+
+    def as_open(self, now_ns: int) -> Entry:
+        """Return that it was open just now, unless it has ended."""
+        return self if self.ended else self._replace(end_ns=max(self.end_ns, now_ns))
 
 
 class FirstSpan(NamedTuple):

@@ -25,7 +25,7 @@ from phasetrace.errors import StoreError
 from phasetrace.recordings.assembled import AssembledSource
 from phasetrace.recordings.json_values import MalformedJson
 from phasetrace.recordings.originals import Belonging, Belongings, originals
-from phasetrace.recordings.otlp_file import documents_of_file, malformed
+from phasetrace.recordings.otlp_file import Unread, documents_of_file, malformed
 from phasetrace.recordings.otlp_json import DecodedSpan, SpanDecoder
 from phasetrace.recordings.otlp_writing import span_message
 from phasetrace.recordings.uncollected import uncollected
@@ -72,12 +72,15 @@ class _Read(NamedTuple):
 def import_file(store: Path, name: str, data: bytes, now_ns: clock.NowNs = clock.now_ns) -> Import:
     """Bring the spans of a file's content into a store, all of them or none.
 
+    Lines that cannot be read are in the notes.
+
     Raises:
         SourceError: if it is no such file, or damaged; names the line.
         StoreError: if the store cannot be written.
     """
+    unread = Unread()
     with uncollected():
-        spans = list(_unique(_read(name, data)))
+        spans = list(_unique(_read(name, data, unread)))
         source = AssembledSource((one.decoded for one in spans), lambda _: _ABANDONED)
         by_execution: dict[str, list[_Read]] = {}
         for one in _named(spans) if source.is_foreign else spans:
@@ -89,12 +92,12 @@ def import_file(store: Path, name: str, data: bytes, now_ns: clock.NowNs = clock
                 for execution in reversed(source.executions())
             ]
             (stored,) = connection.execute("SELECT count(*) FROM executions").fetchone()
-    return Import(imported, source.notes, stored)
+    return Import(imported, (*unread.notes, *source.notes), stored)
 
 
-def _read(name: str, data: bytes) -> Iterator[_Read]:
+def _read(name: str, data: bytes, unread: Unread) -> Iterator[_Read]:
     decoder = SpanDecoder()
-    for line, document in documents_of_file(name, data):
+    for line, document in documents_of_file(name, data, unread):
         belongings = Belongings()
         try:
             decoded = decoder.decode(document)

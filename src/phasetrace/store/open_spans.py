@@ -13,6 +13,10 @@ from phasetrace.spans import EXECUTION
 
 MAX_OPEN: Final = 65_536
 _ROW_AFTER_NS: Final = 1_000_000_000
+_AGAIN_AFTER: Final = 0.02
+"""How soon a row is due again, as a part of its age: should the process die, the store knows to
+within that for how long its spans were open, and one that waits for days writes next to nothing."""
+_MOST_AGAIN: Final = 1_000
 
 
 class OpenSpans:
@@ -27,6 +31,7 @@ class OpenSpans:
         self._by_id: dict[int, ReadableSpan] = {}
         self._roots: deque[ReadableSpan] = deque()
         self._with_row: set[int] = set()
+        self._again_ns = 0
 
     def start(self, span: ReadableSpan) -> None:
         """Note a started span that is not among `ours`."""
@@ -52,7 +57,11 @@ class OpenSpans:
         return sorted(started, key=lambda span: span.start_time or 0, reverse=True)
 
     def due(self, now_ns: int) -> list[ReadableSpan]:
-        """Return, each once, new executions and the spans that have been open for a second."""
+        """Return new executions, and the spans that have been open for a second.
+
+        Each once, and from time to time again: a row tells that its span is open now.
+        """
+        again = self._again(now_ns)
         roots = [self._roots.popleft() for _ in range(len(self._roots))]
         # One that is still on its way into `start` has no time yet.
         self._roots.extend(span for span in roots if span.start_time is None)
@@ -63,7 +72,20 @@ class OpenSpans:
             if (span.start_time or now_ns) <= started_by_ns and span_id not in self._with_row:
                 self._with_row.add(span_id)
                 due.append(span)
-        return due
+        if due:
+            self._again_ns = min(self._again_ns, now_ns + _ROW_AFTER_NS)
+        return again + due
+
+    def _again(self, now_ns: int) -> list[ReadableSpan]:
+        """Return the open spans that have a row, the longest open first, when it is time to."""
+        if now_ns < self._again_ns:
+            return []
+        now = self._now()
+        again = [now[span_id] for span_id in self._with_row if span_id in now]
+        again.sort(key=lambda span: span.start_time or now_ns)
+        youngest_ns = max((span.start_time or now_ns for span in again), default=now_ns)
+        self._again_ns = now_ns + max(_ROW_AFTER_NS, int((now_ns - youngest_ns) * _AGAIN_AFTER))
+        return again[:_MOST_AGAIN]
 
     def closed(self, ended: Iterable[int]) -> list[int]:
         """Return, once, those of these ended spans that have a row as open ones."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 from itertools import islice
@@ -22,7 +22,7 @@ from phasetrace.breakdowns import (
 from phasetrace.errors import StoreError, UnknownExecution
 from phasetrace.history import MOST, Usual, usual
 from phasetrace.recordings.source import EVERYTHING, Where
-from phasetrace.rollup import SEPARATOR, open_within, spans_within
+from phasetrace.rollup import SEPARATOR, number_within, open_within, spans_within
 from phasetrace.shares import left_over
 from phasetrace.spans import EXECUTION, SYSTEM_NODE, SpanRecord
 from phasetrace.store.blocks import labels_of, messages, records
@@ -179,6 +179,14 @@ class StoreReader:
                 open=open_calls(open_spans, now_ns),
             )
 
+    def within(self, execution: StoredExecution) -> int:
+        """Return how many executions were started within one, at any depth."""
+        with self._queries():
+            pairs = self._connection.execute(
+                "SELECT parent_exec_id, exec_id FROM executions WHERE parent_exec_id IS NOT NULL"
+            )
+            return number_within(execution.exec_id, pairs)
+
     def usual_of(self, execution: StoredExecution) -> Usual | None:
         """Return what the runs of the same name usually took that had started before this one.
 
@@ -263,7 +271,7 @@ class StoreReader:
         root_id = None
         if roots == 1:
             root_id = execution.root_span_id or root_around(spans)
-        until_ns = now_ns if execution.status == "running" else None
+        until_ns = now_ns if open_spans or execution.status == "running" else None
         lost = max(0, self._counted(execution) - execution.spans)
         return Recording(header_of(execution), spans, root_id, open_spans, until_ns, lost)
 
@@ -382,15 +390,21 @@ class StoreReader:
                 yield span if details is NOTHING else span._replace(**details._asdict())
 
     def traces(
-        self, execution: StoredExecution, rolled_up: bool = False
+        self,
+        execution: StoredExecution,
+        rolled_up: bool = False,
+        only: Collection[int] | None = None,
     ) -> Iterator[dict[str, Any]]:
-        """Give an execution's finished spans as ``TracesData`` of OTLP's JSON, a block each."""
+        """Give an execution's finished spans as ``TracesData`` of OTLP's JSON, a block each.
+
+        `only` are the ids of those that are wanted; None is all.
+        """
         from phasetrace.store.traces import traces_of
 
         with self._queries():
             subs = self._sub_executions(execution) if rolled_up else []
             for one in (execution, *(sub for sub, _ in subs)):
-                yield from traces_of(self._connection, one.row)
+                yield from traces_of(self._connection, one.row, only)
 
     def open_spans(self, execution: StoredExecution) -> list[StoredOpenSpan]:
         """Return the spans of an execution that had not ended when last heard of, oldest first."""

@@ -17,7 +17,7 @@ from phasetrace.tally import ExecutionTotals
 class _Execution:
     """What a batch says about one execution."""
 
-    __slots__ = ("errors", "first_ns", "last_ns", "roots", "row", "spans")
+    __slots__ = ("errors", "first_ns", "last_ns", "roots", "row", "seen_ns", "spans")
 
     def __init__(self, row: int, first: FirstSpan) -> None:
         self.row = row
@@ -25,6 +25,7 @@ class _Execution:
         self.errors = 0
         self.first_ns = first.start_ns
         self.last_ns = first.end_ns
+        self.seen_ns = 0
         self.roots: list[Entry] = []
 
     def reach(self, first_ns: int, last_ns: int) -> None:
@@ -148,9 +149,10 @@ class RowWriter:
         for entry in opened:
             if entry.ended:
                 continue
-            first = FirstSpan(entry.exec_id, entry.trace_id, entry.start_ns, entry.end_ns)
+            first = FirstSpan(entry.exec_id, entry.trace_id, entry.start_ns, entry.start_ns)
             execution = self._execution(first, transaction)
-            execution.reach(entry.start_ns, entry.end_ns)
+            execution.reach(entry.start_ns, entry.start_ns)
+            execution.seen_ns = max(execution.seen_ns, entry.end_ns)
             if entry.type == EXECUTION and not entry.implicit:
                 self._claim(execution, entry)
                 self._connection.execute(
@@ -207,13 +209,14 @@ class RowWriter:
             "UPDATE executions SET spans = spans + ?, errors = errors + ?, openings = openings + ?,"
             # One that was opened lasts as long as its root, whatever was timed before that.
             " started_ns = CASE WHEN explicit THEN started_ns ELSE min(started_ns, ?) END,"
-            " last_ns = max(last_ns, ?) WHERE id = ?",
+            " last_ns = max(last_ns, ?), seen_ns = max(seen_ns, ?) WHERE id = ?",
             (
                 execution.spans,
                 execution.errors,
                 len(execution.roots),
                 as_integer(execution.first_ns),
                 as_integer(execution.last_ns),
+                as_integer(execution.seen_ns),
                 execution.row,
             ),
         )

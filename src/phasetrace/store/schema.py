@@ -18,7 +18,8 @@ that one process counted for one execution; they answer without reading spans, a
 that were never stored. One process may hand in several parts (``part``), for instance after `pop`.
 
 ``open_spans`` are those that have run for more than a second; a row that outlives its process tells
-where that process died. ``processes`` tells which are alive; ``counters`` what was lost and why.
+where that process died, and ``seen_ns`` of the execution when it was last known to live.
+``processes`` tells which are alive; ``counters`` what was lost and why.
 
 Times are Unix nanoseconds, ids big-endian bytes as in OTLP. Each migration and its record
 (``user_version``) are one transaction.
@@ -253,6 +254,8 @@ MIGRATIONS: tuple[Migration, ...] = (
     # A row for many spans takes a fifth of the time that a row for each takes. The rest is for
     # delivery.
     _pack_spans,
+    # When a process was last known to have spans open, should it never tell how they ended.
+    "ALTER TABLE executions ADD COLUMN seen_ns INTEGER NOT NULL DEFAULT 0;",
 )
 
 VERSION = len(MIGRATIONS)

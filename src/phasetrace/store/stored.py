@@ -10,7 +10,7 @@ from phasetrace.store.process import is_alive
 
 EXECUTIONS = (
     "SELECT e.id, e.exec_id, e.name, e.trace_id, e.root_span_id, e.parent_exec_id, e.explicit,"
-    " e.started_ns, e.last_ns, e.ended_ns, e.status, e.spans, e.errors, e.openings,"
+    " e.started_ns, e.last_ns, e.ended_ns, e.status, e.spans, e.errors, e.openings, e.seen_ns,"
     " EXISTS (SELECT 1 FROM open_spans o WHERE o.execution = e.id),"
     " p.pid, p.birth, p.host, p.closed_ns"
     " FROM executions e JOIN processes p ON p.id = e.process"
@@ -40,7 +40,8 @@ class StoredExecution(NamedTuple):
     spans of the execution itself have ended; ``errors`` counts all others.
 
     ``duration_ns`` is that of the root, and the extent of all spans where there are several or
-    none. What runs lasts up to now, unless it is an implicit execution with nothing open.
+    none. What runs lasts up to now, unless it is an implicit execution with nothing open; what was
+    abandoned, up to when its process was last known to have spans open.
     """
 
     row: int
@@ -107,6 +108,7 @@ def stored_execution(
     spans: int,
     errors: int,
     openings: int,
+    seen_ns: int,
     has_open: int,
     pid: int,
     birth: str,
@@ -122,6 +124,8 @@ def stored_execution(
     until_ns = last_ns
     if status == "running" and (explicit or has_open):
         until_ns = max(now_ns, last_ns)
+    elif status == "abandoned" and has_open:
+        until_ns = max(seen_ns, last_ns)
     elif ended_ns is not None and explicit and openings <= 1:
         until_ns = ended_ns
     return StoredExecution(

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from phasetrace.recordings.otlp_messages import traces_json
-from phasetrace.store.blocks import messages
+from phasetrace.store.blocks import messages, span_ids
 
 
-def traces_of(connection: sqlite3.Connection, execution: int) -> Iterator[dict[str, Any]]:
+def traces_of(
+    connection: sqlite3.Connection, execution: int, only: Collection[int] | None = None
+) -> Iterator[dict[str, Any]]:
     """Give the ``TracesData`` of an execution, a block each; `execution` is its row.
+
+    `only` are the ids of the spans that are wanted, None is all; the others are not decoded.
 
     Raises:
         sqlite3.Error: as the connection does.
@@ -25,4 +29,9 @@ def traces_of(connection: sqlite3.Connection, execution: int) -> Iterator[dict[s
         (execution,),
     ):
         belonging = (resource, resource_url, scope, scope_url)
-        yield traces_json((message, *belonging) for message in messages(spans, columns, payload))
+        found = messages(spans, columns, payload)
+        if only is not None:
+            ids = span_ids(spans, columns)
+            found = [one for one, id_ in zip(found, ids, strict=True) if id_ in only]
+        if found:
+            yield traces_json((message, *belonging) for message in found)

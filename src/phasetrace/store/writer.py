@@ -517,10 +517,11 @@ class StoreWriter:
         if self._file_changes != self._session.file_changes:
             self._file_changes = self._session.file_changes
             self._open.forget_rows()
-        for span in self._open.due(self._now_ns()):
+        now_ns = self._now_ns()
+        for span in self._open.due(now_ns):
             entry = entry_of(span)
             if entry is not None:
-                self._batch.opened.append(entry)
+                self._batch.opened.append(entry.as_open(now_ns))
 
     def _write_batch(self, timeout_s: float) -> bool:
         """Write the batch that has been taken; return False if it has to wait."""

@@ -187,6 +187,19 @@ def test_a_stretch_in_which_nothing_goes_on_is_a_gap() -> None:
     assert finding.saving_ns == 30 * MS
 
 
+def test_all_that_waited_through_a_gap_would_come_sooner() -> None:
+    """Also what began a moment after the first of them."""
+    examination = examined(
+        execution(600),
+        phase(2, 1, "first", 0, 50),
+        node(3, "a", 550, 600),
+        node(4, "b", 551, 600),
+    )
+    (finding,) = found(examination, findings.GAP)
+    assert finding.evidence["duration_ns"] == 500 * MS
+    assert finding.saving_ns == 500 * MS
+
+
 def test_the_time_after_the_last_span_is_a_gap() -> None:
     """Nothing comes after it."""
     examination = examined(execution(100), phase(2, 1, "first", 0, 40))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phasetrace.analysis.folding import APART, Row, Tree, cut, fold
+from phasetrace.analysis.folding import APART, RUNS_APART, Row, Tree, cut, fold
 from phasetrace.analysis.network import WHOLE
 from phasetrace.analysis.recording import Recording
 from phasetrace.spans import PHASE, SYSTEM_NODE, PhaseKey
@@ -102,7 +102,7 @@ def test_self_time_is_what_no_child_covers(of: Recording) -> None:
 
 @given(ANY)
 def test_what_is_alike_below_one_parent_is_folded(of: Recording) -> None:
-    """Past a few of a kind there is one row of it."""
+    """Past a few of a kind there is one row of it; of phases, which are in every recording."""
     rows = list(tree(of).rows)
     for here in range(len(rows)):
         kinds: dict[tuple[object, ...], list[Row]] = {}
@@ -143,12 +143,62 @@ def test_what_is_below_a_folded_row_is_of_several_and_so_one_row() -> None:
 def test_a_few_runs_are_shown_one_by_one() -> None:
     """In the order of their starts, and with what tells them apart."""
     spans = [span(ROOT, None, 0, 100)]
-    for turn in range(APART):
+    for turn in range(RUNS_APART):
         spans.append(span(10 + turn, ROOT, turn * 30, turn * 30 + 20, "w")._replace(iteration=turn))
         spans.append(span(20 + turn, 10 + turn, turn * 30, turn * 30 + 10, "w", "call"))
     rows = tree(recording(*spans)).rows
-    assert [row.iteration for row in rows if row.depth == 1] == list(range(APART))
-    assert [row.depth for row in rows] == [0, *([1, 2] * APART)]
+    assert [row.iteration for row in rows if row.depth == 1] == list(range(RUNS_APART))
+    assert [row.depth for row in rows] == [0, *([1, 2] * RUNS_APART)]
+
+
+def test_calls_of_a_phase_are_folded_where_runs_of_a_node_are_not() -> None:
+    """Nothing tells them apart."""
+    spans = [span(ROOT, None, 0, 100)]
+    spans += [span(10 + at, ROOT, at * 10, at * 10 + 5, "n", "p") for at in range(APART + 1)]
+    assert named(tree(recording(*spans)))[1:] == [(1, "n", "p", APART + 1)]
+    assert len(tree(recording(*spans[:-1])).rows) == 1 + APART
+
+
+def test_what_one_of_several_siblings_has_often_is_folded_in_all() -> None:
+    """Also where they are other nodes, so that they look alike; but not what is often elsewhere."""
+    spans = [span(ROOT, None, 0, 100)]
+    for at, node in enumerate("abc"):
+        spans.append(span(10 + at, ROOT, at * 30, at * 30 + 30, node))
+        for name, calls in (("p", 2 + (node == "b")), ("q", 2)):
+            spans += [
+                span(
+                    100 * len(spans) + call, 10 + at, at * 30 + call, at * 30 + call + 1, node, name
+                )
+                for call in range(calls)
+            ]
+    found = [row for row in named(tree(recording(*spans))) if row[0] == 2]
+    assert [(node, name, calls) for _, node, name, calls in found if name == "p"] == [
+        ("a", "p", 2),
+        ("b", "p", 3),
+        ("c", "p", 2),
+    ]
+    assert [calls for _, _, name, calls in found if name == "q"] == [1] * 6
+
+
+@given(ANY)
+def test_siblings_look_alike(of: Recording) -> None:
+    """If below one of them a kind of phase is folded for there being many, it is below all."""
+    rows = list(tree(of).rows)
+    for here in range(len(rows)):
+        siblings = [at for at, row in enumerate(rows) if row.parent == here]
+        kinds: dict[tuple[str | None, bool], list[list[int]]] = {}
+        for sibling in siblings:
+            if rows[sibling].calls + rows[sibling].open > 1:
+                continue  # everything is folded there
+            found: dict[tuple[str | None, bool], list[int]] = {}
+            for row in below(rows, sibling):
+                if row.type == PHASE and row.node_id == rows[sibling].node_id != SYSTEM_NODE:
+                    found.setdefault((row.phase, row.open > 0), []).append(row.calls + row.open)
+            for kind, numbers in found.items():
+                kinds.setdefault(kind, []).append(numbers)
+        for of_siblings in kinds.values():
+            if any(number > APART for numbers in of_siblings for number in numbers):
+                assert all(len(numbers) == 1 for numbers in of_siblings)
 
 
 def test_what_goes_on_is_not_folded_with_what_has_ended() -> None:

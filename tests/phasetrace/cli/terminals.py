@@ -22,10 +22,33 @@ PATIENCE_S = 40.0
 _ROWS_KEPT = 2_000
 
 
+class _Screen(pyte.HistoryScreen):
+    """A screen whose cursor stands *on* the last character of a full row, as xterm's does.
+
+    That of pyte stands behind it, so that what erases from there on, or moves, would do no harm.
+    """
+
+    def _stand(self) -> None:
+        self.cursor.x = min(self.cursor.x, self.columns - 1)
+
+    def erase_in_display(self, how: int = 0, *args: Any, **kwargs: Any) -> None:
+        self._stand()
+        super().erase_in_display(how, *args, **kwargs)
+
+    def cursor_up(self, count: int | None = None) -> None:
+        self._stand()
+        super().cursor_up(count)
+
+    def save_cursor(self) -> None:
+        self._stand()
+        super().save_cursor()
+
+
 class Terminal:
     """A terminal with one program in it that has it for itself; `pyte` is what draws it.
 
-    ``raw`` is all that was written to it so far, with the escape sequences.
+    ``raw`` is all that was written to it so far, with the escape sequences. `is_sizeless` has it
+    say that it has no columns and rows, as in a container.
     """
 
     def __init__(
@@ -35,13 +58,15 @@ class Terminal:
         store: Path,
         columns: int = 80,
         rows: int = 24,
+        is_sizeless: bool = False,
         **variables: str,
     ) -> None:
         self.raw = b""
-        self._screen = pyte.HistoryScreen(columns, rows, history=_ROWS_KEPT)
+        self._screen = _Screen(columns, rows, history=_ROWS_KEPT)
         self._stream = pyte.ByteStream(self._screen)
         self._parent, self.child = pty.openpty()
-        fcntl.ioctl(self.child, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        size = (0, 0) if is_sizeless else (rows, columns)
+        fcntl.ioctl(self.child, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
         self.process = subprocess.Popen(
             command,
             cwd=folder,
@@ -99,6 +124,10 @@ class Terminal:
     def shows_no_more(self, text: str) -> None:
         """Wait until it is not there any more."""
         self.until(lambda: not any(text in line for line in self.display))
+
+    def writes(self, data: bytes, after: int) -> None:
+        """Wait until this has been written, after so many bytes."""
+        self.until(lambda: data in self.raw[after:])
 
     def end(self) -> int:
         """Wait for the program to end, and take in all that it wrote; return its exit code."""

@@ -45,6 +45,22 @@ def test_the_runs_own_execution_without_an_id(said: list[str]) -> None:
     assert said[-1] == "and 1 more execution: phasetrace list"
 
 
+@pytest.mark.parametrize("with_breakdown", [True, False])
+def test_a_breakdown_has_not_what_was_started_within_it(
+    with_breakdown: bool, said: list[str]
+) -> None:
+    """So it is said where that is, with the breakdown only."""
+    with execution("own"), execution("inner"):
+        pass
+    phasetrace.shutdown()
+    tracing = configuration.latest_tracing()
+    assert tracing is not None
+    print_epilogue(tracing, Run("phasetrace", None, 0, with_breakdown, "own"))
+    lines = [line for line in said if "within it" in line]
+    line = "1 execution within it: phasetrace metrics own --breakdown --rolled-up"
+    assert lines == [line] * with_breakdown
+
+
 def test_an_execution_that_is_an_id_only_is_none(said: list[str]) -> None:
     """The run's own is there before its first phase, for the programs that it starts."""
     with execution("first"):

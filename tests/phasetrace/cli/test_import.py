@@ -93,17 +93,30 @@ def test_stdin_will_do(bring: Import, file: Path, monkeypatch: pytest.MonkeyPatc
     assert bring("-")[1].count("\n") == 3
 
 
-def test_a_broken_file_is_a_line_and_leaves_nothing(bring: Import, file: Path) -> None:
-    """What came before it stays."""
+def test_a_broken_file_is_a_line_and_leaves_nothing_but_the_others(
+    bring: Import, file: Path
+) -> None:
+    """Each is said; the others are brought in all the same, and the exit code tells."""
     broken = file.with_name("broken.jsonl")
-    broken.write_bytes(line(root("e_3")) + b"{\n")
-    code, out, err = bring(file, broken)
+    broken.write_bytes(line(root("e_3")) + line({**root("e_4"), "events": 5}))
+    code, out, err = bring(broken, "no such file", file)
     assert code == 4
     assert out.count("\n") == 3
-    assert err.startswith(f"phasetrace: {broken}, line 2: no JSON (")
-    assert err.count("\n") == 1
+    first, second = err.splitlines()
+    assert first.startswith(f"phasetrace: {broken}, line 2: events is 5")
+    assert second.startswith("phasetrace: cannot read no such file: ")
     with open_store() as store:
         assert len(store.executions()) == 2
+
+
+def test_a_line_that_is_torn_is_said_and_left_out(bring: Import, file: Path) -> None:
+    """As a program leaves it that is killed while it writes."""
+    with file.open("ab") as more:
+        more.write(b'{"resourceSpa\n' + line(root("e_3")))
+    code, out, err = bring(file)
+    assert code == 0
+    assert out.count("\n") == 4
+    assert err == f"phasetrace: {file}: line 2 cannot be read, and is left out\n"
 
 
 @pytest.mark.parametrize("name", ["no such file", "a\0b", "."])

@@ -157,35 +157,71 @@ def test_a_store_that_cannot_be_read(capsys: pytest.CaptureFixture[str]) -> None
     [
         (200, "id name status started duration spans errors"),
         (96, "id name status started duration spans errors"),
-        (80, "id name status started duration"),
-        (70, "id status started duration"),
-        (60, "id status started"),
+        (80, "id status duration spans errors"),
+        (60, "id status duration spans errors"),
+        (50, "id status"),
         (42, "id"),
     ],
 )
 def test_in_a_terminal(
     width: int, titles: str, terminal: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The table fits, and the id is in one piece to be copied; other columns go before it does."""
+    """The table fits: how it went is there, and the id as long as there is room for some of it."""
     terminal.setattr("phasetrace.cli.table.terminal_width", lambda: width)
     record(ID, name="a [bold]name\x1b[0m that goes on and on and on and on and on")
     assert main(["list"]) == 0
     heading, rule, line = capsys.readouterr().out.splitlines()
     assert heading.split() == titles.split()
     assert max(cells(heading), cells(rule), cells(line)) <= width
-    assert line.split(" ")[0] == ID
+    assert line.split(" ")[0] == (ID if width != 60 else "near-duplicates_2…43_ad9650")
     assert ("just now" in line) == ("started" in titles)
     assert "\x1b" not in line
     assert ("a [bold]" in line) == (width > 90)
 
 
-def test_an_id_that_is_wider_than_the_terminal(
+def test_the_name_is_the_first_to_go_where_the_id_begins_with_it(
     terminal: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Is left to the terminal to wrap, which copies it as one line."""
+    """And when it started is there longer than that."""
+    record(ID, name="near-duplicates")
+    for width, titles in ((100, "id name status started"), (90, "id status started")):
+        terminal.setattr("phasetrace.cli.table.terminal_width", lambda width=width: width)
+        assert main(["list"]) == 0
+        heading = capsys.readouterr().out.splitlines()[0]
+        assert heading.split() == [*titles.split(), "duration", "spans", "errors"]
+
+
+@pytest.mark.parametrize("ending", ["2", "_2"])
+def test_ids_that_are_wider_than_the_terminal(
+    ending: str, terminal: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lose their middle if they can be told apart without it; else the terminal is to wrap them."""
     terminal.setattr("phasetrace.cli.table.terminal_width", lambda: 80)
-    record(LONG_ID)
-    assert listed(capsys)[0][0] == LONG_ID
+    ids = [LONG_ID, LONG_ID + ending if ending == "_2" else f"{LONG_ID[:50]}{ending}{LONG_ID[50:]}"]
+    record(*ids)
+    assert main(["list"]) == 0
+    found = [line.split()[0] for line in capsys.readouterr().out.splitlines()[-2:]]
+    if ending == "_2":
+        assert found[0] != found[1]
+        assert all(len(one) == 47 and one.startswith(LONG_ID[:25]) for one in found)
+    else:
+        assert found == ids[::-1]
+
+
+def test_what_was_opened_within_another_one_is_marked(
+    terminal: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a terminal before the id, elsewhere before the name: there, lines begin with the id."""
+    with execution("outer"), execution("inner", name="shard"):
+        pass
+    phasetrace.shutdown()
+    assert [row[:3] for row in listed(capsys)] == [
+        ["inner", "↳", "shard"],
+        ["outer", "outer", "ok"],
+    ]
+    terminal.setattr("phasetrace.cli.table.terminal_width", lambda: 80)
+    assert main(["list"]) == 0
+    assert [line[:7] for line in capsys.readouterr().out.splitlines()[2:]] == ["↳ inner", "outer  "]
 
 
 HOUR_S = 3_600

@@ -288,13 +288,90 @@ def test_a_reader_that_stops_reading() -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
-def test_a_full_disk() -> None:
-    """One line, as for every other error."""
+@pytest.mark.parametrize("python", [(), ("-u",)])
+@pytest.mark.parametrize("arguments", [("metrics",), ("check", "--budgets", "b.toml"), ("--help",)])
+def test_a_full_disk(arguments: tuple[str, ...], python: tuple[str, ...], tmp_path: Path) -> None:
+    """One line, as for every other error; it is not taken for a check that failed."""
+    record("exec_1")
+    (tmp_path / "b.toml").write_text("total = '1h'\n", encoding="utf-8")
+    command = [sys.executable, *python, "-m", "phasetrace", *arguments]
+    environment = {**os.environ, "PYTHONUNBUFFERED": ""}
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            command,
+            cwd=tmp_path,
+            env=environment,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert ended.returncode == 2
+    assert ended.stderr == b"phasetrace: cannot write to stdout: No space left on device\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
+def test_errors_that_nobody_can_be_told_of() -> None:
+    """The exit code is the same."""
     record("exec_1")
     with Path("/dev/full").open("w") as full:
-        ended = subprocess.run(METRICS, stdout=full, stderr=subprocess.PIPE, check=False)
-    assert ended.returncode == 1
-    assert re.fullmatch(rb"phasetrace: cannot write: .*\n", ended.stderr)
+        ended = subprocess.run([*METRICS, "unknown"], stderr=full, check=False)
+    assert ended.returncode == 3
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (PermissionError(13, "Permission denied", "a\nfile"), "a\\nfile: Permission denied"),
+        (OSError(5, "Input/output error"), "cannot read or write: Input/output error"),
+    ],
+)
+def test_what_else_the_system_refuses(
+    error: OSError,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What it is about is named; stdout has nothing to do with it."""
+
+    def refuse() -> None:
+        print("printed before")  # noqa: T201
+        raise error
+
+    monkeypatch.setattr("phasetrace.cli.metrics.open_store", refuse)
+    assert main(["metrics"]) == 4
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == ("printed before\n", f"phasetrace: {said}\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("metrics", "--latest"),
+        ("metrics", "--breakdown"),
+        ("metrics", "--bottlenecks", "--optimizations", "--critical-path"),
+        ("metrics", "--by", "phase"),
+        ("tree",),
+        ("top", "--once"),
+        ("list",),
+        ("diff", "exec_0", "exec_1", "--all"),
+        ("trend", "N" * 3_000),
+    ],
+)
+def test_no_name_makes_lines_of_thousands_of_columns(
+    arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also in a pipe; JSON has them whole."""
+    node_id, name = "n" * 3_000, "p" * 3_000
+    for at in range(2):
+        with execution(f"exec_{at}", name="N" * 3_000), node(node_id), phase(name):
+            pass
+    phasetrace.shutdown()
+    assert main(arguments) == 0
+    assert all(len(line) < 1_400 for line in capsys.readouterr().out.splitlines())
+    if arguments[0] in ("metrics", "tree") and "--latest" not in arguments:
+        assert main([*arguments, "--json"]) == 0
+        shown = capsys.readouterr().out
+        assert name in shown
 
 
 def test_an_interruption(monkeypatch: pytest.MonkeyPatch) -> None:

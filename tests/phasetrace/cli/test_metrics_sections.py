@@ -13,8 +13,13 @@ import pytest
 
 import phasetrace
 from phasetrace import execution, node, phase
+from phasetrace.analysis.execution import Examination
+from phasetrace.analysis.groups import BY
+from phasetrace.analysis.recording import Recording
+from phasetrace.breakdowns import ExecutionHeader
 from phasetrace.cli import main
-from phasetrace.cli.group_columns import COLUMNS, DEFAULT
+from phasetrace.cli.group_columns import COLUMNS, DEFAULT, groups_lines
+from phasetrace.spans import PhaseKey, SpanRecord
 
 from .stored_runs import Run, put
 
@@ -290,3 +295,42 @@ def test_spans_that_could_not_be_stored_are_said(capsys: pytest.CaptureFixture[s
     assert main(["metrics", "--breakdown"]) == 0
     assert capsys.readouterr().err == ""
     assert json.loads(shown(capsys, "--json"))["analysis"]["lost_spans"] == 3
+
+
+@pytest.mark.parametrize("options", [["--optimizations"], ["--by", "node"], ["--breakdown"]])
+def test_how_it_ended_is_said_above_every_section(
+    options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """If it did not end well."""
+    with pytest.raises(ValueError, match="no"), execution("failed"), node("n"), phase("p"):
+        raise ValueError("no")
+    phasetrace.shutdown()
+    lines = shown(capsys, *options).splitlines()
+    assert lines[3:5] == ["  Status: error", ""]
+
+
+@pytest.mark.parametrize("options", [[], ["--breakdown"], ["--by", "node"], ["--bottlenecks"]])
+def test_executions_within_it_are_told_of(
+    options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At the end, unless they are among its nodes, and never in what programs read."""
+    with execution("outer"), execution("inner"), execution("innermost"), phase("p"):
+        pass
+    phasetrace.shutdown()
+    said = "  2 executions within it: --rolled-up"
+    assert shown(capsys, "outer", *options).splitlines()[-1] == said
+    assert "within it" not in shown(capsys, "innermost", *options)
+    assert "within it" not in shown(capsys, "outer", *options, "--rolled-up")
+    assert "within it" not in shown(capsys, "outer", "--json")
+
+
+def test_what_has_not_ended_has_no_times_yet() -> None:
+    """But a share of what there is so far, among the groups as in a breakdown."""
+    span = SpanRecord(1, None, "phase", "done", "n", None, 0, 60, "ok")
+    waiting = (2, None, 10, PhaseKey("n", "waits"))
+    header = ExecutionHeader("e", None, "running", "0" * 32, 0, 100)
+    examination = Examination(Recording(header, [span], None, [waiting], 100))
+    lines = groups_lines(examination.groups(BY["phase"]), (), None, width=0, colour=False)
+    (row,) = [line.split() for line in lines if "waits" in line]
+    assert row[:3] == ["waits", "0", "(open)"]
+    assert "0s" not in row

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 import phasetrace
 from phasetrace import execution, node, phase
 from phasetrace.cli import main
+from phasetrace.cli.parts import Part, fitted, plain
 from phasetrace.cli.top import activity_dict
-from phasetrace.cli.top_text import MOST_CALLS, picture, plain, title
+from phasetrace.cli.top_text import MOST_CALLS, MOST_LINES, picture, title
 from phasetrace.history import Usual
 from phasetrace.live import Activity, Known, LastCall, LiveCall, LiveExecution
 from phasetrace.rendering import cells, safe
@@ -64,12 +65,13 @@ GONE = RUNNING._replace(
     spans_per_s=None,
     open=(LiveCall("load", "insert", NOW - 10 * S, S, False, None),),
 )
-ALL = Activity(NOW, (RUNNING, GONE, ENDED), quiet=2)
+ALL = Activity(NOW, (RUNNING, GONE, ENDED), quiet=2, abandoned=3)
+SUB = RUNNING._replace(exec_id="sub_1", name="shard 1", parent_exec_id="exec_1", open=(), errors=0)
 
 
 def shown(activity: Activity, width: int = 0, height: int = 0, in_ascii: bool = False) -> list[str]:
     """Return the lines as text."""
-    return [plain(line) for line in picture(activity, width, height, in_ascii=in_ascii)]
+    return [plain(line) for line in picture(activity, width, height, ascii_only=in_ascii)]
 
 
 def test_the_whole_picture() -> None:
@@ -84,12 +86,71 @@ def test_the_whole_picture() -> None:
         "",
         "✗ exec_3  abandoned, last heard of 9.00s ago, 12.0s after its start"
         "  157 spans, 12,300 tokens, 2 errors",
-        "    died in load / insert  not ended, begun 2.00s after the start",
+        "    died in load / insert  begun 2.00s after the start",
         "",
         "✓ short  ok after 12.0s, 3.00s ago  157 spans, 12,300 tokens  exec_2",
         "",
+        "3 abandoned earlier: phasetrace list --status abandoned",
         "2 more executions have not ended, and nothing has happened in them lately",
     ]
+
+
+def test_in_a_narrow_terminal_whole_parts_are_left_out() -> None:
+    """Those that tell least; nothing but a name loses its middle, and only at the very end."""
+    assert shown(ALL, 80) == [
+        "1 running, 45 spans/s",
+        "",
+        "● nightly import  running for 12.0s, usually 15.0s",
+        "    157 spans, 45/s, 12,300 tokens, 2 errors  exec_1",
+        "    fetch / download  4.00s  longer than usual: 34 calls took 1.00s at most",
+        "    load              2.00s",
+        "",
+        "✗ exec_3  abandoned, last heard of 9.00s ago, 12.0s after its start",
+        "    157 spans, 12,300 tokens, 2 errors",
+        "    died in load / insert  begun 2.00s after the start",
+        "",
+        "✓ short  ok after 12.0s, 3.00s ago  157 spans, 12,300 tokens  exec_2",
+        "",
+        "3 abandoned earlier: phasetrace list --status abandoned",
+        "2 more executions have not ended, and nothing has happened in them lately",
+    ]
+    assert shown(ALL, 40) == [
+        "1 running, 45 spans/s",
+        "",
+        "● nightly import  running for 12.0s",
+        "    157 spans, 45/s, 2 errors",
+        "    fetch / download  4.00s",
+        "    load              2.00s",
+        "",
+        "✗ exec_3  abandoned",
+        "    157 spans, 12,300 tokens, 2 errors",
+        "    died in load / insert",
+        "",
+        "✓ short  ok after 12.0s  157 spans",
+        "",
+        "3 abandoned earlier",
+        "2 more executions have not ended",
+    ]
+
+
+PARTS = st.builds(Part, st.text("ab", min_size=1, max_size=12), st.just(""), st.integers(0, 4))
+
+
+@given(st.lists(PARTS, max_size=6), st.integers(1, 30), st.integers(10, 60))
+def test_parts_go_by_what_they_tell(parts: list[Part], length: int, width: int) -> None:
+    """As many stay as fit, those that are spared least easily; then names are cut."""
+    line = [Part("x" * length, shrinks=True), *parts]
+    by_worth = sorted(range(len(line)), key=lambda at: (line[at].spare, at))
+    needed = sum(part.spare == 0 for part in line)
+    left = fitted(line, width)
+    for number in range(len(line), needed - 1, -1):
+        some = [line[at] for at in sorted(by_worth[:number])]
+        if len(plain(some)) <= width:
+            assert left == some
+            return
+    assert len(left) == needed
+    assert cells(plain(left)) <= width
+    assert "…" in left[0].text or length <= 8
 
 
 def test_what_has_no_open_call_tells_of_the_last_one() -> None:
@@ -103,12 +164,74 @@ def test_what_has_no_open_call_tells_of_the_last_one() -> None:
     assert len(shown(Activity(NOW, (RUNNING._replace(open=(), last=None),)))) == 3
 
 
+def test_calls_that_are_too_short_to_be_seen_are_work_all_the_same() -> None:
+    """Where one has ended within a second or two; how many there are is said if that is known."""
+    busy = RUNNING._replace(open=(), last=LastCall("fetch", "download", NOW - S // 2))
+    assert shown(Activity(NOW, (busy,)))[-1] == "    busy: 45 spans/s, last fetch / download"
+    busy = busy._replace(spans_per_s=None)
+    assert shown(Activity(NOW, (busy,)))[-1] == "    busy, last fetch / download, 500ms ago"
+
+
+def test_an_open_node_tells_which_phase_of_it_ended_last() -> None:
+    """If one has."""
+    call = RUNNING.open[1]._replace(last=LastCall("load", "insert", NOW - S // 4))
+    activity = Activity(NOW, (RUNNING._replace(open=(call,)),))
+    assert shown(activity)[-1] == "    load  2.00s  last insert, 250ms ago"
+    assert shown(activity, 30)[-1] == "    load  2.00s  last insert"
+    assert shown(activity, 25)[-1] == "    load  2.00s"
+
+
+def test_executions_are_below_the_ones_that_they_are_in() -> None:
+    """With their calls, each in a line if it can be."""
+    assert shown(Activity(NOW, (RUNNING, GONE, SUB)), 80)[3:9] == [
+        "    157 spans, 45/s, 12,300 tokens, 2 errors  exec_1",
+        "    fetch / download  4.00s  longer than usual: 34 calls took 1.00s at most",
+        "    load              2.00s",
+        "    ● shard 1  running for 12.0s, usually 15.0s  157 spans, 45/s, 12,300 tokens",
+        "        last was fetch / download, 5.00s ago",
+        "",
+    ]
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_what_was_abandoned_takes_a_few_lines(width: int) -> None:
+    """The call that began last comes first, and how many more there were."""
+    calls = [LiveCall("n", f"p{at}", NOW - at * S, S, False, None) for at in (5, 2, 9, 4, 3)]
+    found = shown(Activity(NOW, (GONE._replace(open=tuple(calls)),)), width)[2:]
+    assert len(found) == MOST_LINES
+    died = [line.split("  ")[2] for line in found if "died in" in line]
+    assert died == ["died in n / p2", "died in n / p3"][: len(died)]
+    assert found[-1] == f"    and {5 - len(died)} more open"
+    one = shown(Activity(NOW, (GONE._replace(open=tuple(calls[:2])),)), width)
+    assert "more open" not in one[-1]
+
+
+def test_what_runs_is_there_before_what_does_not() -> None:
+    """With fewer calls, if it takes that; and then it is told how many others there are."""
+    calls = tuple(LiveCall("n", f"p{at}", NOW, 0, True, None) for at in range(MOST_CALLS))
+    busy = [RUNNING._replace(exec_id=f"run_{at}", open=calls) for at in range(3)]
+    dead = [GONE._replace(exec_id=f"dead_{at}", open=calls) for at in range(5)]
+    activity = Activity(NOW, (*busy, *dead, ENDED), abandoned=2)
+    found = shown(activity, 80, 23)
+    assert sum(line.startswith("●") for line in found) == 3
+    assert (found[-3], found[-1][:19]) == (
+        "and 5 more abandoned, 1 more ended",
+        "2 abandoned earlier",
+    )
+    assert sum("n / p0 " in line for line in found) == 3
+    assert sum(line.startswith("✗") for line in shown(activity, 80, 50)) == 2
+    subs = [SUB._replace(exec_id=f"sub_{at}") for at in range(9)]
+    found = shown(Activity(NOW, (RUNNING, *busy, *subs)), 80, 14)
+    assert sum(line.startswith("●") for line in found) == 4  # and not what is within the first one
+    assert found[-1].endswith("more running")
+
+
 def test_of_many_open_calls_some_are_shown() -> None:
     """The oldest, and how many there are more."""
     calls = tuple(LiveCall("n", f"p{at}", NOW, 0, True, None) for at in range(MOST_CALLS + 3))
     found = shown(Activity(NOW, (RUNNING._replace(open=calls),)))
     assert len(found) == 3 + MOST_CALLS + 1
-    assert found[-1] == "    and 3 more"
+    assert found[-1] == "    and 3 more open"
 
 
 def test_a_call_whose_process_is_gone_says_so() -> None:
@@ -130,10 +253,15 @@ def test_the_picture_fits_into_the_terminal(
     """Whatever things are called, and however many there are."""
     call = RUNNING.open[0]._replace(phase=phase_name, node_id=name)
     some = [
-        one._replace(name=name, exec_id=f"{name}{at}", open=(call,) * 3)
+        one._replace(
+            name=name,
+            exec_id=f"{name}{at}",
+            parent_exec_id=f"{name}{at // 2}" if at % 3 else None,
+            open=(call,) * (at % 5),
+        )
         for at, one in enumerate(ALL.executions * 3)
     ]
-    found = shown(Activity(NOW, tuple(some), 1), width, height, in_ascii)
+    found = shown(Activity(NOW, tuple(some), 1, 1), width, height, in_ascii)
     assert len(found) <= height
     assert max(map(cells, found)) <= width
     assert all(safe(line) == line for line in found)
@@ -196,7 +324,8 @@ def test_json_of_what_runs(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_json_could_not_be_otherwise() -> None:
     """Without a member, or with another type."""
-    one = RUNNING._replace(parent_exec_id="outer")
+    call = RUNNING.open[0]._replace(last=RUNNING.last)
+    one = RUNNING._replace(parent_exec_id="outer", open=(call, *RUNNING.open))
     document = parsed(json.dumps(activity_dict(Activity(NOW, (one,), 1))))
     assert wrong(document) == []
     nothing_can_be_missing(document)

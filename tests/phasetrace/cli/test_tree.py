@@ -87,6 +87,24 @@ def test_any_tree_fits(of: AnyRecording, width: int, in_ascii: bool) -> None:
     assert all(one.isascii() for one in found) or not in_ascii
 
 
+@given(st.one_of(executions(), running()), st.sampled_from([0, 1, 40, 200]), st.integers(1, 5_000))
+def test_nothing_is_cut_that_there_is_room_for(of: AnyRecording, more: int, calls: int) -> None:
+    """Where the terminal is as wide as the longest line, and bars take; however deep rows are."""
+    made = tree(of)
+    made.rows[-1].calls += calls
+    whole = tree_lines(made, "run", open_word="running")
+    found = tree_lines(made, "run", open_word="running", width=max(map(cells, whole)) + 8 + more)
+    assert not any("…" in one for one in found)
+
+
+def test_a_deep_row_of_many_calls_is_whole() -> None:
+    """The branches that lead to it, its name and how many there are."""
+    spans = [span(ROOT, None, 0, 400), span(2, ROOT, 0, 400, "a"), span(3, 2, 0, 400, "a", "b")]
+    spans += [span(10 + at, 3, at, at + 1, "a", "job") for at in range(4)]
+    (line,) = [one for one in lines(recording(*spans), width=200) if "job" in one]
+    assert line.startswith("      └─ job \N{MULTIPLICATION SIGN}4 ")
+
+
 def test_a_deep_tree_does_not_run_out_of_the_terminal() -> None:
     """Past some depth the way to a line loses its beginning, and in a file says how deep it is."""
     spans = [span(ROOT, None, 0, 400)]
@@ -138,8 +156,24 @@ def test_a_recorded_execution(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert out.startswith("📊 Execution Metrics\n  Execution ID: outer\n")
     assert ("download" in out, "parse" in out) == (True, False)
+    assert out.endswith("\n\n1 execution within it: --rolled-up\n")
     assert main(["tree", "nightly", "--rolled-up"]) == 0
-    assert "import/parse" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "import/parse" in out
+    assert "within it" not in out
+    assert main(["tree", "import"]) == 0
+    assert "within it" not in capsys.readouterr().out
+    assert main(["tree", "nightly", "--json"]) == 0
+    assert "within it" not in capsys.readouterr().out
+
+
+def test_a_bare_number_is_a_percentage(capsys: pytest.CaptureFixture[str]) -> None:
+    """As it is said in what is hidden."""
+    with execution("e"), node("a"), phase("b"):
+        pass
+    phasetrace.force_flush()
+    assert main(["tree", "--min", "99.9"]) == 0
+    assert "of less than 99.9% with" in capsys.readouterr().out
 
 
 def test_a_running_execution(
@@ -187,7 +221,8 @@ def test_json_could_not_be_otherwise(capsys: pytest.CaptureFixture[str]) -> None
     ("arguments", "code", "message"),
     [
         (["tree"], 3, "nothing has been recorded yet"),
-        (["tree", "--min", "1"], 2, "'1' is not a part like 1% or 0.5%"),
+        (["tree", "--min", "little"], 2, "'little' is not a part like 1% or 0.5%"),
+        (["tree", "--min", "-1"], 2, "'-1' is not a part"),
         (["tree", "--min", "101%"], 2, "'101%' is not a part"),
         (["tree", "--min", "nan%"], 2, "'nan%' is not a part"),
         (["tree", "--depth", "-1"], 2, "argument --depth"),

@@ -51,11 +51,10 @@ def test_a_span_is_a_slice() -> None:
         "2.500",
     )
     assert second["args"] == {
-        "exec_id": "e",
-        "node_id": "n",
         "model": "m",
-        "span_id": f"{1:016x}",
-        "status": "error: no",
+        "phasetrace.span_id": f"{1:016x}",
+        "phasetrace.status": "error: no",
+        "phasetrace.node_id": "n",
     }
     assert "cname" in second
     assert "cname" not in first
@@ -64,6 +63,25 @@ def test_a_span_is_a_slice() -> None:
     names = {event["name"]: event["args"] for event in of_kind(document, "M")}
     assert names["process_name"] == {"name": "program"}
     assert names["thread_name"] == {"name": "lane 1"}
+
+
+def test_no_attribute_is_lost_to_ours_and_none_of_ours_is_one() -> None:
+    """What a program calls a status is not how the span ended."""
+    one = made.phase(1, "e", node_type="io", depends_on=["a"])
+    mine = {"status": "MINE", "span_id": "MINE", "phasetrace.cancelled": True, "iteration": 2}
+    one["attributes"] += made.attributes(mine)
+    exported = export_of(root("e"), one)
+    (args,) = [one["args"] for one in of_kind(written(exported), "X") if one["cat"] == "phase"]
+    assert args == {
+        "status": "MINE",
+        "span_id": "MINE",
+        "phasetrace.span_id": f"{1:016x}",
+        "phasetrace.status": "cancelled",
+        "phasetrace.node_id": "n",
+        "phasetrace.node_type": "io",
+        "phasetrace.iteration": "2",
+        "phasetrace.depends_on": ["a"],
+    }
 
 
 def test_no_nanosecond_gets_lost() -> None:

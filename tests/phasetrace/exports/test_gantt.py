@@ -33,6 +33,20 @@ def test_a_node_is_a_section_of_its_runs_and_phases() -> None:
     )
 
 
+def test_how_a_bar_ended_is_said() -> None:
+    """Those that ended otherwise do not share one."""
+    cancelled = {"phasetrace.cancelled": True}
+    exported = export_of(
+        root("e", end=S),
+        made.phase(1, "e", "part", start=0, end=8 * MS),
+        made.phase(2, "e", "part", start=10 * MS, end=18 * MS, **cancelled),
+        made.phase(3, "e", "part", start=20 * MS, end=28 * MS, **cancelled),
+        made.phase(4, "e", "part", start=30 * MS, end=38 * MS, status={"code": 2}),
+    )
+    said = [line.strip().partition(" :")[0] for line in gantt_lines(exported) if "part" in line]
+    assert said == ["part 8.00ms", "part ×2 18.0ms cancelled", "part 8.00ms failed"]  # noqa: RUF001
+
+
 def test_alike_phases_in_a_row_share_a_bar() -> None:
     """Those of one run of their node."""
     phases = [

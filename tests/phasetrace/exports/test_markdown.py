@@ -22,7 +22,7 @@ def test_an_execution_is_a_table_and_what_to_do() -> None:
         "`e`: 100ms, ok, 2 spans, 1 error\n\n"
         "| node / phase | calls | total | self | share | p95 | errors |\n"
         "|---|---:|---:|---:|---:|---:|---:|\n"
-        "| `n` |  | 50.0ms |  | 50.0% |  | 1 |\n"
+        "| `n` |  | 50.0ms |  | 50.0% |  |  |\n"
         "| &emsp;`p` | 1 | 50.0ms | 50.0ms | 50.0% | 50.0ms | 1 |\n"
         "| unattributed |  | 50.0ms |  | 50.0% |  |  |\n"
         "\n### What would make it faster\n\n"
@@ -34,6 +34,41 @@ def test_an_execution_is_a_table_and_what_to_do() -> None:
         " take 10.0ms less (10.0%).\n"
         "4. n / p failed once.\n"
     )
+
+
+def test_a_finding_about_a_failure_says_what_failed() -> None:
+    """In the words of the first call that did, as code; a call that was retried, too."""
+    no, never = ({"code": 2, "message": text} for text in ("no `x` @you", "never"))
+    exported = export_of(
+        root("e", end=100 * MS),
+        made.phase(1, "e", "p", start=50 * MS, end=60 * MS, status=never),
+        made.phase(2, "e", "p", start=10 * MS, end=20 * MS, status=no),
+        made.phase(3, "e", "q", start=60 * MS, end=70 * MS, node="m", status=never),
+        made.phase(4, "e", "q", start=70 * MS, end=80 * MS, node="m"),
+    )
+    text = "".join(markdown_lines(exported))
+    assert ". n / p failed once and was tried again (10.0ms in failed calls); without" in text
+    assert "; it failed with ``no `x` @you``.\n" in text
+    assert "; it failed with `never`.\n" in text
+    exported = export_of(
+        root("e", end=100 * MS), made.phase(2, "e", "p", end=100 * MS, status=never)
+    )
+    assert "n / p failed once: `never`.\n" in "".join(markdown_lines(exported))
+
+
+def test_what_was_cancelled_is_told_from_what_failed() -> None:
+    """Of each node and phase, and of all."""
+    cancelled = {"phasetrace.cancelled": True}
+    exported = export_of(
+        root("e"),
+        made.phase(1, "e", "a", status={"code": 2}),
+        made.phase(2, "e", "a", end=9 * MS, **cancelled),
+        made.phase(3, "e", "b", end=MS, **cancelled),
+    )
+    lines = "".join(markdown_lines(exported)).splitlines()
+    assert lines[2].endswith(", 1 error, 2 cancelled")
+    ends = [line.split("|")[-2].strip() for line in lines if line.startswith("| ")]
+    assert ends == ["errors", "", "1, 1 cancelled", "1 cancelled", ""]
 
 
 def test_hostile_names_stay_in_their_cells() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from phasetrace.exports.exported import ExportedExecution
 from phasetrace.exports.speedscope import speedscope_parts
 from tests.phasetrace.exports.some import HOSTILE, export_of, hostile
@@ -45,6 +47,24 @@ def test_all_profiles_are_as_long_as_the_execution() -> None:
     profiles = written(exported)["profiles"]
     assert [one["name"] for one in profiles] == ["lane 1", "lane 2"]
     assert {one["endValue"] for one in profiles} == {90}
+
+
+def test_many_lanes_take_as_long_as_many_spans(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not as their square: each span is looked at a few times."""
+    number = 400
+    exported = export_of(
+        *(made.phase(at, "e", start=at, end=10_000 + at) for at in range(1, number + 1))
+    )
+    asked = []
+    end_ns = ExportedExecution.end_ns
+
+    def counted(self: ExportedExecution, place: int) -> int:
+        asked.append(place)
+        return end_ns(self, place)
+
+    monkeypatch.setattr(ExportedExecution, "end_ns", counted)
+    assert len(written(exported)["profiles"]) == number
+    assert len(asked) <= 8 * number
 
 
 def test_hostile_names_are_text() -> None:

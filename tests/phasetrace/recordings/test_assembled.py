@@ -206,6 +206,7 @@ def test_they_are_the_same_as_in_a_store_to_the_nanosecond(
             found = source.find(exec_id)
             assert found._replace(row=0) == expected._replace(row=0)
             assert source.summary(found) == store.summary(expected)
+            assert source.within(found) == store.within(expected)
             for rolled_up in (False, True):
                 here = source.recording(found, rolled_up)
                 there = store.recording(expected, rolled_up, with_metadata=True)
@@ -323,6 +324,7 @@ def test_executions_within_each_other_are_rolled_up_once() -> None:
     )
     nodes = [node.node_id for node in source.breakdown(source.find("a"), rolled_up=True).nodes]
     assert nodes == ["b", "b/n"]
+    assert [source.within(source.find(one)) for one in pairs] == [1, 1]
 
 
 def test_times_of_whole_microseconds_are_noted() -> None:

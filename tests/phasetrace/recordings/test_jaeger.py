@@ -63,6 +63,7 @@ def test_an_execution_within_another_is_found_in_that_ones_trace(service: QueryS
     outer = jaeger.find("outer")
     nodes = [node.node_id for node in jaeger.breakdown(outer, rolled_up=True).nodes]
     assert nodes == ["inner", "inner/n"]
+    assert [jaeger.within(one) for one in (outer, found)] == [1, 0]
 
 
 def test_what_knows_its_execution_by_name_only_is_added_from_another_trace(

@@ -227,6 +227,14 @@ def test_a_span_that_jaeger_has_given_a_duration_has_none() -> None:
     [
         (download(5), "data[0].spans is [5] and no list of objects"),
         (download(span("1", tags=5)), "data[0].spans[0]: tags is 5 and no list of objects"),
+        (
+            download(span("1", warnings=5)),
+            "data[0].spans[0]: warnings is 5 and no list of strings",
+        ),
+        (
+            download(span("1", warnings="bad")),
+            "data[0].spans[0]: warnings is 'bad' and no list of strings",
+        ),
         (download(span("1", startTime="soon")), "data[0].spans[0]: startTime is 'soon'"),
         ({"data": [{"spans": [], "processes": []}]}, None),
         ({"data": [{"spans": [], "processes": [1]}]}, "data[0].processes is [1] and no object"),

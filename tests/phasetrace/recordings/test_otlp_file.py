@@ -55,13 +55,14 @@ def test_there_may_be_nothing_in_it() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (FIRST + SECOND[:50], "f, line 2: no JSON ("),
-        (FIRST + b"\n\nnot JSON\n" + SECOND, "f, line 4: no JSON (Expecting value, column 1)"),
+        (SECOND[:50], "f, line 1: no JSON ("),
+        (SECOND[:50] + b"\n" + FIRST[:50], "f, line 2: no JSON ("),
+        (b"\n\nnot JSON\n{}\n5\n", "f, line 3: no JSON (Expecting value, column 1)"),
         (WHOLE[:-9], "f, line "),
         (WHOLE.replace(b'"spans": [', b'"spans": [,'), "f, line 12: no JSON (Expecting value"),
         (FIRST + b'{"data": 1}\n', 'f, line 2: it has "data", and no "resourceSpans"'),
         (WHOLE + b"\n" + b'\n{"data": 1}', 'it has "data", and no "resourceSpans"'),
-        (FIRST + b"\xff\n", "f, line 2: it is not UTF-8"),
+        (b"\xff\n{}\n", "f, line 1: it is not UTF-8"),
         (b"<!doctype html>", "f, line 1: no JSON (Expecting value, column 1)"),
         (b'"""A program."""\nimport os\n', "f, line 1: no JSON (Extra data, column 3)"),
         (WHOLE + b"\xff", f"f, line {WHOLE.count(bytes([10])) + 1}: it is not UTF-8"),
@@ -81,6 +82,51 @@ def test_what_is_broken_is_said_with_its_line(content: bytes, message: str) -> N
         "damaged" in message
         or 'expected OTLP JSON lines, each an object with "resourceSpans"' in str(error.value)
     )
+
+
+TORN = FIRST[: len(FIRST) // 2]
+
+
+@pytest.mark.parametrize(
+    ("content", "note"),
+    [
+        (FIRST + TORN + b"\n" + SECOND, "line 2 cannot be read, and is left out"),
+        (FIRST + SECOND + TORN, "line 3 cannot be read, and is left out"),
+        (TORN + b"\n" + FIRST + SECOND, "line 1 cannot be read, and is left out"),
+        (b"\0" * 99 + b"\n" + FIRST + SECOND, "line 1 cannot be read, and is left out"),
+        (FIRST + b"\xff\n" + SECOND, "line 2 cannot be read, and is left out"),
+        (
+            FIRST + b"\n" + TORN + b"\n" + SECOND + b"[" * 100_000,
+            "2 lines cannot be read, and are left out; the first is 3",
+        ),
+        (
+            TORN + b"\n" + FIRST + TORN + b"\n" + SECOND,
+            "2 lines cannot be read, and are left out; the first is 1",
+        ),
+    ],
+)
+def test_a_line_that_is_torn_is_left_out_and_counted(content: bytes, note: str) -> None:
+    """As long as another one is whole, wherever; it is in the notes."""
+    for data in (content, gzip.compress(content)):
+        assert [one.span.type for one in spans_of_file("f", data)] == ["execution", "phase"]
+        source = otlp_file.file_source("f", data)
+        assert source.notes == (note,)
+        assert len(list(source.traces(source.latest()))) == 2
+
+
+@pytest.mark.parametrize("whole", [b"", FIRST])
+def test_what_is_json_and_no_span_is_an_error_all_the_same(whole: bytes) -> None:
+    """It is not torn; to go on behind it would be to guess."""
+    for broken in (b'{"data": 1}\n', line({**phase(7, "e"), "spanId": "x"}), b"5\n"):
+        with pytest.raises(SourceError, match="f, line "):
+            spans_of_file("f", whole + broken + SECOND)
+
+
+def test_what_cannot_be_written_again_is_said_with_its_line() -> None:
+    """Where its spans are asked for: there is more in them than was looked at before."""
+    source = otlp_file.file_source("f", FIRST + line({**phase(7, "e"), "events": 5}))
+    with pytest.raises(SourceError, match="f, line 2: events is 5 and no list of objects; exp"):
+        list(source.traces(source.latest()))
 
 
 @pytest.mark.parametrize("name", ["startTimeUnixNano", "endTimeUnixNano"])

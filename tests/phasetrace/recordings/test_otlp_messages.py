@@ -11,7 +11,7 @@ import pytest
 from google.protobuf import json_format
 from hypothesis import given
 from hypothesis import strategies as st
-from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
+from opentelemetry.proto.common.v1.common_pb2 import EntityRef, InstrumentationScope
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, TracesData
 
@@ -93,7 +93,19 @@ spans = st.builds(
     dropped_links_count=counts,
     status=st.builds(dict, message=text, code=st.integers(0, 2)),
 )
-resources = st.builds(Resource, attributes=attributes, dropped_attributes_count=counts)
+entities = st.builds(
+    EntityRef,
+    schema_url=text,
+    type=text,
+    id_keys=st.lists(text, max_size=3),
+    description_keys=st.lists(text, max_size=3),
+)
+resources = st.builds(
+    Resource,
+    attributes=attributes,
+    dropped_attributes_count=counts,
+    entity_refs=st.lists(entities, max_size=2),
+)
 scopes = st.builds(
     InstrumentationScope,
     name=text,

@@ -77,6 +77,20 @@ def test_the_spans_of_an_execution_are_given_as_they_came(
 
 
 @kinds
+def test_of_some_spans_only_those_are_given(
+    kind: str, tmp_path: Path, service: QueryService
+) -> None:
+    """By their ids; ids of other executions and of none change nothing."""
+    with opened(kind, [*OUTER, *INNER], tmp_path, service) as source:
+        outer = source.find("outer")
+        given = [
+            [one["spanId"] for part in source.traces(outer, only=ids) for one in spans_of(part)]
+            for ids in ({2, 3, 99}, set[int]())
+        ]
+    assert given == [[f"{2:016x}"], []]
+
+
+@kinds
 def test_resource_and_scope_come_with_them(
     kind: str, tmp_path: Path, service: QueryService
 ) -> None:

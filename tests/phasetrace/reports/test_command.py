@@ -128,6 +128,21 @@ def test_what_is_wrong_is_said_in_a_line(
     assert list(tmp_path.glob("*.html")) == []
 
 
+def test_the_store_is_not_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nor what belongs to it."""
+    store = tmp_path / "traces.db"
+    monkeypatch.setenv("PHASETRACE_STORE", str(store))
+    put([Run("exec_1")])
+    for name in (store, f"{store}-wal"):
+        assert main(["report", "-o", str(name)]) == 2
+        said = capsys.readouterr().err
+        assert "the store; name another file" in said
+        assert said.count("cannot write") == 1
+    assert main(["report", "-o", str(tmp_path / "a.html")]) == 0
+
+
 def test_where_nothing_is_recorded_it_says_how_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,6 +13,7 @@ import pytest
 import phasetrace
 from phasetrace import Report, UnknownExecution, execution, node, phase, report
 from tests.golden.cases import EXECUTIONS
+from tests.phasetrace.test_whole_file import no_room
 
 ITERATIONS = str(EXECUTIONS / "iterations.jsonl")
 FAN_OUT = str(EXECUTIONS / "fan_out.jsonl")
@@ -76,6 +77,7 @@ def test_sub_executions_are_within_it_when_rolled_up() -> None:
     )
     assert "deep" in rolled_up["names"]
     assert "deep" not in plain["names"]
+    assert (rolled_up["notes"], plain["notes"]) == ([], ["1 execution within it: --rolled-up"])
     assert rolled_up["findings"] == plain["findings"]
     assert any(one["phase"] == "deep" for one in plain["findings"])
 
@@ -102,6 +104,16 @@ def test_it_can_be_saved(tmp_path: Path) -> None:
     assert file.read_bytes().decode("utf-8") == made.html
     with pytest.raises(OSError, match="No such file"):
         made.save(tmp_path / "nowhere" / "report.html")
+
+
+def test_what_was_there_stays_until_the_page_is_complete(tmp_path: Path) -> None:
+    """Also if that is never, as on a full disk."""
+    file = tmp_path / "report.html"
+    file.write_text("old")
+    with no_room(1_000), pytest.raises(OSError, match="File too large"):
+        report(ITERATIONS).save(file)
+    assert file.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_it_prints_as_a_line() -> None:

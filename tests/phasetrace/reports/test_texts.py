@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phasetrace.reports.texts import LONGEST, for_page, shown
+from phasetrace.reports.texts import LONGEST, MOST_LINES, for_page, shown, shown_lines
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,24 @@ def test_of_a_long_text_the_middle_goes() -> None:
     assert text.startswith("begin")
     assert text.endswith("end")
     assert "…" in text
+
+
+def test_lines_stay_lines() -> None:
+    """With what indents them, each as it is shown; ends of lines are none of them."""
+    assert shown_lines("a:\n  b\x1b\r\n\n\tc\n") == ["a:", "  b\\x1b", "", "    c"]
+    assert shown_lines(" \n") == []
+
+
+@given(st.integers(1, 3 * MOST_LINES))
+def test_of_many_lines_those_in_the_middle_go(number: int) -> None:
+    """The last ones say most of a stack trace; how many are gone is said."""
+    lines = shown_lines("\n".join(f"line {n}" for n in range(number)))
+    assert len(lines) == min(number, MOST_LINES)
+    assert lines[0] == "line 0"
+    assert lines[-1] == f"line {number - 1}"
+    gone = [line for line in lines if "more lines" in line]
+    kept = len(lines) - len(gone)
+    assert gone == ([f"… {number - kept:,} more lines …"] if number > MOST_LINES else [])
 
 
 @pytest.mark.parametrize("number", [0, -1, 2**53 - 1, 1 - 2**53, 1.5])

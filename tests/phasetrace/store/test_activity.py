@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from phasetrace.history import FEWEST
-from phasetrace.live import ABANDONED_NS, FADE_NS, Activity, Known, LastCall
-from phasetrace.names import INPUT_TOKENS, OUTPUT_TOKENS
+from phasetrace.live import ABANDONED_NS, EARLIER_NS, FADE_NS, Activity, Known, LastCall
+from phasetrace.names import INPUT_TOKENS, OUTPUT_TOKENS, TYPE
+from phasetrace.spans import NODE
 from phasetrace.store.activity import Memory
 from phasetrace.store.reader import StoreReader
 from tests.conftest import FakeClock
@@ -45,6 +46,35 @@ def test_the_deepest_open_calls_are_told_with_their_age(
     assert [(one.phase, one.age_ns, one.alive) for one in found.open] == [
         ("inner", 1_500_000_000, True)
     ]
+
+
+def test_an_open_node_tells_its_last_phase(
+    record: Record, fake_clock: FakeClock, path: Path
+) -> None:
+    """The one that ended last, if that was since the node started; a phase tells none."""
+    recording = record(now_ns=fake_clock)
+    root = recording.root("e", start=fake_clock())
+    kind = {TYPE: NODE}
+    for at in range(2):
+        now = fake_clock()
+        recording.start("e", "work", "work", parent=root, start=now, attributes=kind)
+        recording.start("e", "wait", "other", parent=root, start=now)
+        recording.phase("e", "earlier", node="late", parent=root, start=now, end=now + S)
+        fake_clock.advance(2_000)
+        if at == 1:
+            for name, length in (("b", 300), ("a", 200)):
+                end = now + length
+                recording.phase("e", name, node="work", parent=root, start=now, end=end)
+        recording.start("e", "late", "late", parent=root, start=fake_clock(), attributes=kind)
+    fake_clock.advance(2_000)
+    recording.writer.flush()
+    (found,) = look(path, fake_clock).executions
+    told = {(call.node_id, call.phase): call.last for call in found.open}
+    assert told["other", "wait"] is None
+    assert told["late", None] is None
+    assert {call.last for call in found.open if call.node_id == "work"} == {
+        LastCall("work", "b", fake_clock() - 4 * S + 300)
+    }
 
 
 def test_an_execution_fades_when_it_has_ended(
@@ -144,7 +174,7 @@ with execution("e", name="nightly"), node("load"):
 
 
 def test_what_was_left_tells_the_phase_it_died_in(path: Path) -> None:
-    """For some time, and longer to who has seen it run."""
+    """For a minute, from when somebody has last seen it run; then for a day it is counted."""
     with start_program(KILLED, path) as program:
         program.communicate(timeout=PATIENCE_S)
     assert program.returncode == -signal.SIGKILL
@@ -160,8 +190,14 @@ def test_what_was_left_tells_the_phase_it_died_in(path: Path) -> None:
     assert found.spans_per_s is None
     memory = Memory()
     look(path, clock, memory).executions[0]
-    clock.now_ns += ABANDONED_NS
-    assert look(path, clock).executions == ()
     (watched,) = memory.executions.values()
-    watched.has_run = True
-    assert [one.exec_id for one in look(path, clock, memory).executions] == ["e"]
+    clock.now_ns += ABANDONED_NS
+    assert (look(path, clock).executions, look(path, clock).abandoned) == ((), 1)
+    watched.ran_ns = clock() - S
+    for seconds, number in ((59, 1), (1, 1), (0, 0)):
+        assert len(look(path, clock, memory).executions) == number
+        clock.now_ns += seconds * S
+    assert look(path, clock, memory).abandoned == 1
+    clock.now_ns += EARLIER_NS
+    activity = look(path, clock, memory)
+    assert (activity.executions, activity.abandoned, activity.quiet) == ((), 0, 0)

@@ -184,7 +184,6 @@ def test_a_file_may_be_compressed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("broken", "message"),
     [
-        (b"no json\n", "f, line 2: no JSON"),
         (line({**span(9), "spanId": "x"}), "f, line 2: resourceSpans[0].scopeSpans[0].spans[0]"),
         (line({**span(9), "events": 5}), "f, line 2: events is 5 and no list of objects"),
     ],
@@ -197,6 +196,15 @@ def test_a_file_is_imported_whole_or_not_at_all(
         brought(tmp_path, line(root("e")) + broken)
     assert str(error.value).startswith(message)
     assert not (tmp_path / STORE).exists()
+
+
+def test_a_line_that_is_torn_is_left_out_and_noted(tmp_path: Path) -> None:
+    """What is before and behind it is brought in."""
+    content = line(root("e")) + b'{"resourceSp\n' + line(made.phase(1, "e"))
+    done = brought(tmp_path, content)
+    assert news(done) == {"e": (2, 2)}
+    assert done.notes == ("line 2 cannot be read, and is left out",)
+    same_as_the_file(tmp_path, content)
 
 
 def test_what_cannot_be_written_is_taken_back(

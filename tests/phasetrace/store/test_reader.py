@@ -461,9 +461,12 @@ def test_an_abandoned_execution_lasts_as_long_as_anything_is_known_of_it(
     with StoreReader(path) as store:
         execution = store.find("e")
         breakdown = store.breakdown(execution)
-    assert (execution.status, breakdown.execution.duration_ns) == ("abandoned", S)
-    assert [call.phase for call in breakdown.open] == [None, "wait"]
-    assert breakdown.unattributed_ns + breakdown.nodes[0].share_ns == S
+    assert (execution.status, breakdown.execution.duration_ns) == ("abandoned", 4 * S)
+    assert [(call.phase, call.age_ns) for call in breakdown.open] == [
+        (None, 4 * S),
+        ("wait", 3 * S),
+    ]
+    assert breakdown.unattributed_ns + breakdown.nodes[0].share_ns == 4 * S
 
 
 @pytest.mark.usefixtures("without_thread")
