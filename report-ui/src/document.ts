@@ -17,8 +17,6 @@ export interface Finding {
   saving_ns: Ns;
   saving: number;
   text: string;
-  /** What the first failed call said, of findings about failed ones. */
-  message: string | null;
 }
 
 export interface Figures {

@@ -94,7 +94,7 @@ export function findings(
         el(
           "span",
           { class: "sentence" },
-          ...sentence(one),
+          `${one.text}.`,
           show && node !== null
             ? el("button", { type: "button", class: "show", onclick: () => show(node, one.phase, isFailure) }, "Show")
             : null,
@@ -102,13 +102,6 @@ export function findings(
       );
     }),
   );
-}
-
-/** Return what a finding says, with what the first failed call said where it is about failed ones. */
-function sentence(one: Finding): (Node | string)[] {
-  if (one.message === null) return [`${one.text}.`];
-  const message = el("span", { class: "message" }, one.message);
-  return one.kind === "failed" ? [`${one.text}: `, message] : [`${one.text}. It first failed with `, message];
 }
 
 function saving(one: Finding): string {

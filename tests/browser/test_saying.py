@@ -129,7 +129,7 @@ def test_a_finding_about_failures_names_the_first_and_shows_them_alone(show: Sho
     page = show("failing")
     retried = page.locator(".findings li", has_text="failed twice and was tried again")
     failed = page.locator(".findings li", has_text="late / check failed once")
-    assert "It first failed with ValueError: bad row 7" in retried.inner_text()
+    assert "in failed calls; ValueError: bad row 7)" in retried.inner_text()
     assert "late / check failed once: gave up" in failed.inner_text()
     parts = ((0.02, 0.17), (0.22, 0.37), (0.42, 0.58))
     whole = [colour(page, PARSE, *part) for part in parts]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from phasetrace.analysis import findings as kinds
-from phasetrace.rendering import human, name_text, safe
+from phasetrace.rendering import human, name_text, safe, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from phasetrace.analysis.findings import Finding
 
 _MOST_NAMES = 4
+_MOST_OF_MESSAGE = 300
+"""Messages of failures that are longer lose their middle."""
 
 
 def findings_title(findings: Sequence[Finding]) -> str:
@@ -94,7 +96,8 @@ def _retries(finding: Finding) -> str:
     evidence: Any = finding.evidence
     return (
         f"{_place(finding)} failed {_times(evidence['again'])} and was tried again"
-        f" ({human(evidence['again_ns'])} in failed calls); without that, {_saved(finding)}"
+        f" ({human(evidence['again_ns'])} in failed calls{_said(finding, '; ')}); without that,"
+        f" {_saved(finding)}"
     )
 
 
@@ -125,7 +128,7 @@ def _waiting(finding: Finding) -> str:
 
 def _failed(finding: Finding) -> str:
     evidence: Any = finding.evidence
-    return f"{_place(finding)} failed {_times(evidence['errors'])}"
+    return f"{_place(finding)} failed {_times(evidence['errors'])}{_said(finding, ': ')}"
 
 
 def _slower(finding: Finding) -> str:
@@ -146,6 +149,12 @@ _WORDS = {
     kinds.FAILED: _failed,
     kinds.SLOWER: _slower,
 }
+
+
+def _said(finding: Finding, lead: str) -> str:
+    """Return what the first failed call said behind some lead, if that is known."""
+    message = finding.evidence.get("message")
+    return lead + shortened(safe(str(message)), _MOST_OF_MESSAGE) if message else ""
 
 
 def _place(finding: Finding) -> str:

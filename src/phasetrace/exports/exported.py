@@ -18,15 +18,13 @@ from phasetrace.recordings.details import (
     Details,
     SpanKey,
     details_in,
-    failure_of,
-    first_failures,
 )
 from phasetrace.recordings.json_values import attributes_of, text_of
 from phasetrace.recordings.originals import key_of, originals
 from phasetrace.recordings.otlp_json import SERVICE_NAME, UNKNOWN_SERVICE
 from phasetrace.recordings.source import Source
 from phasetrace.recordings.usual import verdict_of
-from phasetrace.spans import EXECUTION, PhaseKey, SpanRecord
+from phasetrace.spans import EXECUTION, SpanRecord
 from phasetrace.store.stored import StoredExecution
 
 OPEN: Final = "open"
@@ -138,20 +136,6 @@ class ExportedExecution:
         """Return what a span says beside its record; of an open one there is nothing."""
         span = self.spans[place]
         return self._details.get((span.span_id, span.start_ns), NOTHING)
-
-    @cached_property
-    def failures(self) -> dict[PhaseKey, str]:
-        """What the first failed call said of each phase and node that findings say failed."""
-        first = first_failures(self.findings, self.recording.spans)
-        if not first:
-            return {}
-        ids = {span.span_id for span in first.values()}
-        said = details_in(self._source.traces(self.execution, self._rolled_up, ids))
-        found = {
-            key: failure_of(said.get((span.span_id, span.start_ns), NOTHING))
-            for key, span in first.items()
-        }
-        return {key: text for key, text in found.items() if text}
 
     @cached_property
     def services(self) -> dict[int, str]:

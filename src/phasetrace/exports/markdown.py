@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from phasetrace.analysis.findings import FAILED, Finding
 from phasetrace.analysis.wording import finding_text
 from phasetrace.breakdowns import NodeBreakdown, PhaseBreakdown
 from phasetrace.exports.exported import ExportedExecution
 from phasetrace.markdown import code, prose
-from phasetrace.recordings.details import failed_key
 from phasetrace.rendering import (
     SELF,
     has_self_row,
@@ -19,8 +17,6 @@ from phasetrace.rendering import (
     open_label,
     own_cancelled,
     own_errors,
-    safe,
-    shortened,
 )
 
 _HEAD: Final = ("node / phase", "calls", "total", "self", "share", "p95", "errors")
@@ -55,19 +51,7 @@ def markdown_lines(exported: ExportedExecution) -> Iterator[str]:
     if findings:
         yield "\n### What would make it faster\n\n"
     for number, finding in enumerate(findings, 1):
-        yield f"{number}. {prose(finding_text(finding))}{_failure(exported, finding)}.\n"
-
-
-def _failure(exported: ExportedExecution, finding: Finding) -> str:
-    """Return what the first failed call said, as it goes on behind a finding."""
-    key = failed_key(finding)
-    said = exported.failures.get(key, "") if key is not None else ""
-    if not said:
-        return ""
-    said = code(shortened(safe(said), _MOST_OF_MESSAGE))
-    if finding.kind == FAILED:
-        return f": {said}"
-    return f"; {'it' if finding.evidence['again'] == 1 else 'the first'} failed with {said}"
+        yield f"{number}. {prose(finding_text(finding))}.\n"
 
 
 def _rows(node: NodeBreakdown, label: str) -> Iterator[list[str]]:

@@ -18,13 +18,12 @@ from phasetrace.recordings.details import (
     Details,
     SpanKey,
     details_in,
-    failure_of,
     first_failures,
 )
 from phasetrace.recordings.source import Source
 from phasetrace.reports.columns import deltas
 from phasetrace.reports.packing import Packer, SaidOnPage
-from phasetrace.spans import PhaseKey, SpanRecord
+from phasetrace.spans import SpanRecord
 from phasetrace.store.stored import StoredExecution
 
 MOST_BYTES: Final = 500_000
@@ -96,18 +95,6 @@ def places_by_weight(examination: Examination, findings: Iterable[Finding]) -> l
         if span is not None and span.span_id not in still_open
     )
     return sorted(finished, key=weight)
-
-
-def failures(
-    said: Said, examination: Examination, findings: Iterable[Finding]
-) -> dict[PhaseKey, str]:
-    """Return what the first failed call said of each phase and node that findings say failed."""
-    first = first_failures(findings, examination.network.spans)
-    return {
-        key: text
-        for key, span in first.items()
-        if (details := said.of(span)) is not None and (text := failure_of(details))
-    }
 
 
 def detail_columns(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Final, NamedTuple
 
@@ -16,13 +16,11 @@ from phasetrace.analysis.usage import Spent
 from phasetrace.analysis.wording import finding_text
 from phasetrace.breakdowns import ExecutionBreakdown, NodeBreakdown, PhaseBreakdown
 from phasetrace.history import AS_USUAL, Verdict, sentence
-from phasetrace.recordings.details import failed_key
 from phasetrace.rendering import local_time, own_cancelled, own_errors
 from phasetrace.reports.call_tree import CallTree, call_tree
 from phasetrace.reports.columns import Names, path_columns, places_of, span_columns
-from phasetrace.reports.details import MOST_BYTES, NOBODY, Said, detail_columns, failures
+from phasetrace.reports.details import MOST_BYTES, NOBODY, Said, detail_columns
 from phasetrace.reports.texts import for_page, shown
-from phasetrace.spans import PhaseKey
 
 SCHEMA: Final = "phasetrace report, 1"
 """Of the page and its script, which always come together; nobody else is to read it."""
@@ -57,7 +55,6 @@ def document(execution: Shown, other: Shown | None = None) -> dict[str, Any]:
 def _run(of: Shown, groups: Groups, most_bytes: int) -> dict[str, Any]:
     examination, breakdown = of.examination, of.breakdown
     timeline = _timeline(of, most_bytes)
-    said = failures(of.said, examination, of.findings)
     header = breakdown.execution
     at_once = concurrency(examination.network)
     total = sum((row.usage for row in groups.rows), Spent())
@@ -79,7 +76,7 @@ def _run(of: Shown, groups: Groups, most_bytes: int) -> dict[str, Any]:
                 "open": len(breakdown.open),
                 "usual": _usual(of.verdict),
                 "notes": _notes(of, timeline["details"]["left_out"]),
-                "findings": [_finding(one, said) for one in of.findings],
+                "findings": [_finding(one) for one in of.findings],
                 "nodes": _nodes(of, groups),
             }
         ),
@@ -87,9 +84,7 @@ def _run(of: Shown, groups: Groups, most_bytes: int) -> dict[str, Any]:
     }
 
 
-def _finding(one: Finding, said: Mapping[PhaseKey, str]) -> dict[str, Any]:
-    """Return a finding, with what the first failed call said where it is about failed ones."""
-    key = failed_key(one)
+def _finding(one: Finding) -> dict[str, Any]:
     return {
         "kind": one.kind,
         "node_id": one.node_id,
@@ -97,7 +92,6 @@ def _finding(one: Finding, said: Mapping[PhaseKey, str]) -> dict[str, Any]:
         "saving_ns": one.saving_ns,
         "saving": one.saving,
         "text": finding_text(one),
-        "message": said.get(key) if key is not None else None,
     }
 
 
