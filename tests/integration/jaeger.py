@@ -3,7 +3,8 @@
 [Jaeger](https://github.com/jaegertracing/jaeger) v2 is one program; `.ci/jaeger` finds it or builds
 it. `Jaeger` runs it on loopback ports with its own all-in-one configuration, less what nobody here
 asks for: OTLP in, the latest traces in memory, the query APIs out. The batch processor is left out
-as well, so that a span can be found as soon as the request that brought it is answered.
+as well, so that a span can be found as soon as the request that brought it is answered. Another
+configuration, such as one of `deploy/jaeger`, is run as it is, but for where it listens.
 
 What its answers are like, as of 2.13:
 
@@ -19,6 +20,9 @@ name, identical spans of one resource once (what held the others stays, without 
 remarks about clocks and parents in an attribute `@jaeger@warnings`. The memory store keeps these
 changes, so that raw traces show them too from then on.
 
+Badger keeps spans in the model of Jaeger v1: lists and mappings as text, in JSON; no flags, no
+attributes of scopes and links, of which each gets an `opentracing.ref_type`.
+
 The API of the user interface (`traces_v1`, `search_v1`) answers with `{"data": […], "errors": …}`,
 in microseconds. It searches a service by attributes.
 """
@@ -33,11 +37,13 @@ import secrets
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
 
 import pytest
+import yaml
 
 from .rotel import _free_ports
 
@@ -95,16 +101,33 @@ class _Ports(NamedTuple):
     http: int
     query: int
     health: int
+    metrics: int
 
 
 class Jaeger:
     """A Jaeger process on loopback ports, for use as a context manager from one thread.
 
-    The ports are chosen at the first start and kept; the traces are gone after a stop. It traces
-    and reports nothing about itself, and variables that could change that are not passed on.
+    The ports are chosen at the first start and kept; the traces are gone after a stop, unless they
+    are in a folder. It traces and reports nothing about itself, and variables that could change
+    that are not passed on.
+
+    Args:
+        configuration: A file to run in place of the one above; those of its parts that listen do
+            so on the ports here.
+        environment: What its `${env:…}` are to be.
+        badger: A folder for traces, kept there by Badger; without one they are in memory. Not for
+            another configuration.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        configuration: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+        badger: Path | None = None,
+    ) -> None:
+        self._configuration = configuration
+        self._backend = _IN_MEMORY if badger is None else _in_badger(badger)
+        self._variables = dict(environment or {})
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._ports: _Ports | None = None
@@ -137,6 +160,11 @@ class Jaeger:
         """Where the query APIs are: below `/api/v3`, and below `/api` those of the interface."""
         return f"http://127.0.0.1:{self._bound().query}"
 
+    @property
+    def metrics_address(self) -> str:
+        """Where the exporter `prometheus` of its configuration listens, as host and port."""
+        return f"127.0.0.1:{self._bound().metrics}"
+
     def start(self) -> None:
         """Run the program and return when everything in it is up.
 
@@ -159,7 +187,7 @@ class Jaeger:
         raise AssertionError(f"Jaeger does not start: {self._log() or 'no message'}")
 
     def stop(self) -> None:
-        """End it in order, and with it what it stored; does nothing if it is down."""
+        """End it in order, and with it what it has in memory; does nothing if it is down."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -237,15 +265,20 @@ class Jaeger:
         binary = find_binary()
         if binary is None:
             raise RuntimeError(_found()[1])
-        configuration = self._file("configuration.json")  # of which YAML is a superset
-        configuration.write_text(json.dumps(_configuration(self._bound(), self._health_path)))
+        configuration = self._configuration
+        if configuration is None:
+            configuration = self._file("configuration.json")  # of which YAML is a superset
+            configuration.write_text(json.dumps(_storing(self._backend)))
+        listening = self._file("listening.json")
+        parts = yaml.safe_load(configuration.read_text())
+        listening.write_text(json.dumps(_listening(self._bound(), self._health_path, parts)))
         with self._file("log").open("wb") as log:
             self._process = subprocess.Popen(
-                [binary, "--config", configuration],
+                [binary, "--config", configuration, "--config", listening],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=_environment(),
+                env=_environment() | self._variables,
             )
 
     def _gets_ready(self) -> bool:
@@ -265,7 +298,7 @@ class Jaeger:
 
 def _choose_ports() -> _Ports:
     """Pick ports nobody listens on now; whoever binds them must be ready to try others."""
-    return _Ports(*_free_ports(), *_free_ports())
+    return _Ports(*_free_ports(), *_free_ports(), _free_ports()[0])
 
 
 def _get(port: int, target: str, timeout_s: float = DEADLINE_S) -> Answer:
@@ -283,39 +316,58 @@ def _environment() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if not k.startswith(("JAEGER_", "OTEL_"))}
 
 
-def _configuration(ports: _Ports, health_path: str) -> dict[str, Any]:
-    """Return what is needed of Jaeger's all-in-one configuration, on these ports.
-
-    Without a queue or a batch processor between receiver and storage, a request is answered when
-    its spans are stored.
-    """
+def _listening(ports: _Ports, health_path: str, parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is laid over a configuration, for the parts that it has: where they listen."""
 
     def at(port: int) -> dict[str, Any]:
         return {"endpoint": f"127.0.0.1:{port}"}
 
+    addresses: dict[str, dict[str, Any]] = {
+        "receivers": {"otlp": {"protocols": {"grpc": at(ports.grpc), "http": at(ports.http)}}},
+        "exporters": {"prometheus": at(ports.metrics)},
+        "extensions": {
+            "jaeger_query": {"http": at(ports.query), "grpc": at(0)},
+            "healthcheckv2": {
+                "http": {**at(ports.health), "status": {"enabled": True, "path": health_path}}
+            },
+        },
+    }
+    return {
+        "service": {"telemetry": {"metrics": {"level": "none"}}},
+        **{
+            kind: {name: part for name, part in named.items() if name in parts[kind]}
+            for kind, named in addresses.items()
+        },
+    }
+
+
+_IN_MEMORY: Final = {"memory": {"max_traces": MAX_TRACES}}
+
+
+def _in_badger(folder: Path) -> dict[str, Any]:
+    """Return a storage that outlives its Jaeger."""
+    directories = {"keys": f"{folder / 'keys'}", "values": f"{folder / 'values'}"}
+    return {"badger": {"directories": directories, "ephemeral": False}}
+
+
+def _storing(backend: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is needed of Jaeger's all-in-one configuration, with this storage.
+
+    Without a queue or a batch processor between receiver and storage, a request is answered when
+    its spans are stored.
+    """
     return {
         "service": {
             "extensions": ["jaeger_storage", "jaeger_query", "healthcheckv2"],
             "pipelines": {
                 "traces": {"receivers": ["otlp"], "exporters": ["jaeger_storage_exporter"]}
             },
-            "telemetry": {"metrics": {"level": "none"}},
         },
-        "receivers": {"otlp": {"protocols": {"grpc": at(ports.grpc), "http": at(ports.http)}}},
+        "receivers": {"otlp": {"protocols": {"grpc": None, "http": None}}},
         "exporters": {"jaeger_storage_exporter": {"trace_storage": "some_storage"}},
         "extensions": {
-            "jaeger_storage": {
-                "backends": {"some_storage": {"memory": {"max_traces": MAX_TRACES}}}
-            },
-            "jaeger_query": {
-                "storage": {"traces": "some_storage"},
-                "enable_tracing": False,
-                "http": at(ports.query),
-                "grpc": at(0),
-            },
-            "healthcheckv2": {
-                "use_v2": True,
-                "http": {**at(ports.health), "status": {"enabled": True, "path": health_path}},
-            },
+            "jaeger_storage": {"backends": {"some_storage": backend}},
+            "jaeger_query": {"storage": {"traces": "some_storage"}, "enable_tracing": False},
+            "healthcheckv2": {"use_v2": True},
         },
     }
