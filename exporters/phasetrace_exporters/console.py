@@ -32,6 +32,7 @@ from phasetrace.attributes import text
 from phasetrace.identity import root_span_id_of
 from phasetrace.names import EXEC_ID, ITERATION, NODE_ID, RESERVED, TYPE
 from phasetrace.processor import record_of, status_of
+from phasetrace.redacted_spans import redact_by_environment, redacted_spans
 from phasetrace.rendering import cells, human, safe
 from phasetrace.spans import EXECUTION, NODE, SYSTEM_NODE
 
@@ -95,6 +96,7 @@ class ConsoleTreeExporter(SpanExporter):
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
+        redact_by_environment()
         self._stream = stream
         self._shut_down = False
         self._forget()
@@ -116,7 +118,8 @@ class ConsoleTreeExporter(SpanExporter):
                 if self._shut_down:
                     faults.report("printing spans after the exporter was shut down")
                     return SpanExportResult.FAILURE
-                entries = [entry for entry in map(_read, spans) if entry is not None]
+                shown = redacted_spans(spans)
+                entries = [entry for entry in map(_read, shown) if entry is not None]
                 complete = self._add(entries)
                 added_to = {entry.tree for entry in entries}
                 quiet = [key for key in self._late if key not in added_to]

@@ -19,6 +19,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from phasetrace import faults
 from phasetrace.encoded import encoded
 from phasetrace.recordings.otlp_messages import traces_json
+from phasetrace.redacted_spans import redact_by_environment
 from phasetrace.settings import json_lines_file
 from phasetrace_exporters.rotating_file import RotatingFile
 
@@ -39,6 +40,7 @@ class JsonLinesExporter(SpanExporter):
     ) -> None:
         if path is None:
             path, max_bytes, files = json_lines_file()
+        redact_by_environment()
         self._file = RotatingFile(Path(path), max_bytes, files)
         self._shut_down = False
 

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from phasetrace import faults, scopes
+from phasetrace import faults, redaction, scopes
 from phasetrace.collector import TimingCollector
 from phasetrace.errors import ConfigError
 from phasetrace.executions import Executions
@@ -59,8 +59,8 @@ def configure(**settings: Any) -> None:
 
     Args:
         **settings: ``store`` (path, or False), ``retention``, ``delivery``, ``timing``,
-            ``exporters`` (names, `SpanExporter` objects, or both), ``protocol``, ``endpoint``,
-            ``trace_url``, ``service_name``, ``disabled``, ``max_value_length``;
+            ``redact``, ``exporters`` (names, `SpanExporter` objects, or both), ``protocol``,
+            ``endpoint``, ``trace_url``, ``service_name``, ``disabled``, ``max_value_length``;
             ``handle_signals=True`` (in the main thread) has SIGTERM and SIGHUP write everything
             out, and then lets happen what would have happened without it.
 
@@ -149,6 +149,7 @@ def shutdown() -> None:
 def forget() -> None:
     """Bring the wiring to where it is after an import (for tests); to be shut down first."""
     global _origin_known, _tracing, _latest
+    redaction.forget()
     executions.__init__()  # type: ignore[misc]
     _defaults.clear()
     _origin_known = False

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, attach, detach, set_value
@@ -13,8 +15,11 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
 
 from phasetrace import faults
+from phasetrace.delivery.backoff import Backoff
 from phasetrace.encoded import encoded
+from phasetrace.hiding import hidden_in_logs, hide, secrets_of
 from phasetrace.otlp_bytes import ByteSender, BytesNotTakenError, byte_sender
+from phasetrace.redacted_spans import redacted_spans
 from phasetrace.verdict import Outcome, Verdict, answered, raised
 from phasetrace.wire import EncodedSpan, frame
 
@@ -31,20 +36,32 @@ _Pair = tuple[ReadableSpan, EncodedSpan]
 class Destination:
     """Calls an exporter, which may raise, hang, or answer anything. Never raises.
 
-    While it is called, instrumentation is suppressed, for exporting not to be traced and exported.
+    While it is called, instrumentation is suppressed, for exporting not to be traced and exported,
+    and what is secret of its headers is taken out of what is logged and answered.
 
-    `export` lets the exporter try for as long as it is set to, and log what it meets; exceptions
-    are reported as faults, once. `send` and `export_spans` answer with what is to be known, for
-    their caller to try again and to say why; `send` tries once.
+    `export` tries for as long as the exporter is set to; what it meets is reported as a fault, in
+    the words of `explain`, unless the exporter logs it by itself. `send` and `export_spans` answer
+    with what is to be known, for their caller to try again and to say why; `send` tries once. What
+    is not to leave the process is redacted by `export`; what is stored is so already.
     """
 
-    def __init__(self, name: str, exporter: Any) -> None:
+    def __init__(
+        self,
+        name: str,
+        exporter: Any,
+        explain: Callable[[Verdict], str] = attrgetter("reason"),
+    ) -> None:
         self._name = name
         self._exporter = exporter
+        self._explain = explain
+        self._secrets = secrets_of(exporter)
+        self._is_over = threading.Event()
         self._send: ByteSender | None = byte_sender(exporter)
         self._attempt: Attempt | None = _attempts(exporter) if self._send is not None else None
         self._called_at: float | None = None
         self._failing = False
+        self.problem: str | None = None
+        """Why an `export` failed, the last one that did; None if none did, or none told."""
 
     @property
     def takes_bytes(self) -> bool:
@@ -68,7 +85,10 @@ class Destination:
         The numbers add up to the number of spans.
         """
         if not self.takes_bytes:
-            yield len(spans), self._export(partial(self._exporter.export, spans))
+            shown = redacted_spans(spans)
+            if len(shown) < len(spans):
+                yield len(spans) - len(shown), False
+            yield len(shown), self._export(partial(self._exporter.export, shown))
             return
         messages = zip(spans, encoded(spans), strict=True)
         pairs = [(span, message) for span, message in messages if message is not None]
@@ -103,16 +123,46 @@ class Destination:
 
     def shutdown(self) -> None:
         """Shut the exporter down."""
+        self._is_over.set()
         self._call(f"shutting the exporter {self._name} down", self._exporter.shutdown, None)
 
     def _export_encoded(self, request: list[_Pair]) -> SpanExportResult:
         if self._send is not None:
             try:
+                if self._attempt is not None:
+                    payload = frame(one for _, one in request)
+                    return self._persist(self._attempt, payload, len(request))
                 return self._send(frame(one for _, one in request), len(request))
             except BytesNotTakenError as error:
                 self._takes_no_bytes(error)
-        result: SpanExportResult = self._exporter.export([span for span, _ in request])
+        shown = redacted_spans([span for span, _ in request])
+        result: SpanExportResult = self._exporter.export(shown)
         return result
+
+    def _persist(self, attempt: Attempt, payload: bytes, spans: int) -> SpanExportResult:
+        """Send, and send again while that may help and the exporter's time is not over.
+
+        Raises:
+            BytesNotTakenError: if the exporter takes none.
+        """
+        from phasetrace.otlp_attempt import configured_timeout_s
+
+        deadline = time.monotonic() + configured_timeout_s(self._exporter)
+        backoff = Backoff()
+        while True:
+            verdict = attempt(payload, spans, deadline - time.monotonic())
+            if verdict.outcome is Outcome.DELIVERED:
+                return SpanExportResult.SUCCESS
+            wait_s = backoff.next_s(verdict.retry_after_s)
+            is_passing = verdict.outcome in (Outcome.UNAVAILABLE, Outcome.UNKNOWN)
+            is_late = time.monotonic() + wait_s >= deadline
+            if not is_passing or is_late or self._is_over.wait(wait_s):
+                self.problem = self._explain(self._hidden(verdict))
+                faults.report(f"cannot deliver to {self._name}: {self.problem}")
+                return SpanExportResult.FAILURE
+
+    def _hidden(self, verdict: Verdict) -> Verdict:
+        return verdict._replace(reason=hide(verdict.reason, self._secrets))
 
     def _export(self, export: Callable[[], object]) -> bool:
         result = self._call(f"exporting to {self._name}", export, SpanExportResult.FAILURE)
@@ -137,7 +187,7 @@ class Destination:
         except Exception as error:
             verdict = raised(error)
         self._failing = verdict.outcome is not Outcome.DELIVERED
-        return verdict
+        return self._hidden(verdict) if verdict.reason else verdict
 
     def _takes_no_bytes(self, error: BytesNotTakenError) -> None:
         self._send = None
@@ -148,7 +198,7 @@ class Destination:
             with self._calling():
                 return call()
         except Exception as error:
-            faults.report(what, error)
+            faults.report(what, error, self._secrets)
             return otherwise
 
     @contextmanager
@@ -156,7 +206,8 @@ class Destination:
         token = attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
         self._called_at = time.monotonic()
         try:
-            yield
+            with hidden_in_logs(self._secrets):
+                yield
         finally:
             self._called_at = None
             detach(token)

@@ -8,8 +8,9 @@ from typing import Any, Final, cast
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind
 
-from phasetrace import faults
+from phasetrace import faults, redaction
 from phasetrace.names import EXEC_ID, NODE_ID
+from phasetrace.redaction import Redaction
 from phasetrace.span import Origin, Span
 from phasetrace.wire import (
     EncodedSpan,
@@ -70,7 +71,8 @@ def message_of(span: Span) -> bytes:
 
 def belonging_of(origin: Origin) -> tuple[bytes, str, bytes, str]:
     """Return the resource and the scope of a tracer's spans, each with its schema URL."""
-    return origin.encoded or _encode_origin(origin)
+    known, policy = origin.encoded, redaction.in_force()
+    return known[1] if known is not None and known[0] is policy else _encode_origin(origin, policy)
 
 
 def _plain_message(span: Span) -> bytes | None:
@@ -79,7 +81,7 @@ def _plain_message(span: Span) -> bytes | None:
     if (
         exec_id is None
         or node_id is None
-        or not (span._is_plain or _is_as_plain(span))
+        or not (span._is_plain or is_as_plain(span))
         or (attributes is not None and (EXEC_ID in attributes or NODE_ID in attributes))
     ):
         return None
@@ -96,7 +98,7 @@ def _plain_message(span: Span) -> bytes | None:
     )
 
 
-def _is_as_plain(span: Span) -> bool:
+def is_as_plain(span: Span) -> bool:
     """Tell of a span that was not made as a plain one whether it is like one."""
     return (
         span._node_details is None
@@ -157,13 +159,14 @@ def _message(span: Span) -> bytes:
     )
 
 
-def _encode_origin(origin: Origin) -> tuple[bytes, str, bytes, str]:
+def _encode_origin(origin: Origin, policy: Redaction) -> tuple[bytes, str, bytes, str]:
     """Return the resource and scope of a tracer's spans, and keep it."""
     scope = origin.scope
-    origin.encoded = (
+    belonging = (
         encode_resource(origin.resource),
         origin.resource.schema_url or "",
         encode_scope(scope),
         (scope.schema_url or "") if scope is not None else "",
     )
-    return origin.encoded
+    origin.encoded = policy, belonging
+    return belonging

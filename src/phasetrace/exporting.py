@@ -15,11 +15,16 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
+from phasetrace import faults
 from phasetrace.destination import Destination
 from phasetrace.errors import ConfigError
 from phasetrace.feed import Feed, Flush
+from phasetrace.header_list import read_header_list, what_is_wrong
+from phasetrace.hiding import Secrets, hidden_in_logs, hide, secret_texts, secrets_in
+from phasetrace.remedies import explained
 from phasetrace.settings import (
     JSON_LINES,
     BatchLimits,
@@ -30,9 +35,13 @@ from phasetrace.settings import (
     json_lines_file,
     otlp_endpoint,
     otlp_headers,
+    otlp_variables,
+    tls_of_grpc,
 )
 from phasetrace.store.destinations import DestinationSpec
+from phasetrace.tls_files import usable_pems
 from phasetrace.variables import redacted
+from phasetrace.verdict import Verdict
 
 GROUP: Final = "opentelemetry_traces_exporter"
 _OTLP: Final = {"http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"}
@@ -52,10 +61,12 @@ class Outlet(NamedTuple):
     limits: BatchLimits
     spec: DestinationSpec | None
     """What the store knows the destination by; None if it is fed from memory."""
+    explain: Callable[[Verdict], str] = attrgetter("reason")
+    """Says why spans did not arrive, in one line."""
 
     def feed(self) -> Feed:
         """Return what feeds the exporter from memory."""
-        return Feed(self.name, self.exporter, self.limits)
+        return Feed(self.name, self.exporter, self.limits, self.explain)
 
     def again(self) -> Outlet:
         """Return the same with an exporter of its own, for a forked child; a given one stays."""
@@ -82,6 +93,7 @@ def make_outlets(settings: Settings, makes: bool = True) -> list[Outlet]:
         entry = entries[exporter]
         spec = _spec(entry, settings) if settings.store is not None else None
         make = partial(_make, installed[entry], settings)
+        _tell_of_headers(entry, settings)
         made = None
         if makes or spec is None:
             try:
@@ -89,14 +101,41 @@ def make_outlets(settings: Settings, makes: bool = True) -> list[Outlet]:
             except Exception as error:
                 for outlet in outlets:
                     _undo(outlet)
-                reason = redacted(f"{type(error).__name__}: {error}")
+                reason = hide(redacted(f"{type(error).__name__}: {error}"), _secrets())
                 raise ConfigError(f"cannot make the exporter {exporter!r}: {reason}") from None
-        outlets.append(Outlet(entry, made, make, _limits(entry, limits), spec))
+        explain = _explanation(entry, settings)
+        outlets.append(Outlet(entry, made, make, _limits(entry, limits), spec, explain))
     return outlets
 
 
 def _make(entry: EntryPoint, settings: Settings) -> Any:
-    return entry.load()(**_arguments(entry.name, settings))
+    with hidden_in_logs(_secrets()):  # it logs what it cannot read of the headers
+        return entry.load()(**_arguments(entry.name, settings))
+
+
+def _explanation(entry: str, settings: Settings) -> Callable[[Verdict], str]:
+    if entry not in _OTLP.values():
+        return attrgetter("reason")
+    is_grpc = entry == _OTLP["grpc"]
+    endpoint, variables = otlp_endpoint(settings, is_grpc), otlp_variables(settings)
+    return partial(explained, endpoint=endpoint, is_grpc=is_grpc, variables=variables)
+
+
+def _tell_of_headers(entry: str, settings: Settings) -> None:
+    """Say what of the headers cannot be sent, in place of the exporter, and once."""
+    if entry in _OTLP.values():
+        for text in otlp_headers():
+            for what in what_is_wrong(text):
+                faults.tell(f"{otlp_variables(settings).headers}: {what}")
+
+
+def _secrets() -> Secrets:
+    """Return what is secret of the headers, whatever is wrong with them."""
+    found: set[str] = set()
+    for text in otlp_headers():
+        read = read_header_list(text)
+        found |= secrets_in(read.headers.items()) | secret_texts(read.texts)
+    return frozenset(found)
 
 
 def _undo(outlet: Outlet) -> None:
@@ -168,6 +207,7 @@ def _arguments(entry: str, settings: Settings) -> dict[str, Any]:
     if entry == _OTLP["grpc"]:
         # Otherwise gRPC itself waits longer and longer after an outage, for up to two minutes.
         arguments["channel_options"] = (("grpc.max_reconnect_backoff_ms", _RECONNECT_MS),)
+        arguments.update(_tls(settings))
     if entry == _OTLP["grpc"] and compression_is_off():
         from grpc import Compression
 
@@ -176,3 +216,21 @@ def _arguments(entry: str, settings: Settings) -> dict[str, Any]:
     if settings.given_endpoint is not None and entry in _OTLP.values():
         arguments["endpoint"] = otlp_endpoint(settings, entry == _OTLP["grpc"])
     return arguments
+
+
+def _tls(settings: Settings) -> dict[str, Any]:
+    """Return what the exporter over gRPC is to be told of TLS.
+
+    By itself it uses a client's certificate only where an authority's is named for the same
+    signals, has INSECURE win over a scheme, and hands gRPC a certificate without a key, which ends
+    the process.
+    """
+    is_tls = tls_of_grpc(otlp_endpoint(settings, True))
+    if is_tls is None:
+        return {}
+    if not is_tls:
+        return {"insecure": True}
+    import grpc
+
+    pems = usable_pems(otlp_variables(settings))
+    return {"insecure": False, "credentials": grpc.ssl_channel_credentials(*pems)}

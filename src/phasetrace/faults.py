@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 
+from phasetrace.hiding import NONE, Secrets, hide
 from phasetrace.variables import redacted
 
 logger = logging.getLogger("phasetrace")
@@ -14,16 +15,24 @@ _lock = threading.RLock()
 _counts: dict[str, int] = {}  # guarded by _lock
 
 
-def report(where: str, error: BaseException | None = None) -> None:
-    """Count a fault at `where`, and log it the first time.
+def report(where: str, error: BaseException | None = None, secrets: Secrets = NONE) -> None:
+    """Count a fault at `where`, and log it the first time; `secrets` are not in what is logged.
 
     Safe to call from any thread and from an ``except`` block; never raises.
     """
     with _lock:
         _counts[where] = seen = _counts.get(where, 0) + 1
     if seen == 1:
-        reason = f": {_reason(error)}" if error is not None else ""
+        reason = f": {hide(_reason(error), secrets)}" if error is not None else ""
         logger.warning("phasetrace: %s%s (further ones are only counted)", where, reason)
+
+
+def tell(what: str) -> None:
+    """Log, the first time, what is wrong with the settings. Thread-safe; never raises."""
+    with _lock:
+        _counts[what] = seen = _counts.get(what, 0) + 1
+    if seen == 1:
+        logger.warning("phasetrace: %s", what)
 
 
 def counts() -> dict[str, int]:

@@ -6,8 +6,9 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
@@ -17,6 +18,7 @@ from phasetrace.destination import Destination
 from phasetrace.settings import BatchLimits, batch_limits
 from phasetrace.store.exact_count import ExactCount
 from phasetrace.store.forks import watch
+from phasetrace.verdict import Verdict
 from phasetrace.worker import Worker
 
 MAX_QUEUE: Final = 65_536
@@ -65,7 +67,13 @@ class Feed(SpanProcessor):
     gives them of one moment, at which they add up to what was taken.
     """
 
-    def __init__(self, name: str, exporter: Any, limits: BatchLimits | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        exporter: Any,
+        limits: BatchLimits | None = None,
+        explain: Callable[[Verdict], str] = attrgetter("reason"),
+    ) -> None:
         if limits is None:
             limits = batch_limits()
         self.name = name
@@ -74,7 +82,7 @@ class Feed(SpanProcessor):
         """The exporter is somebody else's to shut down, or goes on in another configuration."""
         self.limit: Final = limits.max_queue_size or MAX_QUEUE
         """Spans that may wait; threads that hand over at the same time may exceed it by some."""
-        self._destination = Destination(name, exporter)
+        self._destination = Destination(name, exporter, explain)
         self._enough = min(limits.max_export_batch_size or _BATCH, self.limit)
         is_free = limits.max_export_batch_size is None and self._destination.takes_bytes
         self._most = _LARGE_BATCH if is_free else self._enough
@@ -117,6 +125,11 @@ class Feed(SpanProcessor):
     def keeps_up(self) -> bool:
         """False if the last export failed, or the present one takes more than two seconds."""
         return self._destination.keeps_up
+
+    @property
+    def problem(self) -> str | None:
+        """Why an export failed, the last one that did; None if none did, or none told."""
+        return self._destination.problem
 
     def counts(self) -> FeedCounts:
         """Return all counts of one moment."""

@@ -77,7 +77,7 @@ def _attempt(
 ) -> Verdict:
     if getattr(exporter, "_shutdown", False) is True:
         return Verdict(Outcome.UNKNOWN, "the exporter has been shut down")
-    seen = Seen(_shorter(_configured_timeout_s(exporter), timeout_s))
+    seen = Seen(_shorter(configured_timeout_s(exporter), timeout_s))
     result: object = None
     try:
         result = send(prepare(exporter, seen), payload, spans)
@@ -92,7 +92,8 @@ def _attempt(
     return seen.verdict or answered(result)
 
 
-def _configured_timeout_s(exporter: Any) -> float:
+def configured_timeout_s(exporter: Any) -> float:
+    """Return for how many seconds an exporter that has attempts is set to try."""
     of = exporter if hasattr(exporter, "_timeout") else exporter._client
     return float(of._timeout)
 
@@ -104,12 +105,16 @@ def _shorter(configured_s: float, asked_s: float | None) -> float:
 def _over_grpc(client: GrpcClient, exporter: Any, seen: Seen) -> Callable[[Any], object]:
     view = View(
         exporter,
-        _client=WatchedGrpcClient(client, seen),
+        _client=WatchedGrpcClient(client, seen, _address(exporter)),
         _translate_data=itself,
         _timeout=seen.timeout_s,
     )
     run_on(view, "_export", _MAX_RETRYS=1, logger=_SILENT)
     return run_on(view, "export")
+
+
+def _address(exporter: Any) -> str:
+    return str(getattr(exporter, "_endpoint", "the receiver")).rpartition("@")[2]
 
 
 def _over_session(exporter: Any, seen: Seen) -> Callable[[Any], object]:

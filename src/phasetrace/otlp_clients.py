@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
+from phasetrace.grpc_unreachable import grpc_network_verdict
 from phasetrace.receiver import grpc_success, grpc_verdict, http_verdict
 from phasetrace.unreachable import BAD_HEADER, network_verdict
 from phasetrace.verdict import Verdict
@@ -58,8 +59,11 @@ class WatchedSession:
         if self._error is not None and self._seen.left_s <= 0:
             raise self._error
         timeout_s = max(_LEAST_S, self._seen.left_s)
+        # Said with the request, as releases before 1.45 do: what only the session says gives way to
+        # REQUESTS_CA_BUNDLE.
+        tls = {"verify": self._session.verify, "cert": self._session.cert}
         try:
-            response = call(**{**request, "timeout": timeout_s, "stream": True})
+            response = call(**{**tls, **request, "timeout": timeout_s, "stream": True})
         except Exception as error:
             self._error = error
             self._seen.verdict = network_verdict(error, str(request.get("url")))
@@ -112,11 +116,12 @@ class WatchedTransport:
 
 
 class WatchedGrpcClient:
-    """A ``TraceServiceStub``."""
+    """A ``TraceServiceStub`` for a receiver at an address."""
 
-    def __init__(self, client: Any, seen: Seen) -> None:
+    def __init__(self, client: Any, seen: Seen, address: str = "the receiver") -> None:
         self._client = client
         self._seen = seen
+        self._address = address
 
     def Export(self, *args: Any, **more: Any) -> Any:  # noqa: N802 - the service's name
         """Call the receiver, and return its response."""
@@ -129,8 +134,9 @@ class WatchedGrpcClient:
         except Exception as error:
             with suppress(Exception):  # no status; then the exception itself is all that is known
                 status: Any = error
-                self._seen.verdict = grpc_verdict(
-                    status.code().name, status.details(), status.trailing_metadata()
+                details = status.details() or ""
+                self._seen.verdict = grpc_network_verdict(details, self._address) or grpc_verdict(
+                    status.code().name, details, status.trailing_metadata()
                 )
             raise
         self._seen.verdict = grpc_success(response)

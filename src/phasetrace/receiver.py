@@ -8,8 +8,10 @@ apart here: other spans would not help.
 
 from __future__ import annotations
 
+import html
 import json
 import math
+import re
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -29,15 +31,17 @@ _GRPC_RETRYABLE: Final = frozenset(
 _GRPC_ABOUT_THE_SENDER: Final = frozenset(
     {"UNAUTHENTICATED", "PERMISSION_DENIED", "UNIMPLEMENTED", "NOT_FOUND"}
 )
-_DETAILS_ABOUT_THE_SENDER: Final = (
-    "CERTIFICATE_VERIFY_FAILED",
-    "WRONG_VERSION_NUMBER",
-    "Failed parsing HTTP/2",
-    "http1.x server",
-    "Invalid metadata",
+_INVALID_HEADERS: Final = "Invalid metadata"
+"""What gRPC itself says behind INTERNAL, of headers that cannot be sent."""
+_WANTS_TLS: Final = (
+    "http request to an https server",
+    "plain http",
+    "http request was sent to https",
 )
-"""What gRPC itself says behind UNAVAILABLE, of a receiver that cannot be spoken to this way, and
-behind INTERNAL, of headers that cannot be sent."""
+"""What Go, Apache and nginx say behind 400 where TLS is spoken, in small letters."""
+_BODY_TOO_LARGE: Final = "request body too large"
+"""What Go says of a body that is longer than a receiver's limit, some behind 400."""
+_PAGE: Final = (b"<!doctype html", b"<html")
 _TOO_LARGE: Final = "larger than max"
 """In the details of gRPC's implementations in C and in Go, where they mean the message's size."""
 
@@ -46,16 +50,22 @@ def http_verdict(status: int, phrase: str, headers: Mapping[str, str], body: byt
     """Return what an HTTP response means; its headers are found in small letters."""
     kind = headers.get("content-type") or ""
     if 200 <= status < 300:
+        if _is_page(kind, body):
+            # A proxy, or a page to log in at: whatever it is, it has taken no spans.
+            what = f"HTTP {status} with a web page, which no receiver of OTLP answers"
+            return Verdict(Outcome.MISCONFIGURED, f"{what}{_title(body)}")
         return _partial_success(*_rejection(kind, body))
     reason = f"HTTP {status} {phrase or _phrase(status)}".rstrip()
-    message = shortened(_status_message(kind, body))
+    message = shortened(_page_text(body) if _is_page(kind, body) else _status_message(kind, body))
     if 300 <= status < 400:
         message = f"to {shortened(headers.get('location') or '?')}"
     if message:
         reason = f"{reason}: {message}"
+    if status == HTTPStatus.BAD_REQUEST and any(text in message.lower() for text in _WANTS_TLS):
+        return Verdict(Outcome.MISCONFIGURED, f"the receiver speaks TLS: {reason}")
     if status in _HTTP_RETRYABLE:
         return Verdict(Outcome.UNAVAILABLE, reason, _retry_after_s(headers.get("retry-after")))
-    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or _BODY_TOO_LARGE in message:
         return Verdict(Outcome.TOO_LARGE, reason)
     if status in _HTTP_ABOUT_THE_SENDER or 300 <= status < 400:
         return Verdict(Outcome.MISCONFIGURED, reason)
@@ -69,7 +79,7 @@ def grpc_verdict(
     details = details or ""
     reason = f"gRPC {code}: {shortened(details)}" if details else f"gRPC {code}"
     retry_after_s = _retry_info_s(dict(metadata or ()))
-    if code in _GRPC_ABOUT_THE_SENDER or any(text in details for text in _DETAILS_ABOUT_THE_SENDER):
+    if code in _GRPC_ABOUT_THE_SENDER or _INVALID_HEADERS in details:
         return Verdict(Outcome.MISCONFIGURED, reason)
     if code in _GRPC_RETRYABLE:
         return Verdict(Outcome.UNAVAILABLE, reason, retry_after_s)
@@ -119,6 +129,27 @@ def _status_message(kind: str, body: bytes) -> str:
         if "json" in kind:
             return str(json.loads(body)["message"])
     return body.decode(errors="replace")
+
+
+def _is_page(kind: str, body: bytes) -> bool:
+    """Whether a response is a page for people."""
+    return "html" in kind.lower() or body.lstrip(b"\xef\xbb\xbf \t\r\n")[:20].lower().startswith(
+        _PAGE
+    )
+
+
+def _title(body: bytes) -> str:
+    title = re.search(rb"<title[^>]*>([^<]*)", body, re.IGNORECASE)
+    words = shortened(html.unescape(title[1].decode(errors="replace"))) if title else ""
+    return f": {words!r}" if words else ""
+
+
+def _page_text(body: bytes) -> str:
+    """Return the words of a page, without its markup."""
+    text = re.sub(
+        r"<(style|script)\b.*?</\1>|<[^>]*>", " ", body.decode(errors="replace"), flags=re.I | re.S
+    )
+    return html.unescape(text)
 
 
 def _phrase(status: int) -> str:

@@ -14,7 +14,17 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from phasetrace.errors import ConfigError
-from phasetrace.sources import BadValue, Value, bad_headers, unknown_variables, values_of
+from phasetrace.otlp_variables import OtlpVariables, completed, lacks_path
+from phasetrace.otlp_variables import otlp_variables as in_force
+from phasetrace.redaction_rules import Rules
+from phasetrace.sources import (
+    BadValue,
+    Value,
+    bad_endpoint,
+    bad_headers,
+    unknown_variables,
+    values_of,
+)
 from phasetrace.variables import (
     CALL_ONLY,
     DEFAULT_RETENTION,
@@ -56,6 +66,8 @@ class Settings(NamedTuple):
     protocol: str
     endpoint: str | None
     """The OTLP endpoint that was named, if one was."""
+    redact: Rules
+    """What of attributes is neither stored nor sent."""
     trace_url: str | None
     """Where a trace can be looked at, with ``{trace_id}`` in it."""
     service_name: str | None
@@ -152,7 +164,7 @@ def settings_with_sources(environ: Mapping[str, str] | None = None) -> Sources:
         source_headers(environ)
     except ConfigError as error:
         refuse(error)
-    bad += bad_headers(environ)
+    bad += [*bad_headers(environ), *bad_endpoint(environ, settings.protocol)]
     return Sources(settings, values_of(environ, settings), bad, unknown_variables(environ))
 
 
@@ -168,7 +180,7 @@ def _settings(
     if unknown:
         refuse(ConfigError(f"unknown setting {', '.join(unknown)}; there are {', '.join(names)}"))
     values = _standard(environ, warn or _warn)
-    values.update(retention=DEFAULT_RETENTION, delivery="thread", timing=None)
+    values.update(retention=DEFAULT_RETENTION, delivery="thread", timing=None, redact=Rules())
     for variable in VARIABLES:
         source, value = variable.field, given.get(variable.field)
         if value is None:
@@ -247,6 +259,16 @@ def store_limits(environ: Mapping[str, str] | None = None) -> tuple[int | None, 
     return limits
 
 
+def redaction_rules(environ: Mapping[str, str] | None = None) -> Rules:
+    """Return what the environment has redacted.
+
+    Raises:
+        ConfigError: if it makes no sense.
+    """
+    rules: Rules = _own(os.environ if environ is None else environ, "redact", Rules)
+    return rules
+
+
 def default_store() -> Path:
     """Return the store in the user's state folder."""
     import platformdirs  # most of its import time is wasted where the store is named
@@ -313,7 +335,8 @@ def batch_limits(
 def otlp_endpoint(settings: Settings, is_grpc: bool) -> str:
     """Return the address that OTLP goes to (OpenTelemetry, "Endpoint URLs for OTLP/HTTP").
 
-    A base is completed, also one that a call gave; the variable for traces is taken as it is.
+    A base is completed, also one that a call gave, unless that has the path already; the variable
+    for traces is taken as it is.
     """
     base = settings.given_endpoint
     if base is None:
@@ -322,13 +345,35 @@ def otlp_endpoint(settings: Settings, is_grpc: bool) -> str:
             return traces
         base = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").strip()
         base = base or f"http://localhost:{4317 if is_grpc else 4318}"
-    if is_grpc or base.rstrip("/").endswith("/v1/traces"):
-        return base
-    return f"{base.rstrip('/')}/v1/traces"
+    is_complete = settings.given_endpoint is not None and not lacks_path(base)
+    return base if is_grpc or is_complete else completed(base)
+
+
+def otlp_variables(settings: Settings) -> OtlpVariables:
+    """Return which of the variables that say how OTLP is sent are in force."""
+    return in_force(os.environ, settings.given_endpoint)
+
+
+def tls_of_grpc(address: str) -> bool | None:
+    """Tell whether gRPC is to be spoken over TLS; None where the exporter has its own credentials.
+
+    A scheme says so, else ``OTEL_EXPORTER_OTLP_INSECURE`` (OpenTelemetry, "OTLP Exporter
+    Configuration").
+    """
+    for name in ("", "TRACES_"):
+        if os.environ.get(f"OTEL_PYTHON_EXPORTER_OTLP_GRPC_{name}CREDENTIAL_PROVIDER"):
+            return None
+    if address.startswith(("http://", "https://")):
+        return address.startswith("https://")
+    for name in ("TRACES_", ""):
+        value = os.environ.get(f"OTEL_EXPORTER_OTLP_{name}INSECURE", "").strip().lower()
+        if value:
+            return value != "true"
+    return True
 
 
 def otlp_headers() -> list[str]:
-    """Return the variables that say with which headers OTLP is sent; they may be secret."""
+    """Return the variable that says with which headers OTLP is sent, if one does; it is secret."""
     for name in ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"):
         value = os.environ.get(name, "").strip()
         if value:
@@ -361,6 +406,7 @@ def shipping_environment(settings: Settings) -> dict[str, str]:
         exporter for exporter in settings.exporters if isinstance(exporter, str)
     )
     environment["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"] = settings.protocol
+    environment["PHASETRACE_REDACT"] = str(settings.redact)
     from pathlib import Path
 
     for name in _FILES:
@@ -490,14 +536,18 @@ def _warn(name: str, value: str, expected: str) -> None:
 
 
 def _jaeger_url(endpoint: str | None, protocol: str) -> str | None:
-    """Guess Jaeger's page from an OTLP endpoint on its usual ports."""
+    """Guess Jaeger's page from an OTLP endpoint on its usual ports.
+
+    Behind TLS is somebody's service, or a proxy: its page is elsewhere. Exporters take an endpoint
+    without a scheme for one with TLS.
+    """
     if endpoint is None:
         return None
     from urllib.parse import urlsplit
 
     try:
-        parts = urlsplit(endpoint if "//" in endpoint else f"//{endpoint}")
-        if parts.port not in (4317, 4318) or not parts.hostname:
+        parts = urlsplit(endpoint)
+        if parts.scheme != "http" or parts.port not in (4317, 4318) or not parts.hostname:
             return None
     except ValueError:
         return None

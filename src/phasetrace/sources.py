@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from phasetrace.header_list import shown_names, what_is_wrong
+from phasetrace.otlp_variables import completed, is_doubled
 from phasetrace.variables import EXPORTER_VARIABLES, SOURCE_VARIABLES, VARIABLES, redacted
 
 if TYPE_CHECKING:
@@ -33,6 +35,11 @@ _SHOWN_IF_SET: Final = (
         ),
     ),
     (
+        "client key",
+        ("OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", "OTEL_EXPORTER_OTLP_CLIENT_KEY"),
+    ),
+    ("insecure", ("OTEL_EXPORTER_OTLP_TRACES_INSECURE", "OTEL_EXPORTER_OTLP_INSECURE")),
+    (
         "value length",
         ("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT"),
     ),
@@ -45,7 +52,6 @@ _SHOWN_IF_SET: Final = (
 )
 _OURS: Final = "PHASETRACE_"
 _UNITS: Final = {1024**2: "MB", 1024: "KB", 1: " bytes"}
-_NAMELESS: Final = "one without a name"
 
 
 class Value(NamedTuple):
@@ -72,6 +78,7 @@ def values_of(environ: Mapping[str, str], settings: Settings) -> list[Value]:
         "retention": _retention(*settings.retention),
         "delivery": settings.delivery,
         "timing": str(settings.timing) if settings.timing is not None else "off",
+        "redact": str(settings.redact),
         "trace_url": redacted(settings.trace_url) if settings.trace_url is not None else "none",
     }
     values = []
@@ -82,11 +89,11 @@ def values_of(environ: Mapping[str, str], settings: Settings) -> list[Value]:
     for variable in SOURCE_VARIABLES:  # of headers
         given = environ.get(variable.name, "").strip()
         if given:
-            values.append(Value("source headers", _header_names(given), variable.name))
+            values.append(Value("source headers", shown_names(given), variable.name))
     for setting, names in _SHOWN_IF_SET:
         name = first_set(environ, names)
         if name is not None:
-            values.append(Value(setting, redacted(environ[name].strip()), name))
+            values.append(Value(setting, _shown(environ[name].strip()), name))
     return values
 
 
@@ -100,9 +107,23 @@ def unknown_variables(environ: Mapping[str, str]) -> list[str]:
 def bad_headers(environ: Mapping[str, str]) -> list[BadValue]:
     """Return what is wrong with the headers; none of their text, which may be secret."""
     name = first_set(environ, _HEADERS)
-    if name is None or _NAMELESS not in _header_names(environ[name]).split(", "):
+    wrong = what_is_wrong(environ[name]) if name is not None else []
+    return [BadValue(f"{name}: {what}", False) for what in wrong]
+
+
+def bad_endpoint(environ: Mapping[str, str], protocol: str) -> list[BadValue]:
+    """Return what is wrong with the address that OTLP goes to, where that is sure."""
+    name = first_set(environ, _ENDPOINTS)
+    if name != _ENDPOINTS[1] or protocol == "grpc":
         return []
-    return [BadValue(f"{name}: expected name=value,other=value; what is not is not sent", False)]
+    address = completed(environ[name].strip())
+    if not is_doubled(address):
+        return []
+    what = (
+        f"{name} has /v1/traces at its end, and the path is added to it: spans are sent to"
+        f" {redacted(address)}; take it away, or set {_ENDPOINTS[0]}, which is taken whole"
+    )
+    return [BadValue(what, False)]
 
 
 def first_set(environ: Mapping[str, str], names: tuple[str, ...]) -> str | None:
@@ -122,17 +143,13 @@ def _where_to(environ: Mapping[str, str], settings: Settings) -> list[Value]:
         values.append(Value("protocol", settings.protocol, next(told, None)))
     headers = first_set(environ, _HEADERS)
     if headers is not None:
-        values.append(Value("headers", _header_names(environ[headers]), headers))
+        values.append(Value("headers", shown_names(environ[headers]), headers))
     return values
 
 
-def _header_names(text: str) -> str:
-    """Return the names in a list like ``name=value,other=value``; what has none may be a secret."""
-    names = []
-    for header in filter(None, (part.strip() for part in text.split(","))):
-        name, sign, _ = header.partition("=")
-        names.append(name.strip() if sign else _NAMELESS)
-    return ", ".join(names)
+def _shown(text: str) -> str:
+    """Return a value without secrets: in an address, or in a file that stands where its path is."""
+    return redacted(text) if "-----BEGIN" not in text else "…"
 
 
 def _retention(executions: int | None, size: int | None) -> str:

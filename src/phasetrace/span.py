@@ -48,6 +48,7 @@ from opentelemetry.util.types import Attributes
 from phasetrace import clock
 from phasetrace.attributes import text
 from phasetrace.names import CANCELLED, EXEC_ID, ITERATION, NODE_ID, NODE_TYPE, RESERVED
+from phasetrace.redaction import Redaction
 from phasetrace.spans import EXECUTION, NODE, PHASE, SYSTEM_NODE, PhaseKey, SpanType
 from phasetrace.spans import Status as Outcome
 
@@ -136,8 +137,9 @@ class Origin:
         """Where the spans go, beside the processors."""
         self.feeds_exporters = feeds_exporters
         """They go on to phasetrace's exporters from there."""
-        self.encoded: tuple[bytes, str, bytes, str] | None = None
-        """Resource and scope as OTLP messages, with their schema URLs, once they were needed."""
+        self.encoded: tuple[Redaction, tuple[bytes, str, bytes, str]] | None = None
+        """Resource and scope as OTLP messages, with their schema URLs, once they were needed; and
+        the policy by which they are redacted."""
 
 
 class Span(sdk.Span):

@@ -159,7 +159,7 @@ def capture() -> Iterator[Captured]:
         global_provider.prepare(_provider())
         configuration.ignore_origin()
         configuration.configure(
-            store=False, exporters=[captured._kept], timing="off", disabled=False
+            store=False, exporters=[captured._kept], timing="off", redact=False, disabled=False
         )
         stack.callback(_captures.remove, captured)
         _captures.append(captured)

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
-from phasetrace import faults
+from phasetrace import faults, redaction
 from phasetrace.attributes import text
 from phasetrace.names import EXEC_ID
 from phasetrace.processor import record_of
@@ -56,7 +56,8 @@ class TimingLog(SpanProcessor):
                 return
             duration_ms = (record.end_ns - record.start_ns) / 1e6
             exec_id = (span.attributes or {})[EXEC_ID]
-            values = (word(exec_id), word(record.node_id), word(record.name), duration_ms)
+            name = redaction.in_force().name(record.name)
+            values = (word(exec_id), word(record.node_id), word(name), duration_ms)
             if self._handler is not None and self._handler not in logger.handlers:
                 self._attach()
             logger.disabled = False

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from opentelemetry.sdk.trace import SpanLimits, SpanProcessor
 from opentelemetry.trace import NoOpTracer
 
-from phasetrace import clock, exporting, faults, global_provider, phase_span
+from phasetrace import clock, exporting, faults, global_provider, phase_span, redaction
 from phasetrace._version import __version__
 from phasetrace.attributes import MAX_VALUE_LENGTH
 from phasetrace.collector import RemovedExecution, TimingCollector
@@ -27,6 +27,7 @@ from phasetrace.planned_ids import PlannedIds
 from phasetrace.processor import TimingSpanProcessor
 from phasetrace.provider import TracerProvider
 from phasetrace.recorder import Recorder
+from phasetrace.redaction import Redaction
 from phasetrace.settings import Settings
 from phasetrace.sinks import CollectorSink, FallbackSink, FeedSink, StoreSink
 from phasetrace.store.processor import StoreSpanProcessor
@@ -96,6 +97,10 @@ class Tracing:
     def start(self, previous: Tracing | None) -> None:
         """Record from now on, in place of `previous`, which goes on until then."""
         settings = self.settings
+        if redaction.in_force().rules != settings.redact:
+            if previous is not None:  # what was recorded under the old policy goes by that
+                previous.flush(EXIT_TIMEOUT_S)
+            redaction.put_in_force(Redaction(settings.redact))
         if settings.store is not None:
             if previous is not None and previous.shares_store_with(self):
                 # The same writer goes on: to the store, this is still the same process.

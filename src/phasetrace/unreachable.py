@@ -25,6 +25,8 @@ _NOT_CONNECTED: Final = (
     "NewConnectionError",
     "gaierror",
 )
+_NO_TLS: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")
+_NO_CLIENT: Final = ("PEM lib", "PEM_LIB", "KEY_VALUES_MISMATCH", "NO_START_LINE", "is encrypted")
 _CONNECTING_TIMED_OUT: Final = ("ConnectTimeout", "ConnectTimeoutError")
 _TIMED_OUT: Final = ("ReadTimeout", "ReadTimeoutError", "Timeout", "TimeoutError")
 
@@ -40,8 +42,11 @@ def network_verdict(error: BaseException, url: str) -> Verdict:
         if isinstance(certificate, ssl.SSLCertVerificationError):
             what = f"the certificate of {address} is not trusted: {certificate.verify_message}"
             return Verdict(Outcome.MISCONFIGURED, shortened(what))
-        if any("WRONG_VERSION_NUMBER" in str(cause) for cause in causes):
-            return Verdict(Outcome.MISCONFIGURED, f"{address} does not speak TLS")
+        failure = _first(causes, ssl.SSLError)
+        if isinstance(failure, ssl.SSLError):
+            verdict = _tls_verdict(getattr(failure, "reason", None) or str(failure), address)
+            if verdict is not None:
+                return verdict
         if any("407" in str(cause) for cause in causes if _is_called(cause, "ProxyError")):
             what = f"the proxy in front of {address} asks who it is: {_bottom(causes)}"
             return Verdict(Outcome.MISCONFIGURED, shortened(what))
@@ -67,6 +72,23 @@ def network_verdict(error: BaseException, url: str) -> Verdict:
     except Exception:  # an exception that cannot be looked at
         pass
     return raised(error)
+
+
+def _tls_verdict(reason: str, address: str) -> Verdict | None:
+    """Return the verdict on what OpenSSL says; None if the connection just ended."""
+    if any(text in reason for text in _NO_TLS):
+        return Verdict(Outcome.MISCONFIGURED, f"{address} does not speak TLS")
+    if "NO_APPLICATION_PROTOCOL" in reason:
+        return Verdict(Outcome.MISCONFIGURED, f"{address} does not speak HTTP/1.1")
+    if "CERTIFICATE_REQUIRED" in reason:
+        return Verdict(Outcome.MISCONFIGURED, f"{address} wants a client certificate")
+    _, alert, words = reason.partition("_ALERT_")
+    if alert:
+        words = words.replace("_", " ").lower()
+        return Verdict(Outcome.MISCONFIGURED, f"{address} ended the TLS handshake: {words}")
+    if any(text in reason for text in _NO_CLIENT):
+        return Verdict(Outcome.MISCONFIGURED, "the client certificate and its key cannot be used")
+    return None
 
 
 def _causes(error: object) -> Iterator[BaseException]:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from phasetrace.errors import ConfigError
+from phasetrace.redaction_rules import EXPECTED, read_rules
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -179,6 +180,13 @@ VARIABLES: Final = (
         _read_trace_url,
         "an address with {trace_id} in it, or off",
         "what is printed after an export; default: Jaeger's page on the OTLP endpoint's host",
+    ),
+    Variable(
+        "PHASETRACE_REDACT",
+        "redact",
+        read_rules,
+        EXPECTED,
+        "what of attributes is neither stored nor sent; default: secrets",
     ),
 )
 

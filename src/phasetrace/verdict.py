@@ -52,7 +52,8 @@ DELIVERED: Final = Verdict(Outcome.DELIVERED)
 
 def shortened(text: str) -> str:
     """Return the first 200 characters of a text on one line, without passwords in addresses."""
-    line = " ".join(redacted(text).split())
+    text, pem, _ = text.partition("-----BEGIN")  # somebody's key, where its path should be
+    line = " ".join(redacted(f"{text}…" if pem else text).split())
     return line if len(line) <= _MAX_TEXT else f"{line[:_MAX_TEXT]}…"
 
 

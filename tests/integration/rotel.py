@@ -32,7 +32,7 @@ import subprocess
 import sysconfig
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import SystemRandom
@@ -347,9 +347,13 @@ class Rotel:
     The ports are chosen at the first start and kept. What was received before a stop, kill or
     restart stays. Nothing leaves the process: its exporter is a black hole, its own telemetry is
     off, and variables that could change that are not passed on.
+
+    Args:
+        exporter: The options of another exporter, which then gets the spans.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, exporter: Sequence[str] = ("--exporter=blackhole",)) -> None:
+        self._exporter = exporter
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._ports: tuple[int, int] | None = None
@@ -492,7 +496,7 @@ class Rotel:
             "start",
             f"--otlp-grpc-endpoint=127.0.0.1:{grpc_port}",
             f"--otlp-http-endpoint=127.0.0.1:{http_port}",
-            "--exporter=blackhole",
+            *self._exporter,
             "--debug-log=traces",
             "--debug-log-verbosity=detailed",
         ]

@@ -11,6 +11,7 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 
 from phasetrace import destination, faults
 from phasetrace.context import is_suppressed
+from phasetrace.delivery.backoff import Backoff
 from phasetrace.destination import Destination
 from phasetrace.otlp_bytes import BytesNotTakenError
 from phasetrace.verdict import DELIVERED, Outcome, Verdict
@@ -318,3 +319,103 @@ def test_sending_is_not_traced(take_bytes: Callable[..., Destination]) -> None:
     one = take_bytes(Sender(look))
     one.send(b"a", 1)
     assert (seen, is_suppressed(), one.busy_s) == ([(True, True)] * 2, False, 0.0)
+
+
+class Secretive(Exporter):
+    """Has a header, and is set to try for a time."""
+
+    def __init__(self, timeout_s: float = 10.0) -> None:
+        super().__init__()
+        self._headers = {"key": "hunter2"}
+        self._timeout = timeout_s
+
+
+Attempting = Callable[..., Destination]
+
+
+@pytest.fixture
+def attempting(
+    take_bytes: Callable[..., Destination], monkeypatch: pytest.MonkeyPatch
+) -> Attempting:
+    """Return a function that makes a destination whose attempts end with these verdicts."""
+
+    def attempting(*verdicts: Verdict, timeout_s: float = 10.0) -> Destination:
+        left = list(verdicts)
+        monkeypatch.setattr(destination, "_attempts", lambda exporter: lambda *_: left.pop(0))
+        return take_bytes(Sender(), Secretive(timeout_s))
+
+    monkeypatch.setattr(destination, "Backoff", lambda: Backoff(lambda least, most: 0.0))
+    return attempting
+
+
+BUSY = told(Outcome.UNAVAILABLE, "HTTP 503")
+LOGIN = told(Outcome.MISCONFIGURED, "HTTP 401: no hunter2 here")
+
+
+def test_exporting_tries_again_while_that_may_help(
+    attempting: Attempting, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing is said when it did."""
+    one = attempting(BUSY, SILENT, DELIVERED)
+    assert list(one.export(spans("a", "b"))) == [(2, True)]
+    assert (one.problem, one.keeps_up, caplog.records) == (None, True, [])
+
+
+@pytest.mark.parametrize("verdicts", [[LOGIN, DELIVERED], [BUSY, LOGIN, DELIVERED]])
+def test_exporting_gives_up_where_it_cannot_help(
+    attempting: Attempting, verdicts: list[Verdict], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The reason is kept, and said once, without the key that the receiver repeats."""
+    one = attempting(*verdicts, LOGIN)
+    assert list(one.export(spans("a"))) == [(1, False)]
+    assert (one.problem, one.keeps_up) == ("HTTP 401: no … here", False)
+    list(one.export(spans("a")))
+    list(one.export(spans("a")))
+    assert one.problem == "HTTP 401: no … here"
+    assert [record.getMessage().partition(" (")[0] for record in caplog.records] == [
+        "phasetrace: cannot deliver to mine: HTTP 401: no … here"
+    ]
+
+
+def test_exporting_gives_up_when_the_exporters_time_is_over(attempting: Attempting) -> None:
+    """It is set by ``OTEL_EXPORTER_OTLP_TIMEOUT``."""
+    one = attempting(BUSY, DELIVERED, timeout_s=0.0)
+    assert list(one.export(spans("a"))) == [(1, False)]
+    assert one.problem == "HTTP 503"
+
+
+def test_exporting_gives_up_when_it_is_shut_down(
+    attempting: Attempting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for what comes then."""
+    one = attempting(BUSY, DELIVERED)
+    one.shutdown()
+    assert list(one.export(spans("a"))) == [(1, False)]
+
+
+def test_why_is_told_in_the_words_of_who_knows_the_settings(
+    attempting: Attempting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They come after secrets have been taken out."""
+    one = attempting(LOGIN)
+    monkeypatch.setattr(one, "_explain", lambda verdict: f"{verdict.reason}; set KEY")
+    list(one.export(spans("a")))
+    assert one.problem == "HTTP 401: no … here; set KEY"
+
+
+def test_verdicts_are_without_secrets(attempting: Attempting) -> None:
+    """They are stored, and shown."""
+    assert attempting(LOGIN).send(b"a", 1) == LOGIN._replace(reason="HTTP 401: no … here")
+    raising_one = Secretive()
+    raising_one.answer = raising(ValueError("metadata was invalid: hunter2"))
+    one = Destination("mine", raising_one)
+    assert one.export_spans(spans("a")).reason == "ValueError: metadata was invalid: …"
+
+
+def test_faults_are_without_secrets(caplog: pytest.LogCaptureFixture) -> None:
+    """They are logged."""
+    exporter = Secretive()
+    exporter.answer = raising(ValueError("metadata was invalid: hunter2"))
+    list(Destination("mine", exporter).export(spans("a")))
+    (record,) = caplog.records
+    assert "metadata was invalid: … (further" in record.getMessage()

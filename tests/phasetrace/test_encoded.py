@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 from opentelemetry.trace.span import TraceState
 
-from phasetrace import encoded, wire
-from phasetrace.encoded import message_of
+from phasetrace import encoded, redaction, wire
+from phasetrace.encoded import belonging_of, message_of
+from phasetrace.redaction import Redaction
+from phasetrace.redaction_rules import Rules
 from phasetrace.span import Span
 from phasetrace.wire import encode_plain, encode_span, encoding, plain_end
 
@@ -168,3 +171,15 @@ def test_a_message_is_made_once() -> None:
     assert both is not None
     assert both.span is message_of(span)
     assert isinstance(both, wire.EncodedSpan)
+
+
+def test_a_resource_is_written_again_under_another_policy() -> None:
+    """Its message is kept with what makes spans, which goes on making them."""
+    resource = Resource({"deploy.token": "hunter2"})
+    origin = Span("phase", SpanContext(5, 7, is_remote=False), resource=resource)._origin
+    assert b"hunter2" not in belonging_of(origin)[0]
+    redaction.put_in_force(Redaction(Rules(secrets=False)))
+    assert b"hunter2" in belonging_of(origin)[0]
+    redaction.put_in_force(Redaction(Rules()))
+    assert b"hunter2" not in belonging_of(origin)[0]
+    assert belonging_of(origin) is belonging_of(origin)

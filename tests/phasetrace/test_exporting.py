@@ -265,3 +265,49 @@ def test_feeds_that_answer_are_flushed() -> None:
     shut_down(feeds, LONG_S)
     assert [feed.exporter.ended for feed in feeds] == [True] * 3
     assert [feed.delivered for feed in feeds] == [0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "is_insecure"), [("http://h:4317", True), ("https://h:4317", False)]
+)
+def test_grpc_is_told_whether_to_speak_tls(
+    install: Callable[..., None], endpoint: str, is_insecure: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the scheme, whatever INSECURE says; with credentials made of files that can be used."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_INSECURE", "false" if is_insecure else "true")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "/no/such")  # and no key
+    install(otlp_proto_grpc=Recorded)
+    (exporter,) = made("otlp", endpoint=endpoint, protocol="grpc")
+    assert exporter.arguments["insecure"] is is_insecure
+    assert ("credentials" in exporter.arguments) is not is_insecure
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_headers_that_cannot_be_read_are_told_once(
+    protocol: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By their variable and place, and not by OpenTelemetry's parser, which shows them."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_HEADERS", f"a=1,key={HIDDEN};v")
+    for _ in range(2):
+        (exporter,) = made("otlp", protocol=protocol)
+        assert "a" in str(vars(getattr(exporter, "_client", exporter)).get("_headers", "a"))
+        exporter.shutdown()
+    (record,) = caplog.records
+    assert record.name == "phasetrace"
+    assert "OTEL_EXPORTER_OTLP_TRACES_HEADERS: part 2 of 2 cannot be read" in record.getMessage()
+    assert HIDDEN not in caplog.text
+
+
+def test_an_exporter_that_cannot_be_made_shows_no_header(
+    install: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it says of it."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", f"key={HIDDEN},other={HIDDEN}x;")
+
+    def refuse(**_: Any) -> Any:
+        raise ValueError(f"bad {HIDDEN} and {HIDDEN}x;")
+
+    install(otlp_proto_http=refuse)
+    with pytest.raises(ConfigError) as refused:
+        made("otlp")
+    assert HIDDEN not in str(refused.value)

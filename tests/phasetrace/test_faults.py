@@ -49,3 +49,16 @@ def test_counts_are_a_copy() -> None:
     faults.report("writing")
     faults.counts().clear()
     assert faults.counts() == {"writing": 1}
+
+
+def test_what_is_wrong_with_the_settings_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    """In one line, and not as a fault of ours."""
+    for _ in range(2):
+        faults.tell("VARIABLE: wrong")
+    assert [record.getMessage() for record in caplog.records] == ["phasetrace: VARIABLE: wrong"]
+
+
+def test_a_fault_is_told_without_secrets(caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever the exception says."""
+    faults.report("sending", ValueError("no hunter2"), frozenset({"hunter2"}))
+    assert "ValueError: no … (further" in caplog.text

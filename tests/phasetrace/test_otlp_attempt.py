@@ -10,10 +10,12 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+import trustme
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import RetryInfo
@@ -408,12 +410,11 @@ def test_nobody_there_is_understood(exporters: Exporters, client: str) -> None:
 
 
 def test_nobody_there_is_understood_over_grpc(exporters: Exporters) -> None:
-    """In its own words."""
+    """In the same words."""
     port = unused_port()
-    over_grpc = attempt(exporters.grpc(port))
-    assert over_grpc.outcome is UNAVAILABLE
-    assert over_grpc.reason.startswith("gRPC UNAVAILABLE: ")
-    assert "refused" in over_grpc.reason
+    assert attempt(exporters.grpc(port)) == Verdict(
+        UNAVAILABLE, f"cannot connect to 127.0.0.1:{port}: Connection refused"
+    )
 
 
 @pytest.mark.parametrize("serve", [http_receiver, grpc_receiver])
@@ -666,3 +667,23 @@ def test_what_an_exporter_raises_is_all_that_is_known(
 
     monkeypatch.setattr(type(exporter), "export", raising)
     assert send(b"no", 1, None) == Verdict(Outcome.UNKNOWN, "RuntimeError: b'no'")
+
+
+@pytest.mark.parametrize("client", HTTP_TRANSPORTS)
+def test_a_web_page_is_no_success(http_server: Receiver, exporters: Exporters, client: str) -> None:
+    """For the exporter it is one."""
+    http_server.answer = respond(200, b"<!doctype html><title>Hi</title>", content_type="text/html")
+    assert attempt(getattr(exporters, client)(http_server.port)).outcome is MISCONFIGURED
+
+
+@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_another_bundle_is_not_in_the_way(
+    exporters: Exporters, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    """Since 1.45 requests would prefer it to the certificate that the exporter was given."""
+    other = tmp_path / "other.pem"
+    trustme.CA().cert_pem.write_to_path(other)
+    monkeypatch.setenv(name, str(other))
+    with http_receiver(tls=True) as receiver:
+        trusting = exporters.http(receiver.port, scheme="https", certificate_file=str(SELF_SIGNED))
+        assert attempt(trusting) is DELIVERED

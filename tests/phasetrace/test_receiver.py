@@ -198,3 +198,51 @@ def test_no_delay_is_one_of_nothing(delay: bytes) -> None:
 def test_a_response_of_another_kind_is_a_success() -> None:
     """It was answered as one."""
     assert grpc_success(object()) is DELIVERED
+
+
+HTML = {"content-type": "text/html; charset=utf-8"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "title"),
+    [
+        (HTML, b"", ""),
+        (HTML, b"<title>Log&nbsp;in\n now</title>", ": 'Log in now'"),
+        ({}, b"\xef\xbb\xbf \n<!DOCTYPE HTML><p>", ""),
+        ({"content-type": "text/plain"}, b"<html lang='en'><title></title>", ""),
+    ],
+)
+def test_a_web_page_is_no_answer_of_a_receiver(
+    headers: dict[str, str], body: bytes, title: str
+) -> None:
+    """Whatever has answered success with it has taken no spans."""
+    reason = f"HTTP 200 with a web page, which no receiver of OTLP answers{title}"
+    assert http_verdict(200, "OK", headers, body) == Verdict(Outcome.MISCONFIGURED, reason)
+
+
+def test_a_refusal_that_is_a_page_is_told_in_its_words() -> None:
+    """Without what only a browser makes something of."""
+    page = b"<html><style>p {\n}</style><h1>No &amp; never</h1>\n<p>nginx</p></html>"
+    verdict = http_verdict(403, "", HTML, page)
+    assert verdict == Verdict(Outcome.MISCONFIGURED, "HTTP 403 Forbidden: No & never nginx")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"Client sent an HTTP request to an HTTPS server.\n",
+        b"<html><center>The plain HTTP request was sent to HTTPS port</center></html>",
+        b"Reason: You're speaking plain HTTP to an SSL-enabled server port.<br />",
+    ],
+)
+def test_a_receiver_that_speaks_tls(body: bytes) -> None:
+    """It refuses whatever is sent in the clear: Go's, nginx's and Apache's."""
+    verdict = http_verdict(400, "", {}, body)
+    assert verdict.outcome is Outcome.MISCONFIGURED
+    assert verdict.reason.startswith("the receiver speaks TLS: HTTP 400 Bad Request: ")
+
+
+def test_a_body_that_is_too_large_for_go() -> None:
+    """The Collector's receivers say so behind 400."""
+    verdict = http_verdict(400, "", {}, b"http: request body too large")
+    assert verdict.outcome is Outcome.TOO_LARGE

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import phasetrace
 from phasetrace.errors import ConfigError
+from phasetrace.redaction_rules import Rules
 from phasetrace.settings import (
     VARIABLES,
     BatchLimits,
@@ -21,12 +23,14 @@ from phasetrace.settings import (
     batch_limits,
     colour_wanted,
     default_store,
+    otlp_endpoint,
     selected_provider,
     service_is_named,
     settings_from,
     settings_or_defaults,
     shipping_environment,
     store_path,
+    tls_of_grpc,
 )
 from phasetrace.variables import redacted
 
@@ -56,6 +60,7 @@ def test_nothing_set_is_the_local_store_and_no_network() -> None:
         retention=(500, 512 * 1024 * 1024),
         delivery="thread",
         timing=None,
+        redact=Rules(),
         exporters=(),
         protocol="http/protobuf",
         endpoint=None,
@@ -345,15 +350,19 @@ def test_an_endpoint_asks_for_otlp(
     [
         ("http://localhost:4318", "http://localhost:16686/trace/{trace_id}"),
         ("http://user:hunter2@h:4318/v1/traces", "http://h:16686/trace/{trace_id}"),
-        ("h:4317", "http://h:16686/trace/{trace_id}"),
+        ("HTTP://h:4317", "http://h:16686/trace/{trace_id}"),
         ("http://[::1]:4317", "http://[::1]:16686/trace/{trace_id}"),
         ("https://api.example.com", None),
+        ("https://api.example.com:4317", None),
+        ("https://h:4318/v1/traces", None),
+        ("h:4317", None),
+        ("//h:4317", None),
         ("http://h:99999", None),
         ("http://[::1:4317", None),
     ],
 )
 def test_jaegers_page_is_guessed(endpoint: str, url: str | None) -> None:
-    """The page is Jaeger's on the same host, if the port is one of OTLP's usual ones."""
+    """The page is Jaeger's on the same host, if the port is one of OTLP's, and there is no TLS."""
     assert settings_from({"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}).trace_url == url
 
 
@@ -507,3 +516,48 @@ def test_another_process_finds_the_same_files(
     assert environment["OTEL_EXPORTER_OTLP_CERTIFICATE"] == str(tmp_path / "ca.pem")
     assert environment["OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY"] == "/key.pem"
     assert environment["PYTHONPATH"] == f"{tmp_path / 'lib'}{os.pathsep}{tmp_path}"
+
+
+@pytest.mark.parametrize(
+    ("environ", "address"),
+    [
+        ({"ENDPOINT": "http://h/v1/traces"}, "http://h/v1/traces/v1/traces"),
+        ({"ENDPOINT": "http://h//"}, "http://h//v1/traces"),
+        ({"ENDPOINT": "http://h/a"}, "http://h/a/v1/traces"),
+        ({"TRACES_ENDPOINT": "http://h", "ENDPOINT": "http://i"}, "http://h"),
+        ({}, "http://localhost:4318/v1/traces"),
+    ],
+)
+def test_the_address_is_the_one_that_the_exporter_posts_to(
+    environ: dict[str, str], address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the path is there twice then."""
+    for name, value in environ.items():
+        monkeypatch.setenv(f"OTEL_EXPORTER_OTLP_{name}", value)
+    exporter = OTLPSpanExporter()
+    assert otlp_endpoint(settings_from(), False) == exporter._endpoint == address
+    exporter.shutdown()  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize(
+    ("address", "environ", "is_tls"),
+    [
+        ("https://h", {"OTEL_EXPORTER_OTLP_INSECURE": "true"}, True),
+        ("http://h", {"OTEL_EXPORTER_OTLP_INSECURE": "false"}, False),
+        ("h:1", {}, True),
+        ("h:1", {"OTEL_EXPORTER_OTLP_INSECURE": "TRUE"}, False),
+        (
+            "h:1",
+            {"OTEL_EXPORTER_OTLP_INSECURE": "true", "OTEL_EXPORTER_OTLP_TRACES_INSECURE": "no"},
+            True,
+        ),
+        ("https://h", {"OTEL_PYTHON_EXPORTER_OTLP_GRPC_CREDENTIAL_PROVIDER": "gcp"}, None),
+    ],
+)
+def test_when_grpc_speaks_tls(
+    address: str, environ: dict[str, str], is_tls: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scheme says so; without one INSECURE does; credentials of the exporter's own are its."""
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    assert tls_of_grpc(address) is is_tls

@@ -23,6 +23,7 @@ def test_the_defaults() -> None:
         "retention": ("500 executions, 512MB", None),
         "delivery": ("thread", None),
         "timing": ("off", None),
+        "redact": ("secrets", None),
         "trace url": ("none", None),
         "exporters": ("none", None),
     }
@@ -76,3 +77,50 @@ def test_no_secrets() -> None:
     assert values["headers"] == "a, b, one without a name"
     assert values["source headers"] == "authorization, one without a name"
     assert any(one.message.startswith("PHASETRACE_SOURCE_HEADERS=…") for one in sources.bad)
+
+
+@pytest.mark.parametrize(
+    ("variable", "address", "protocol", "is_bad"),
+    [
+        ("ENDPOINT", "http://h/v1/traces", "", True),
+        ("ENDPOINT", "http://h/v1/traces/", "http/protobuf", True),
+        ("ENDPOINT", "http://h/v1/traces", "grpc", False),
+        ("ENDPOINT", "http://h", "", False),
+        ("TRACES_ENDPOINT", "http://h/v1/traces", "", False),
+    ],
+)
+def test_a_path_that_is_added_twice(
+    variable: str, address: str, protocol: str, is_bad: bool
+) -> None:
+    """The variable for all signals is a base, the one for traces is taken whole."""
+    environ = {
+        f"OTEL_EXPORTER_OTLP_{variable}": address,
+        "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
+    }
+    bad = settings_with_sources(environ).bad
+    assert bool(bad) is is_bad
+    if is_bad:
+        assert not bad[0].is_ours
+        assert "spans are sent to http://h/v1/traces/v1/traces; take it away" in bad[0].message
+        assert "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, which is taken whole" in bad[0].message
+
+
+def test_files_of_tls() -> None:
+    """Their paths are shown, and not a key that stands in place of one."""
+    values = told(
+        OTEL_EXPORTER_OTLP_CERTIFICATE="ca.pem",
+        OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY=f"-----BEGIN PRIVATE KEY-----\n{HIDDEN}",
+        OTEL_EXPORTER_OTLP_INSECURE="true",
+    )
+    assert values["certificate"] == ("ca.pem", "OTEL_EXPORTER_OTLP_CERTIFICATE")
+    assert values["client key"] == ("…", "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY")
+    assert values["insecure"] == ("true", "OTEL_EXPORTER_OTLP_INSECURE")
+
+
+def test_headers_that_cannot_be_read() -> None:
+    """Are told by their variable and their place."""
+    environ = {"OTEL_EXPORTER_OTLP_TRACES_HEADERS": f"a=b,key={HIDDEN};"}
+    (bad,) = settings_with_sources(environ).bad
+    start = "OTEL_EXPORTER_OTLP_TRACES_HEADERS: part 2 of 2 cannot be read and is not sent"
+    assert bad.message.startswith(start)
+    assert HIDDEN not in bad.message

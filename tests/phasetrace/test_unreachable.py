@@ -153,3 +153,33 @@ class Hostile(Exception):
 def test_an_exception_that_cannot_be_followed_does_no_harm(make: Callable[[], Exception]) -> None:
     """It is somebody else's."""
     assert network_verdict(make(), "?").outcome in (Outcome.UNKNOWN, MISCONFIGURED)
+
+
+def tls_error(reason: str) -> Exception:
+    """Return what a client makes of what OpenSSL says."""
+    error = ssl.SSLError(1, f"[SSL: {reason}] words (_ssl.c:1)")
+    error.reason = reason
+    return requests.exceptions.SSLError(max_retries(urllib3.exceptions.SSLError(error)))
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ("WRONG_VERSION_NUMBER", "receiver:4318 does not speak TLS"),
+        ("RECORD_LAYER_FAILURE", "receiver:4318 does not speak TLS"),
+        ("TLSV1_ALERT_NO_APPLICATION_PROTOCOL", "receiver:4318 does not speak HTTP/1.1"),
+        ("TLSV13_ALERT_CERTIFICATE_REQUIRED", "receiver:4318 wants a client certificate"),
+        ("SSLV3_ALERT_BAD_CERTIFICATE", "receiver:4318 ended the TLS handshake: bad certificate"),
+        ("KEY_VALUES_MISMATCH", "the client certificate and its key cannot be used"),
+    ],
+)
+def test_what_openssl_says_of_the_other_side(reason: str, told: str) -> None:
+    """Trying again does not help."""
+    assert network_verdict(tls_error(reason), URL) == (MISCONFIGURED, told, None, 0)
+
+
+def test_a_key_in_place_of_its_path_is_not_told() -> None:
+    """The client shows it as a path that there is not."""
+    error = OSError("Could not find the TLS key file, invalid path: -----BEGIN KEY-----\nsecret")
+    verdict = network_verdict(error, URL)
+    assert verdict.reason == "Could not find the TLS key file, invalid path: …"

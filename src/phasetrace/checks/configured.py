@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from importlib.metadata import entry_points
 
 from phasetrace.checks.finding import Finding, Level
+from phasetrace.redaction_rules import Rules
 from phasetrace.settings import Sources
 
 _SAMPLERS = "opentelemetry_traces_sampler"
@@ -36,6 +37,9 @@ def findings(sources: Sources, unknown: Sequence[str], sampler: str | None) -> l
     if settings.disabled:
         text = "OTEL_SDK_DISABLED is true: nothing is recorded"
         found.append(Finding(Level.WARNING, "recording", text, "unset it to record"))
+    if settings.redact == Rules(secrets=False):
+        text = "PHASETRACE_REDACT is off: passwords and keys in attributes are stored and sent"
+        found.append(Finding(Level.WARNING, "redaction", text, "unset it, if that is not meant"))
     if settings.delivery == "off" and settings.exporters:
         text = "PHASETRACE_DELIVERY is off: what is recorded waits in the store"
         found.append(Finding(Level.WARNING, "delivery", text, "deliver with: phasetrace ship"))

@@ -16,12 +16,12 @@ from opentelemetry.trace import SpanContext, TraceFlags
 from phasetrace import clock, exporting
 from phasetrace._version import __version__
 from phasetrace.checks.finding import Finding, Level
-from phasetrace.checks.remedies import remedy
 from phasetrace.destination import Destination
 from phasetrace.errors import ConfigError
 from phasetrace.exporting import Outlet
+from phasetrace.remedies import remedy
 from phasetrace.rendering import human
-from phasetrace.settings import Settings, otlp_endpoint, service_is_named
+from phasetrace.settings import Settings, otlp_endpoint, otlp_variables, service_is_named
 from phasetrace.variables import redacted
 from phasetrace.verdict import Outcome, Verdict
 from phasetrace.wire import encode, frame
@@ -101,7 +101,8 @@ def _tried(
     whither = f"{endpoint}: " if endpoint else ""
     if verdict.outcome is not Outcome.DELIVERED:
         text = f"{whither}{verdict.reason or verdict.outcome.value} (after {took})"
-        return Finding(Level.PROBLEM, outlet.name, text, remedy(verdict, endpoint, is_grpc))
+        advice = remedy(verdict, endpoint, is_grpc, otlp_variables(settings))
+        return Finding(Level.PROBLEM, outlet.name, text, advice)
     remark = f", and remarks: {verdict.reason}" if verdict.reason else ""
     if verdict.rejected:
         text = f"{whither}it answers success but kept nothing{remark}"

@@ -66,6 +66,7 @@ _COMMANDS: Final = {
     "export": _Command("export", "write an execution into a file that other tools read"),
     "import": _Command("importing", "bring a file that was recorded elsewhere into the store"),
     "ship": _Command("ship", "deliver what waits in the store, or send an execution again"),
+    "open": _Command("opening", "open an execution's trace in a browser, where it was sent to"),
     "status": _Command("status", "show what was delivered, what waits, and what was lost"),
     "doctor": _Command("doctor", "check the configuration, the store and the destinations"),
 }

@@ -77,7 +77,8 @@ def print_epilogue(tracing: Tracing, run: Run) -> None:
     for exporter in tracing.exporters:
         missing = exporter.failed + exporter.dropped + exporter.in_flight
         if missing:
-            say(f"{_spans(missing)} could not be delivered to {exporter.name}")
+            why = f": {safe(exporter.problem)}" if exporter.problem else ""
+            say(f"{_spans(missing)} could not be delivered to {exporter.name}{why}")
         if answer is not None and exporter.delivered:
             _tell_address(tracing, exporter.name, answer)
     for delivery in tracing.deliveries():
@@ -123,16 +124,17 @@ def about_waiting(delivery: Delivery, settings: Settings, run: Run) -> str:
     """Return what there is to say of spans that wait: who delivers them, or how to."""
     whither = safe(delivery.spec.endpoint or delivery.spec.name)
     where, spans = _where(settings), _spans(delivery.waiting)
+    why = f": {safe(delivery.problem)}" if delivery.problem is not None else ""
     one = delivery.waiting == 1
     if settings.delivery == "process":
         being = "is being delivered" if one else "are being delivered"
-        return f"{spans} {being} to {whither} by a process; see {where}{run.command} status"
+        return f"{spans} {being} to {whither} by a process{why}; see {where}{run.command} status"
     # Where the program has named the destination, the environment may not.
     configured = [] if settings.exporters_given else [delivery.spec.key]
     protocol = settings_with_sources().settings.protocol
     ship = safe(how_to_ship(delivery.spec, configured, protocol, run.command))
     wait, them = ("waits", "it") if one else ("wait", "them")
-    return f"{spans} {wait} for {whither}; to deliver {them}: {where}{ship}"
+    return f"{spans} {wait} for {whither}{why}; to deliver {them}: {where}{ship}"
 
 
 def _spans(number: int) -> str:

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from phasetrace.cli import FAILED, open_store
+from phasetrace.cli.addresses import has_page, tell_addresses, waiting_traces
+from phasetrace.cli.other_addresses import instead_of, tell_of_others
 from phasetrace.errors import ConfigError, StoreError, StoreMissing
 from phasetrace.rendering import safe
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from phasetrace.exporting import Outlet
     from phasetrace.settings import Settings
     from phasetrace.store.ledger import StoredBlock
+    from phasetrace.store.stored import StoredExecution
 
 _TIMEOUT_S: Final = 30.0
 _SLICE_S: Final = 0.5
@@ -38,6 +41,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="EXEC_ID",
         help="send executions again, whole, also to where they were not to go; 'latest' is one",
+    )
+    what.add_argument(
+        "--instead-of",
+        metavar="ADDRESS",
+        help="deliver what waits for an address that was wrong, or was sent to with other headers",
     )
     parser.add_argument("--endpoint", help="where to (default: as the environment says)")
     parser.add_argument(
@@ -68,14 +76,21 @@ def execute(args: argparse.Namespace) -> int:
     assert settings.store is not None  # noqa: S101 - it was opened, or is to come
     outlets = _outlets(settings)
     if args.replay:
-        return _replay(settings.store, args.replay, outlets, args.timeout)
+        return _replay(settings, args.replay, outlets, args.timeout)
     from phasetrace.delivery.shipping import shippers
 
-    couriers = shippers(settings.store, outlets)
+    if args.instead_of is not None:
+        couriers = instead_of(settings.store, args.instead_of, outlets)
+    else:
+        couriers = shippers(settings.store, outlets)
     try:
         if args.follow:
             return _follow(couriers)
-        return _deliver(settings.store, couriers, args.timeout)
+        waited = waiting_traces(settings.store, couriers)
+        code = _deliver(settings.store, couriers, args.timeout)
+        waiting = set(waiting_traces(settings.store, couriers))
+        tell_addresses(settings, [one for one in waited if one not in waiting])
+        return code
     finally:
         deadline = time.monotonic() + _LAST_CALL_S
         for courier in couriers:
@@ -113,6 +128,7 @@ def _deliver(store: Path, couriers: Sequence[Shipper], timeout_s: float) -> int:
             code = FAILED
             reason = courier.failing or "another process is delivering, or there was no time left"
             print(f"phasetrace: {whither}: {safe(reason)}", file=sys.stderr)  # noqa: T201
+    tell_of_others(couriers)
     return code
 
 
@@ -156,34 +172,44 @@ def _follow(couriers: Sequence[Shipper]) -> int:
 
 
 def _replay(
-    path: Path, exec_ids: Sequence[str], outlets: Sequence[Outlet], timeout_s: float
+    settings: Settings, exec_ids: Sequence[str], outlets: Sequence[Outlet], timeout_s: float
 ) -> int:
     from phasetrace.destination import Destination
 
     destinations = []
+    with_pages = set()
     for outlet in outlets:
         assert outlet.spec is not None  # noqa: S101 - they were chosen by it
         whither = safe(outlet.spec.endpoint or outlet.name)
         destinations.append((whither, Destination(outlet.name, outlet.exporter)))
+        if has_page(outlet.spec):
+            with_pages.add(whither)
     problems = 0
     deadline = time.monotonic() + timeout_s
+    sent: dict[str, None] = {}
+    """The traces of which something was."""
     try:
-        found = _blocks(path, exec_ids)
+        assert settings.store is not None  # noqa: S101 - it was opened
+        found = _blocks(settings.store, exec_ids)
         for whither, destination in destinations:
-            for exec_id, blocks in found:
+            for execution, blocks in found:
                 delivered, problem = _send_again(destination, blocks, deadline)
-                print(f"{whither}: {safe(exec_id)}: {delivered:,} spans sent")  # noqa: T201
+                exec_id = safe(execution.exec_id)
+                print(f"{whither}: {exec_id}: {delivered:,} spans sent")  # noqa: T201
                 problems += _tell(whither, problem)
+                if delivered and whither in with_pages:
+                    sent[execution.trace_id] = None
     finally:
         for whither, destination in destinations:
             is_flushed = destination.force_flush(max(0.0, deadline - time.monotonic()))
             destination.shutdown()
             problem = None if is_flushed else "the exporter did not send all that it was given"
             problems += _tell(whither, problem)
+    tell_addresses(settings, list(sent), len(sent))
     return FAILED if problems else 0
 
 
-def _blocks(path: Path, exec_ids: Sequence[str]) -> list[tuple[str, list[StoredBlock]]]:
+def _blocks(path: Path, exec_ids: Sequence[str]) -> list[tuple[StoredExecution, list[StoredBlock]]]:
     """Return the blocks of executions; 'latest' is one."""
     from phasetrace.store.file import open_for_reading
     from phasetrace.store.ledger import blocks_of_execution
@@ -192,7 +218,7 @@ def _blocks(path: Path, exec_ids: Sequence[str]) -> list[tuple[str, list[StoredB
     with open_store() as store, closing(open_for_reading(path)) as connection:
         for exec_id in exec_ids:
             execution = store.latest() if exec_id == "latest" else store.find(exec_id)
-            found.append((execution.exec_id, blocks_of_execution(connection, execution.row)))
+            found.append((execution, blocks_of_execution(connection, execution.row)))
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 from phasetrace.cli import HOW_TO_RECORD, command, open_store
 from phasetrace.cli.sheet import Line, Section, show
 from phasetrace.rendering import ago, human
-from phasetrace.settings import settings_with_sources, store_limits
+from phasetrace.settings import redaction_rules, settings_with_sources, store_limits
 
 if TYPE_CHECKING:
+    from phasetrace.redaction_rules import Rules
     from phasetrace.store.destinations import DestinationSpec
     from phasetrace.store.standing import DestinationStanding, RefusedSpan, Standing
 
@@ -45,18 +47,18 @@ def execute(args: argparse.Namespace) -> int:
         StoreError: if there is no store, or it cannot be read.
         ConfigError: if the environment's limits make no sense.
     """
-    limits = store_limits()
+    limits, rules = store_limits(), redaction_rules()
     with open_store() as store:
         standing = store.standing()
     if args.json:
         import json
 
         # In ASCII, escapes make JSON safe for a terminal and independent of its encoding.
-        print(json.dumps(_plain_values(standing, limits), indent=2, allow_nan=False))  # noqa: T201
+        print(json.dumps(_plain_values(standing, limits, rules), indent=2, allow_nan=False))  # noqa: T201
         return 0
     from phasetrace.clock import now_ns
 
-    show(_sections(standing, limits[1], now_ns()))
+    show(_sections(standing, limits[1], rules, now_ns()))
     return 0
 
 
@@ -100,8 +102,6 @@ def how_to_ship(
 
     In an environment that names the destinations with the keys `configured`, and a protocol.
     """
-    import shlex
-
     one, ship = destination, f"{program} ship"
     if one.key in configured:
         return ship
@@ -118,12 +118,15 @@ def how_to_ship(
     return " ".join([*variables, f"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT={address}", ship])
 
 
-def _plain_values(standing: Standing, limits: tuple[int | None, int | None]) -> dict[str, Any]:
+def _plain_values(
+    standing: Standing, limits: tuple[int | None, int | None], rules: Rules
+) -> dict[str, Any]:
     endpoints = {one.key: one for one in standing.destinations}
     most, most_bytes = limits
     return {
         "schema": STATUS_SCHEMA,
         "version": 1,
+        "redaction": str(rules),
         "store": {
             "path": str(standing.path),
             "bytes": standing.bytes,
@@ -172,8 +175,10 @@ def _plain_values(standing: Standing, limits: tuple[int | None, int | None]) -> 
     }
 
 
-def _sections(standing: Standing, most_bytes: int | None, now_ns: int) -> list[Section]:
-    sections = [_store(standing, most_bytes)]
+def _sections(
+    standing: Standing, most_bytes: int | None, rules: Rules, now_ns: int
+) -> list[Section]:
+    sections = [_store(standing, most_bytes, rules)]
     everyone = standing.destinations
     sections += [_destination(one, everyone, now_ns) for one in everyone]
     if not everyone:
@@ -184,7 +189,7 @@ def _sections(standing: Standing, most_bytes: int | None, now_ns: int) -> list[S
     return sections
 
 
-def _store(standing: Standing, most_bytes: int | None) -> Section:
+def _store(standing: Standing, most_bytes: int | None, rules: Rules) -> Section:
     kept = f"{_number(standing.executions, 'execution')}, {_number(standing.spans, 'span')}"
     room = f"{kept}, {size(standing.bytes)}"
     if most_bytes is not None:
@@ -192,6 +197,7 @@ def _store(standing: Standing, most_bytes: int | None) -> Section:
     lines = [Line(("kept", room if standing.executions or standing.spans else "nothing yet"))]
     if standing.lost:
         lines.append(Line(("lost", _reasons(standing.lost)), _BAD))
+    lines.append(Line(("redacting", str(rules))))
     advice = []
     if not standing.executions and not standing.spans:
         advice.append(HOW_TO_RECORD)
@@ -253,6 +259,10 @@ def _advice(destination: DestinationStanding) -> list[str]:
         advice.append(who if one.is_served else f"{who}; to do so: {_shipping_command(one)}")
     if one.last_error is not None:
         advice.append(f"to find out what is wrong: {program} doctor")
+        if one.waiting and one.endpoint and one.name in _PROTOCOLS:
+            # With another address, or other headers, it is another destination.
+            again = f"{program} ship --instead-of {shlex.quote(one.endpoint)}"
+            advice.append(f"if a variable has to be changed, then afterwards: {again}")
     return advice
 
 

@@ -31,6 +31,8 @@ class Delivery(NamedTuple):
     """Whether anything was delivered by this process, or nothing is left to be."""
     waiting: int
     """Spans that wait in the store, of all programs."""
+    problem: str | None = None
+    """Why the last try failed; None if it did not."""
 
 
 class Courier(Protocol):
@@ -120,7 +122,7 @@ class Fleet:
             ):
                 waiting = ledger.waiting_spans(ledger.cursor, MAX_INTEGER)
                 is_delivered = delivered.get(spec.key, 0) > 0 or not waiting
-                deliveries.append(Delivery(spec, is_delivered, waiting))
+                deliveries.append(Delivery(spec, is_delivered, waiting, ledger.problem()))
         return deliveries
 
     def _flush(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
+from operator import attrgetter
 from typing import Final
 
 from opentelemetry.sdk.trace import ReadableSpan
@@ -21,12 +22,22 @@ STOPPED: Final = Verdict(Outcome.UNAVAILABLE, "the program stopped delivering")
 """Nothing was sent."""
 
 
+_SMALL: Final = 65_536
+"""Bytes: a receiver that finds less than that too large may find anything so, and is not believed
+before it has taken something."""
+
+
 class Request:
     """Some blocks that go out together, at most so many spans at a time. Not thread-safe."""
 
     def __init__(
-        self, blocks: Sequence[StoredBlock], is_trusted: bool, most: int | None = None
+        self,
+        blocks: Sequence[StoredBlock],
+        is_trusted: bool,
+        most: int | None = None,
+        explain: Callable[[Verdict], str] = attrgetter("reason"),
     ) -> None:
+        self._explain = explain
         self._blocks = blocks
         # Where each block's spans begin among all of them.
         self._starts = list(accumulate((block.spans for block in blocks), initial=0))
@@ -52,9 +63,12 @@ class Request:
             if is_over():
                 return STOPPED
             try:
-                return self._send(destination, start, stop)
+                verdict = self._send(destination, start, stop)
             except (packed.DamagedBlock, MalformedMessage) as error:
                 return Verdict(Outcome.UNREADABLE, f"it cannot be read in the store: {error}")
+            if verdict.outcome is Outcome.TOO_LARGE and stop - start == 1:
+                verdict = verdict._replace(reason=self._explain(verdict))
+            return verdict
 
         return self._parcel.advance(send)
 
@@ -73,7 +87,10 @@ class Request:
 
     def _send(self, destination: Destination, start: int, stop: int) -> Verdict:
         if destination.takes_bytes:
-            verdict = destination.send(frame(self._parts(start, stop)), stop - start)
+            payload = frame(self._parts(start, stop))
+            verdict = destination.send(payload, stop - start)
+            if verdict.outcome is Outcome.TOO_LARGE and len(payload) < _SMALL:
+                verdict = verdict._replace(outcome=Outcome.REFUSED)
             if destination.takes_bytes:  # else nothing was sent
                 return verdict
         spans = [span for part in self._parts(start, stop) for span in _decoded(*part)]

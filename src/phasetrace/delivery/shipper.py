@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
@@ -48,8 +49,10 @@ _abandoned: list[Ledger | None] = []
 class Shipper:
     """Serves one destination of one store. Thread-safe; never raises.
 
-    `make` makes the exporter, at the first need; in a forked child, again. A destination that only
-    this process can serve (``is_local``) is not served by its children.
+    `make` makes the exporter, at the first need; in a forked child, again, and after a failure that
+    only another configuration can mend: its files may have changed. A destination that only
+    this process can serve (``is_local``) is not served by its children. `explain` says in one line
+    why a request was not taken.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class Shipper:
         limits: BatchLimits | None = None,
         now_ns: clock.NowNs = clock.now_ns,
         backoff: Callable[[], Backoff] = Backoff,
+        explain: Callable[[Verdict], str] = attrgetter("reason"),
     ) -> None:
         limits = limits or BatchLimits()
         self.spec = spec
@@ -69,6 +73,7 @@ class Shipper:
         self._make = make
         self._now_ns = now_ns
         self._new_backoff = backoff
+        self._explain = explain
         self._enough = limits.max_export_batch_size or _ENOUGH
         self._most = limits.max_export_batch_size or _MOST
         self._delay_s = min((limits.schedule_delay_ms or _DELAY_MS) / 1000, threading.TIMEOUT_MAX)
@@ -238,7 +243,8 @@ class Shipper:
         if not blocks:
             return None
         is_trusted = self.delivered > 0 and self.failing is None
-        return Request(blocks, is_trusted or ledger.has_delivered(), self._most)
+        is_trusted = is_trusted or ledger.has_delivered()
+        return Request(blocks, is_trusted, self._most, self._explain)
 
     def _send(self, request: Request) -> None:
         destination = self._destination
@@ -267,7 +273,7 @@ class Shipper:
             self._settle(self._open())
 
     def _failed(self, verdict: Verdict) -> None:
-        self.failing = verdict.reason
+        self.failing = reason = self._explain(verdict)
         self.failures += 1
         is_hopeless = verdict.outcome not in (Outcome.UNAVAILABLE, Outcome.UNKNOWN)
         self._retry_at = time.monotonic() + self._backoff.next_s(verdict.retry_after_s, is_hopeless)
@@ -276,10 +282,12 @@ class Shipper:
             faults.logger.warning(
                 "phasetrace: cannot deliver to %s: %s; spans wait in the store",
                 self._whither(),
-                verdict.reason,
+                reason,
             )
+        if verdict.outcome is Outcome.MISCONFIGURED:
+            self._discard()
         with self._books:
-            self._open().failed(verdict.reason, self._now_ns())
+            self._open().failed(reason, self._now_ns())
         self._moved(self.position)
 
     def _settle(self, ledger: Ledger) -> None:
@@ -327,10 +335,15 @@ class Shipper:
                 with suppress(sqlite3.Error, StoreError, OSError, LookupError):
                     self._settle(self._open())
             self._disconnect()
-        if self._destination is not None and not self.kept:
-            self._destination.shutdown()
+        self._discard()
         self._lock.release()
         self._worker.stop()
+
+    def _discard(self) -> None:
+        """Let go of the exporter."""
+        destination, self._destination = self._destination, None
+        if destination is not None and not self.kept:
+            destination.shutdown()
 
     def _whither(self) -> str:
         return self.spec.endpoint or self.spec.name

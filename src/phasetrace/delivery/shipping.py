@@ -31,18 +31,19 @@ def make_fleet(settings: Settings, store: Path, outlets: Sequence[Outlet]) -> Fl
 def shippers(store: Path, outlets: Sequence[Outlet]) -> list[Shipper]:
     """Return couriers that deliver in threads of this process."""
     return [
-        Shipper(store, outlet.spec, _maker(outlet), outlet.limits)
+        Shipper(store, outlet.spec, maker(outlet), outlet.limits, explain=outlet.explain)
         for outlet in outlets
         if outlet.spec is not None
     ]
 
 
-def _maker(outlet: Outlet) -> Callable[[], Destination]:
-    """Return what gives the outlet's exporter in this process, and another one in a child."""
+def maker(outlet: Outlet) -> Callable[[], Destination]:
+    """Return what gives the outlet's exporter, and then, or in a child, another one each time."""
     process = os.getpid()
+    made = [outlet.exporter]
 
     def make() -> Destination:
-        exporter = outlet.exporter
+        exporter = made.pop() if made else None
         if exporter is None or (os.getpid() != process and outlet.make is not None):
             assert outlet.make is not None  # noqa: S101 - one that was given is not None
             exporter = outlet.make()

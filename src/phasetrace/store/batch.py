@@ -8,11 +8,12 @@ from typing import Any, Final, NamedTuple
 
 from opentelemetry.sdk.trace import ReadableSpan
 
-from phasetrace import faults
+from phasetrace import faults, redaction
 from phasetrace.attributes import text
 from phasetrace.encoded import belonging_of, message_of
 from phasetrace.span import Span
-from phasetrace.spans import EXECUTION, PHASE
+from phasetrace.spans import EXECUTION, PHASE, PhaseKey
+from phasetrace.stats import PhaseStats
 from phasetrace.store.blocks import Columns, Label, Row
 from phasetrace.store.entry import (
     SAMPLED,
@@ -168,6 +169,8 @@ class Batch:
         group: SpanGroup | None = None
         kind: type | None = None
         is_ours = False
+        policy = redaction.in_force()
+        clean_name = policy.clean_names.get
         handed: Any
         for handed in waiting:
             try:
@@ -206,6 +209,7 @@ class Batch:
                         node_type, iteration = handed._node_details
                         iteration = _plain(iteration)
                 name, node_id = handed._name, handed._node_id
+                name = clean_name(name) or policy.name(name)
                 span_id, parent_id = handed._span_id, handed._parent_id or 0
                 message = message_of(handed) if raw else b""
                 index = index_of((type_, name, node_id, node_type, iteration, status))
@@ -228,7 +232,8 @@ class Batch:
 
     def add_totals(self, totals: Iterable[ExecutionTotals]) -> None:
         """Take totals in, in place of earlier ones of the same execution; the latest 4,096."""
-        for one in totals:
+        for counted in totals:
+            one = counted._replace(stats=_shown_stats(counted.stats))
             self.totals.pop((one.exec_id, one.part), None)
             self.totals[one.exec_id, one.part] = one
         while len(self.totals) > _MAX_TOTALS:
@@ -294,7 +299,7 @@ class Batch:
             Exception: when it cannot be encoded.
         """
         span = handed.span if isinstance(handed, RoutedSpan) else handed
-        entry = entry_of(span) or entry_without_execution(span)
+        entry = shown(entry_of(span) or entry_without_execution(span))
         if isinstance(span, Span):
             group = self._group_of(span, raw)
             group.add(entry, message_of(span) if raw else b"")
@@ -313,6 +318,24 @@ class Batch:
             )
         group.add(entry, data.span if raw else b"")
         return entry.span_id
+
+
+def shown(entry: Entry) -> Entry:
+    """Return what the store keeps of a span with a name that may be shown."""
+    name = redaction.in_force().name(entry.name)
+    return entry if name == entry.name else entry._replace(name=name)
+
+
+def _shown_stats(stats: dict[PhaseKey, PhaseStats]) -> dict[PhaseKey, PhaseStats]:
+    """Return the totals of phases by names that may be shown; those of one name are added up."""
+    name_of = redaction.in_force().name
+    if all(key.phase is None or name_of(key.phase) == key.phase for key in stats):
+        return stats
+    merged: dict[PhaseKey, PhaseStats] = {}
+    for key, stat in stats.items():
+        name = key if key.phase is None else PhaseKey(key.node_id, name_of(key.phase))
+        merged.setdefault(name, PhaseStats()).merge(stat)
+    return merged
 
 
 def _row_of(entry: Entry, message: bytes) -> Row:

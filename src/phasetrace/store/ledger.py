@@ -201,6 +201,13 @@ class Ledger:
         ).fetchone()
         return row is not None and bool(row[0])
 
+    def problem(self) -> str | None:
+        """Return why the last try failed; None if it did not."""
+        row = self._connection.execute(
+            "SELECT error FROM destinations WHERE id = ?", (self.destination,)
+        ).fetchone()
+        return str(row[0]) if row is not None and row[0] is not None else None
+
     def serve(self, now_ns: int) -> None:
         """Note that somebody is there to deliver."""
         with self._transaction():

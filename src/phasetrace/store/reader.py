@@ -44,6 +44,7 @@ from phasetrace.store.totals import read_parts
 if TYPE_CHECKING:
     from phasetrace.live import Activity
     from phasetrace.store.activity import Memory
+    from phasetrace.store.arrival import Arrival
 
 _NEAREST_AMONG = 2_000
 _LONGEST_NEAREST = 200
@@ -459,6 +460,13 @@ class StoreReader:
         """Return how much the store keeps, and what became of what was to be delivered."""
         with self._one_moment():
             return read_standing(self._connection, self._path, self._now_ns())
+
+    def arrivals(self, execution: StoredExecution) -> list[Arrival]:
+        """Return what became of an execution's spans on their way to each destination."""
+        from phasetrace.store.arrival import arrivals
+
+        with self._one_moment():
+            return arrivals(self._connection, execution.row)
 
     @contextmanager
     def _one_moment(self) -> Iterator[None]:

@@ -26,7 +26,7 @@ from phasetrace import clock, faults
 from phasetrace.missed_signals import watchers
 from phasetrace.pipeline import Pipeline
 from phasetrace.store import retention
-from phasetrace.store.batch import Batch
+from phasetrace.store.batch import Batch, shown
 from phasetrace.store.destinations import DestinationSpec
 from phasetrace.store.entry import FirstSpan, RoutedSpan, entry_of, first_span, is_routed
 from phasetrace.store.exact_count import ExactCount
@@ -521,7 +521,7 @@ class StoreWriter:
         for span in self._open.due(now_ns):
             entry = entry_of(span)
             if entry is not None:
-                self._batch.opened.append(entry.as_open(now_ns))
+                self._batch.opened.append(shown(entry.as_open(now_ns)))
 
     def _write_batch(self, timeout_s: float) -> bool:
         """Write the batch that has been taken; return False if it has to wait."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry.trace import Link, SpanKind, Status, StatusCode
 from opentelemetry.trace.span import DEFAULT_TRACE_STATE, TraceState
 
+from phasetrace import redaction
 from phasetrace.protobuf.writing import (
     DELIMITED,
     EIGHT_BYTES,
@@ -24,7 +25,7 @@ from phasetrace.protobuf.writing import (
     tag,
     varint,
 )
-from phasetrace.wire.values import append_attributes, keep, utf8
+from phasetrace.wire.values import append_attributes, keep, name_of, utf8
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
@@ -262,7 +263,7 @@ def _event(event: Event) -> bytes:
     return b"".join(
         (
             _time(1, event.timestamp),
-            _text(2, event.name),
+            _text(2, name_of(event.name)),
             _attributes(3, event.attributes),
             _count(4, event.dropped_attributes),
         )
@@ -285,7 +286,10 @@ def _status(status: Status | None) -> bytes:
     if status is None or status.status_code is _UNSET:
         return _UNSET_STATUS
     code = tag(3, VARINT) + varint(status.status_code.value)
-    return delimited(15, _text(2, status.description) + code)
+    description = status.description
+    if type(description) is str:
+        description = redaction.in_force().text(description)
+    return delimited(15, _text(2, description) + code)
 
 
 def _flags(is_remote: bool, trace_flags: int) -> bytes:
@@ -301,7 +305,7 @@ def _head(trace_id: int) -> bytes:
 
 
 def _name_and_kind(name: str, kind: SpanKind) -> bytes:
-    written = _text(5, name) + _KINDS[kind]
+    written = _text(5, name_of(name)) + _KINDS[kind]
     return keep(_names, name, name, written) if kind is _INTERNAL else written
 
 
@@ -332,3 +336,6 @@ def _time(field: int, time_ns: int | None) -> bytes:
 def _count(field: int, number: int) -> bytes:
     nearest = min(max(number, 0), _MAX_UINT32)
     return tag(field, VARINT) + varint(nearest) if nearest else b""
+
+
+redaction.on_change(_names.clear)

@@ -19,8 +19,8 @@ from opentelemetry.sdk.trace import TracerProvider
 
 import phasetrace
 from phasetrace import execution, phase
-from phasetrace.checks.remedies import remedy
 from phasetrace.cli import main
+from phasetrace.remedies import remedy
 from phasetrace.rendering import cells
 from phasetrace.verdict import Outcome, Verdict
 from tests.phasetrace.receivers import (
@@ -301,7 +301,9 @@ def test_an_address_without_http(endpoint: str, doctor: Doctor) -> None:
     (found,) = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=endpoint).of("destinations")
     assert found["level"] == "problem"
     assert "http:// (or https://) is missing in front of the address" in found["found"]
-    assert found["advice"] == "put http:// in front of it, or https:// if the receiver speaks TLS"
+    assert found["advice"] == (
+        "put http:// in front of it in OTEL_EXPORTER_OTLP_ENDPOINT, or https:// if it speaks TLS"
+    )
 
 
 @pytest.mark.parametrize(
@@ -337,7 +339,7 @@ def test_every_bad_value_is_told(doctor: Doctor) -> None:
         "OTEL_BSP_SCHEDULE_DELAY='-1'",
         "OTEL_SDK_DISABLED='perhaps'",
         "OTEL_TRACES_SAMPLER='dice'",
-        "OTEL_EXPORTER_OTLP_HEADERS: expected name=value",
+        "OTEL_EXPORTER_OTLP_HEADERS: part 2 of 2 cannot be read and is not sent",
     ):
         assert expected in text
     assert HIDDEN not in report.text
@@ -589,6 +591,9 @@ def test_as_text(
         assert max(map(cells, lines)) <= width
     else:
         above = next(index for index, line in enumerate(lines) if "Connection refused" in line)
-        assert lines[above + 1].strip() == "-> is the receiver running, there and on this port?"
+        assert lines[above + 1].strip() == (
+            "-> is the receiver running, there and on this port?"
+            " OTEL_EXPORTER_OTLP_ENDPOINT names both"
+        )
     assert "\x1b" not in text
     assert lines[-1] == "1 problem"

@@ -13,6 +13,7 @@ from phasetrace.cli.epilogue import Run, about_waiting, print_epilogue
 from phasetrace.delivery.fleet import Delivery
 from phasetrace.settings import settings_from
 from phasetrace.store.destinations import DestinationSpec
+from tests.phasetrace.receivers import http_receiver, respond
 
 ADDRESS = "http://h:4318/v1/traces"
 HERE = DestinationSpec(f"otlp_proto_http {ADDRESS}", "otlp_proto_http", ADDRESS, False)
@@ -28,7 +29,7 @@ def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def told(number: int, **settings: Any) -> str:
     """Return what is said where so many spans wait."""
-    delivery = Delivery(HERE, False, number)
+    delivery = Delivery(HERE, False, number, None)
     return about_waiting(delivery, settings_from(**settings), Run("p", None, 0, False))
 
 
@@ -93,3 +94,48 @@ def test_what_a_process_delivers_needs_no_command(number: int, spans: str) -> No
     """It is on its way, which ``status`` shows."""
     line = told(number, delivery="process")
     assert line == f"{spans} being delivered to {ADDRESS} by a process; see p status"
+
+
+def test_why_it_waits_is_told_with_how_to_deliver_it(
+    said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one line, with the variable to change."""
+    with http_receiver() as receiver:
+        receiver.answer = respond(403, b"not \x1b yours")
+        whither = f"http://127.0.0.1:{receiver.port}"
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", whither)
+        with execution("own"):
+            pass
+        phasetrace.shutdown()
+    tracing = configuration.latest_tracing()
+    assert tracing is not None
+    print_epilogue(tracing, Run("p", None, 0, False, "own"))
+    assert said[-1] == (
+        f"1 span waits for {whither}/v1/traces: HTTP 403 Forbidden: not \\x1b yours; it wants to"
+        " know who sends: set OTEL_EXPORTER_OTLP_HEADERS, which is not set; to deliver it: p ship"
+    )
+
+
+def test_why_a_process_has_not_delivered() -> None:
+    """Where it has tried."""
+    delivery = Delivery(HERE, False, 2, "HTTP 404")
+    line = about_waiting(delivery, settings_from(delivery="process"), Run("p", None, 0, False))
+    assert line == (
+        f"2 spans are being delivered to {ADDRESS} by a process: HTTP 404; see p status"
+    )
+
+
+def test_why_it_is_lost_without_a_store(said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind how much it is."""
+    with http_receiver() as receiver:
+        receiver.answer = respond(200, b"<html></html>", content_type="text/html")
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{receiver.port}")
+        monkeypatch.setenv("PHASETRACE_STORE", "off")
+        with execution("own"):
+            pass
+        phasetrace.shutdown()
+    tracing = configuration.latest_tracing()
+    assert tracing is not None
+    print_epilogue(tracing, Run("p", None, 0, False, "own"))
+    start = "1 span could not be delivered to otlp_proto_http: HTTP 200 with a web page"
+    assert said[-1].startswith(start)

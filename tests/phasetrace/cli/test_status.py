@@ -59,10 +59,11 @@ def test_all_is_well(capsys: pytest.CaptureFixture[str]) -> None:
     with http_receiver() as receiver:
         record(f"http://127.0.0.1:{receiver.port}", "work", "work")
         text = status(capsys)
-        store, kept, _, whither, delivered = text.splitlines()
+        store, kept, redacting, _, whither, delivered = text.splitlines()
         assert store == f"Store {os.environ['PHASETRACE_STORE']}"
-        assert kept.startswith("  kept  1 execution, 3 spans, ")
+        assert kept.startswith("  kept       1 execution, 3 spans, ")
         assert kept.endswith(" of 512 MB")
+        assert redacting == "  redacting  secrets"
         assert whither == f"http://127.0.0.1:{receiver.port}/v1/traces (otlp_proto_http)"
         assert delivered == "  delivered  3  all that was recorded; the last just now"
 

@@ -239,7 +239,8 @@ def test_the_outcome_tells_what_waits(path: Path, record: Record, ship: Make) ->
     assert not path.exists()
     record(HERE, THERE).block("a", "b")
     fleet.finish(5, 1)
-    assert fleet.outcome() == [(HERE, True, 0), (THERE, False, 2)]
+    why = "the exporter does not tell why it failed"
+    assert fleet.outcome() == [(HERE, True, 0, None), (THERE, False, 2, why)]
 
 
 def test_a_fork_waits_for_a_look_into_the_store(

@@ -304,3 +304,28 @@ def test_damaged_blocks_alone_are_given_up(blocks: list[StoredBlock]) -> None:
     assert exporter.requests == []
     letters = request.settlement().dead_letters
     assert [(letter.name, letter.request) for letter in letters] == [("", b"")] * 5
+
+
+def test_a_small_span_that_is_too_large_is_not_believed_alone(blocks: list[StoredBlock]) -> None:
+    """What finds anything too large is a mistake: nothing is put aside, and it is told."""
+    with receiving() as (receiver, destination):
+        receiver.answer = respond(413)
+        request = Request(blocks, is_trusted=False)
+        verdict = request.advance(destination, never)
+        assert verdict is not None
+        assert verdict.reason.startswith("HTTP 413")
+        assert request.is_restarted
+        receiver.answer = respond(200)
+        assert request.advance(destination, never) is None
+        assert (request.settlement().delivered, request.refused()) == (5, {})
+
+
+def test_why_a_single_span_is_too_large_is_explained(path: Path, recording: Routed) -> None:
+    """It is put aside with the reason, whatever becomes of others."""
+    recording.block("x" * 70_000)
+    with receiving() as (receiver, destination):
+        receiver.answer = respond(413)
+        request = Request(read(path), False, explain=lambda verdict: f"{verdict.reason}; less")
+        assert request.advance(destination, never) is None
+        ((reason, number),) = request.refused().items()
+        assert (reason.startswith("HTTP 413"), reason.endswith("; less"), number) == (True, True, 1)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
 
 from phasetrace import faults
@@ -18,6 +19,7 @@ from phasetrace.delivery.lock import is_free, lock_path
 from phasetrace.delivery.shipper import Shipper
 from phasetrace.destination import Destination
 from phasetrace.settings import BatchLimits
+from phasetrace.verdict import Outcome, Verdict
 from tests.phasetrace.delivery.conftest import (
     HERE,
     THERE,
@@ -550,3 +552,50 @@ def test_a_connection_that_a_fork_did_not_wait_for_is_not_closed_in_the_child(
 
     assert module._abandoned[-1] is ledger
     ledger.close()
+
+
+class Misconfigured(Destination):
+    """Is refused until its file is there."""
+
+    made = 0
+
+    def __init__(self, exporter: Taking, file: Path) -> None:
+        super().__init__("t", exporter)
+        Misconfigured.made += 1
+        self._is_right = file.exists()
+
+    def export_spans(self, spans: Sequence[ReadableSpan]) -> Verdict:
+        """Take spans, or not."""
+        if self._is_right:
+            return super().export_spans(spans)
+        return Verdict(Outcome.MISCONFIGURED, "not trusted")
+
+
+def test_what_only_somebody_can_mend_is_tried_with_another_exporter(
+    path: Path, recording: Routed, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One keeps the files in memory that it was made with; why is told in words with advice."""
+    exporter, file = Taking(), tmp_path / "authority.pem"
+    recording.block("a")
+    shipper = Shipper(
+        path,
+        HERE,
+        lambda: Misconfigured(exporter, file),
+        BatchLimits(None, None, 1),
+        backoff=lambda: SOON,
+        explain=lambda verdict: f"{verdict.reason}; set CERTIFICATE",
+    )
+    shipper.hurry()
+    wait_until(lambda: query(path, "SELECT error FROM destinations") != [None])
+    assert query(path, "SELECT error FROM destinations") == ["not trusted; set CERTIFICATE"]
+    assert shipper.failing == "not trusted; set CERTIFICATE"
+    assert "not trusted; set CERTIFICATE; spans wait in the store" in caplog.text
+    file.touch()
+    deliver(shipper, path)
+    assert exporter.names == ["a"]
+    made = Misconfigured.made
+    assert (exporter.shutdowns, made > 1) == (made - 1, True)
+    recording.block("b")
+    deliver(shipper, path)
+    shipper.close(soon())
+    assert (Misconfigured.made, exporter.shutdowns) == (made, made)

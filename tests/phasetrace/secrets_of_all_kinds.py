@@ -1,0 +1,150 @@
+"""Secrets of every shape that is known, none of them real, and what may stand around them."""
+
+from __future__ import annotations
+
+import base64
+from typing import NamedTuple
+
+from hypothesis import strategies as st
+
+LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+CAPITALS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+
+
+class Written(NamedTuple):
+    """A secret as it is written somewhere."""
+
+    text: str
+    secret: str
+
+
+def _of(alphabet: str, least: int, most: int) -> st.SearchStrategy[str]:
+    return st.text(alphabet, min_size=least, max_size=most)
+
+
+def _prefixed(
+    *prefixes: str, least: int, most: int = 60, more: str = ""
+) -> st.SearchStrategy[Written]:
+    return st.builds(
+        lambda prefix, secret: Written(prefix + secret, secret),
+        st.sampled_from(prefixes),
+        _of(LETTERS + more, least, most),
+    )
+
+
+def _basic(user: str, password: str) -> Written:
+    encoded = base64.b64encode(f"{user}:{password}".encode()).decode()
+    return Written(f"Basic {encoded}", encoded)
+
+
+def _pem(kind: str, lines: list[str], is_cut: bool) -> Written:
+    end = "" if is_cut else f"\n-----END {kind}PRIVATE KEY-----"
+    body = "\n".join(lines)
+    return Written(f"-----BEGIN {kind}PRIVATE KEY-----\n{body}{end}", body)
+
+
+_passwords = _of(LETTERS + "!$%*.~_-+", 8, 30)
+_names = st.sampled_from(
+    [
+        "password",
+        "PGPASSWORD",
+        "db.passwd",
+        "Pwd",
+        "client_secret",
+        "api_key",
+        "X-API-Key",
+        "apikey",
+        "AccountKey",
+        "aws_secret_access_key",
+        "access_token",
+        "refresh_token",
+        "id_token",
+    ]
+)
+shapes: dict[str, st.SearchStrategy[Written]] = {
+    "an address": st.builds(
+        lambda scheme, user, secret: Written(f"{scheme}://{user}:{secret}@host:5432/db", secret),
+        st.sampled_from(["postgresql+psycopg", "redis", "https", "amqp"]),
+        _of(LETTERS, 0, 8),
+        _passwords,
+    ),
+    "a bearer": st.builds(
+        lambda scheme, secret: Written(f"{scheme} {secret}", secret),
+        st.sampled_from(["Bearer", "bearer", "BEARER", "Authorization: Bearer"]),
+        _of(LETTERS + "-._~+/", 24, 80),
+    ),
+    "basic": st.builds(_basic, _of(LETTERS, 0, 12), _passwords),
+    "another scheme": st.builds(
+        lambda secret: Written(f"authorization: ApiKey {secret}", secret), _passwords
+    ),
+    "a JSON Web Token": st.builds(
+        lambda body, signature: Written(f"eyJhbGciOiJIUzI1NiJ9.eyJ{body}.{signature}", body),
+        _of(LETTERS + "-_", 20, 80),
+        _of(LETTERS + "-_", 0, 43),
+    ),
+    "a private key": st.builds(
+        _pem,
+        st.sampled_from(["", "RSA ", "EC ", "OPENSSH ", "ENCRYPTED "]),
+        st.lists(_of(LETTERS + "+/=", 20, 64), min_size=1, max_size=4),
+        st.booleans(),
+    ),
+    "an assignment": st.builds(
+        lambda name, between, secret: Written(f"{name}{between}{secret}", secret),
+        _names,
+        st.sampled_from(["=", " = "]),
+        _passwords.filter(lambda one: "=" not in one[:1]),
+    ),
+    "a keyword argument": st.builds(
+        lambda name, secret: Written(f"connect({name}='{secret} it')", secret), _names, _passwords
+    ),
+    "JSON": st.builds(
+        lambda name, secret: Written(f'{{"{name}": "{secret}"}}', secret), _names, _passwords
+    ),
+    "JSON in JSON": st.builds(
+        lambda name, secret: Written(f'"{{\\"{name}\\":\\"{secret}\\"}}"', secret),
+        _names,
+        _passwords,
+    ),
+    "a query": st.builds(
+        lambda name, secret: Written(f"https://h/p?a=1&{name}={secret}&b=2", secret),
+        st.sampled_from(["token", "sig", "X-Amz-Signature", "api_key"]),
+        _of(LETTERS + "-._~%", 8, 60),
+    ),
+    "AWS": st.builds(
+        lambda kind, secret: Written(kind + secret, secret),
+        st.sampled_from(["AKIA", "ASIA"]),
+        _of(CAPITALS, 16, 16),
+    ),
+    "GitHub": _prefixed("ghp_", "gho_", "ghs_", "ghu_", "ghr_", "github_pat_", least=22),
+    "GitLab": _prefixed("glpat-", "glrt-", least=20, more="_-"),
+    "Slack": _prefixed("xoxb-", "xoxp-", "xapp-", least=20, more="-"),
+    "Slack's hooks": _prefixed("https://hooks.slack.com/services/", least=20, more="/"),
+    "Stripe": _prefixed("sk_live_", "rk_live_", "sk_test_", "whsec_", least=24),
+    "OpenAI": _prefixed(" sk-", least=40) | _prefixed(" sk-proj-", least=20, more="_-"),
+    "Anthropic": _prefixed(" sk-ant-api03-", least=20, more="_-"),
+    "Google": _prefixed("AIza", least=35, most=35, more="_-")
+    | _prefixed("ya29.", "GOCSPX-", least=20, more="_-"),
+}
+"""Those that must not stand directly behind a letter have a space in front."""
+
+secrets: st.SearchStrategy[Written] = st.sampled_from(sorted(shapes)).flatmap(shapes.__getitem__)
+
+_PIECES = (
+    *(
+        "password",
+        "secret=",
+        "pwd=",
+        '"api_key": "',
+        "Bearer",
+        "Bearer ",
+        "basic ",
+        "authorization:",
+    ),
+    *("://", "://u:p", "@", "eyJ", "eyJhbGciOi", ".eyJ", "AKIA", "AK", "ghp_", "sk-", "xoxb-"),
+    *("-----BEGIN ", "-----", "-----BEGIN PRIVATE KEY", "[redacted]", "[", "]", "=", ":", " "),
+    *('"', "'", "\\", '\\"', "\n", "?token", "&", "é", "\U0001f511", "\0", "prompt", "tokens"),
+)
+surroundings = st.lists(
+    st.sampled_from(_PIECES) | st.text(st.characters(exclude_categories=["Cs"]), max_size=6),
+    max_size=5,
+).map("".join)

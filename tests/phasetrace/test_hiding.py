@@ -1,0 +1,140 @@
+"""What is secret of a request is taken out of whatever others say of it."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import threading
+from typing import Any
+
+import pytest
+
+from phasetrace.hiding import NONE, hidden_in_logs, hide, secret_texts, secrets_in, secrets_of
+
+HIDDEN = "hunter2&co"
+LOGGER = logging.getLogger("urllib3.connectionpool")
+
+
+def basic(text: str) -> str:
+    """Return the value of a header with user and password."""
+    return f"Basic {base64.b64encode(text.encode()).decode()}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"unknown token {HIDDEN}!",
+        f"unknown token Bearer {HIDDEN}",
+        "unknown token hunter2%26co",
+        f"headers: {{'authorization': 'Bearer {HIDDEN}'}}",
+    ],
+)
+def test_a_receiver_that_repeats_a_token(text: str) -> None:
+    """With what stands before it or without, as it is or encoded."""
+    hidden = hide(text, secrets_in([("authorization", f"Bearer {HIDDEN}")]))
+    assert "hunter2" not in hidden
+    assert "…" in hidden
+
+
+def test_a_password_of_basic_authentication() -> None:
+    """It is in there, if not to be seen."""
+    secrets = secrets_in([("Authorization", basic(f"me:{HIDDEN}"))])
+    assert hide(f"{HIDDEN} is wrong for {basic(f'me:{HIDDEN}')}", secrets) == "… is wrong for …"
+    assert secrets_in([("authorization", "Basic not base64")]) != NONE
+
+
+def test_what_is_no_secret() -> None:
+    """What every request has, and what is too short to be one."""
+    assert secrets_in([("Content-Type", "application/x-protobuf"), ("tenant", "abc")]) == NONE
+    assert secrets_in([("data-bin", b"\0")]) == NONE
+
+
+def test_a_short_value_is_hidden_as_a_whole_word() -> None:
+    """It may be a part of many."""
+    secrets = secrets_in([("tenant", "test")])
+    assert hide("the latest test: test-1 failed", secrets) == "the latest …: …-1 failed"
+
+
+class Exporter:
+    """Has what the official ones have."""
+
+    def __init__(self, headers: Any, endpoint: str = "http://h") -> None:
+        self._headers = headers
+        self._endpoint = endpoint
+
+
+class Outer:
+    """Has a client inside."""
+
+    def __init__(self, client: Exporter) -> None:
+        self._client = client
+
+
+@pytest.mark.parametrize(
+    "exporter",
+    [
+        Exporter({"key": HIDDEN}),
+        Exporter((("key", HIDDEN),)),
+        Outer(Exporter({"key": HIDDEN})),
+        Exporter(None, f"http://h/v1/traces?key={HIDDEN}"),
+        Exporter(None, f"http://h/v1/traces?key={HIDDEN.replace('&', '%26')}"),
+        Exporter(None, f"http://me:{HIDDEN}@h"),
+    ],
+)
+def test_what_is_secret_of_an_exporter(exporter: Any) -> None:
+    """Its headers, wherever it has them, and of its address what is not the way."""
+    assert "hunter2" not in hide(f"GET /v1/traces?key={HIDDEN} {HIDDEN}", secrets_of(exporter))
+
+
+class Hostile:
+    """Has nothing, and says so loudly."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(name)
+
+    @property
+    def _headers(self) -> Any:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize("exporter", [object(), Hostile(), Exporter(1, "http://[")])
+def test_any_exporter_can_be_asked(exporter: Any) -> None:
+    """It may be anybody's."""
+    assert secrets_of(exporter) == NONE
+
+
+def test_logs_are_without_secrets(caplog: pytest.LogCaptureFixture) -> None:
+    """Their words, and their tracebacks; only meanwhile, and only in this thread."""
+    caplog.set_level(logging.DEBUG, "urllib3")
+
+    def log() -> None:
+        LOGGER.debug("%s and %d", HIDDEN, 1)
+
+    with hidden_in_logs(secret_texts([HIDDEN])):
+        log()
+        try:
+            raise ValueError(HIDDEN)
+        except ValueError:
+            LOGGER.exception("no")
+        with hidden_in_logs(secret_texts(["else"])):
+            LOGGER.debug("%s or else", HIDDEN)
+        LOGGER.debug("nothing")
+        thread = threading.Thread(target=log)
+        thread.start()
+        thread.join()
+    log()
+    lines = [logging.Formatter().format(record) for record in caplog.records]
+    assert lines[0] == "… and 1"
+    assert lines[1].startswith("no\nTraceback")
+    assert "ValueError: …" in lines[1]
+    assert lines[2:] == ["… or …", "nothing", f"{HIDDEN} and 1", f"{HIDDEN} and 1"]
+
+
+def test_the_parser_of_headers_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """What it cannot read, it shows; who makes an exporter tells of that without."""
+    logger = logging.getLogger("opentelemetry.util.re")
+    with hidden_in_logs(NONE):
+        logger.warning("Header format invalid! %s", HIDDEN)
+    assert caplog.records == []
+    logger.warning("of somebody else's")
+    assert len(caplog.records) == 1

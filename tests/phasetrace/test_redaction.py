@@ -1,0 +1,238 @@
+"""A policy says of an attribute what may be shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from phasetrace import redaction
+from phasetrace.names import INPUT_TOKENS, OUTPUT_TOKENS, RESERVED
+from phasetrace.redaction import MARK, Redaction
+from phasetrace.redaction_rules import Rules, read_rules
+
+HIDDEN = "postgres://me:hunter2@db"
+SHOWN = "postgres://me:[redacted]@db"
+EVERYTHING = Redaction(read_rules(["*", "/./"]))
+
+
+def by(setting: str) -> Redaction:
+    """Return the policy of a setting."""
+    return Redaction(read_rules(setting))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("password", "x", MARK),
+        ("password", "", MARK),
+        ("password", 1234, MARK),
+        ("password", None, MARK),
+        ("credentials", {"user": "me"}, MARK),
+        ("cookies", ["a=b"], MARK),
+        ("api_key", b"raw", MARK),
+        ("access_token", "x", MARK),
+        ("access_token", 5, 5),
+        ("token", 0.25, 0.25),
+        ("token", ["x", 1], MARK),
+        ("url", HIDDEN, SHOWN),
+        ("url", HIDDEN.encode(), SHOWN.encode()),
+        ("urls", [HIDDEN, "a"], [SHOWN, "a"]),
+        ("urls", (1, (HIDDEN,)), [1, [SHOWN]]),
+        ("headers", {"Authorization": "x", "accept": "y"}, {"Authorization": MARK, "accept": "y"}),
+        ("http", {"request": {"cookie": 1}}, {"request": {"cookie": MARK}}),
+        ("api", {"key": "x", "n": 1}, {"key": MARK, "n": 1}),
+        ("config", {"tokens": 5, "max_tokens": 7}, {"tokens": 5, "max_tokens": 7}),
+    ],
+)
+def test_an_attribute_is_redacted(name: str, value: Any, shown: Any) -> None:
+    """As a whole by its name, in part by its shape, and by the names in it."""
+    assert Redaction(Rules()).attribute(name, value) == shown
+
+
+@pytest.mark.parametrize(
+    ("setting", "name", "is_shown"),
+    [
+        ("*.prompt", "llm.prompt", False),
+        ("*.prompt", "LLM.Prompt", False),
+        ("*.prompt", "prompt", True),
+        ("*.prompt", "llm.prompts", True),
+        ("customer_*", "customer_name", False),
+        ("Customer_*", "CUSTOMER_ID", False),
+        ("customer_*", "my_customer_name", True),
+        ("user.?d", "user.id", False),
+        ("a.b", "axb", True),
+        ("off,x", "password", True),
+        ("off,x", "x", False),
+        ("x", "password", False),
+    ],
+)
+def test_names_are_patterns(setting: str, name: str, is_shown: bool) -> None:
+    """For the whole name, in any case, and also for numbers."""
+    for value in ("text", 5, True, 0.5, None, [1]):
+        assert (by(setting).attribute(name, value) == value) is is_shown
+
+
+def test_names_are_patterns_for_what_is_nested() -> None:
+    """By the name of an item alone, and by the path to it."""
+    value = {"prompt": "p", "customer_name": "c", "n": 1}
+    assert by("*.prompt,customer_*").attribute("llm", value) == {
+        "prompt": MARK,
+        "customer_name": MARK,
+        "n": 1,
+    }
+
+
+def test_expressions_are_for_parts_of_texts() -> None:
+    """Wherever they stand, as often as they do, in their order."""
+    policy = by(r"/C-\d+/, /x/")
+    assert policy.attribute("note", "for C-17, C-4711 and cx") == (
+        f"for {MARK}, {MARK} and c{MARK}"
+    )
+    assert policy.attribute("n", ["C-1", {"a": b"\xffC-2"}]) == [MARK, {"a": b"\xff[redacted]"}]
+    assert policy.text("é C-1") == f"é {MARK}"
+
+
+def test_an_expression_may_fit_nothing_at_some_places() -> None:
+    """A mark stands for something."""
+    assert by(r"/(?=a)|b/").text("ab") == f"a{MARK}"
+
+
+@pytest.mark.parametrize("expression", ["/e/", r"/\w+/", "/[^ ]/", "/redacted/"])
+def test_what_is_redacted_already_is_left_alone(expression: str) -> None:
+    """So that doing it twice is doing it once."""
+    once = by(expression).text("the secret")
+    assert by(expression).text(once) == once
+
+
+@pytest.mark.parametrize("name", sorted(RESERVED | {"phasetrace.anything"}))
+def test_what_traces_are_put_together_by_is_as_it_is(name: str) -> None:
+    """Whatever somebody has redacted."""
+    for value in ("postgres://me:hunter2@db", 5, ["a", "b"]):
+        assert EVERYTHING.attribute(name, value) is value
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *INPUT_TOKENS,
+        *OUTPUT_TOKENS,
+        "gen_ai.usage.cost",
+        "gen_ai.request.max_tokens",
+        "gen_ai.request.model",
+        "model",
+        "service.name",
+        "telemetry.sdk.name",
+        "exception.type",
+    ],
+)
+def test_what_is_read_by_name_keeps_its_value(name: str) -> None:
+    """No name of these is redacted; a secret in their text is."""
+    assert by("*").attribute(name, 4096) == 4096
+    assert by("*").attribute(name, "gpt-4o") == "gpt-4o"
+    assert by("*").attribute(name, HIDDEN) == SHOWN
+
+
+plain = st.none() | st.booleans() | st.integers() | st.floats() | st.text("ab é", max_size=5)
+values = st.recursive(
+    plain, lambda inner: st.lists(inner) | st.dictionaries(st.text("ab."), inner), max_leaves=8
+)
+
+
+@given(st.dictionaries(st.text("abc._"), values))
+def test_what_is_no_secret_is_the_same_object(attributes: dict[str, Any]) -> None:
+    """Nothing is copied that need not be, and whoever asks sees it at once."""
+    assert Redaction(Rules()).attributes(attributes) is None
+    for name, value in attributes.items():
+        assert Redaction(Rules()).attribute(name, value) is value
+
+
+@given(st.text(), values)
+def test_off_is_off(name: str, value: Any) -> None:
+    """Nothing is looked at."""
+    policy = by("off")
+    assert policy.is_off
+    assert policy.attribute(name, value) is value
+    assert policy.attribute("password", HIDDEN) == HIDDEN
+    assert policy.name(HIDDEN) == HIDDEN
+
+
+class _Lying(Sequence[str]):
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, index: Any) -> Any:
+        raise OSError("no")
+
+
+class _Text(str):
+    def __str__(self) -> str:
+        return "harmless"
+
+    def __hash__(self) -> int:
+        return hash("harmless")
+
+    def __eq__(self, other: object) -> bool:
+        return other == "harmless"
+
+
+class _Changing(Mapping[str, str]):
+    """Says something else each time that it is asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def __len__(self) -> int:
+        return 1
+
+    def __iter__(self) -> Any:
+        return iter(["k"])
+
+    def __getitem__(self, key: str) -> str:
+        self.asked += 1
+        return "harmless" if self.asked == 1 else HIDDEN
+
+
+@pytest.mark.parametrize("value", [_Lying(), {HIDDEN}, object(), [{1, 2}], range(3)])
+def test_any_value_is_looked_through(value: Any) -> None:
+    """One that is not what it says, or that no attribute can be, as what it will be written as."""
+    shown = Redaction(Rules()).attribute("name", value)
+    assert "hunter2" not in repr(shown)
+
+
+def test_what_a_value_really_is_counts() -> None:
+    """Not what it says it is, and what was looked at is what is shown."""
+    assert Redaction(Rules()).attribute("url", _Text(HIDDEN)) == SHOWN
+    assert dict(Redaction(Rules()).attribute("url", _Changing())) == {"k": "harmless"}
+    nested: Any = HIDDEN
+    for _ in range(100):
+        nested = [nested]
+    assert "hunter2" not in repr(Redaction(Rules()).attribute("deep", nested))
+
+
+def test_names_of_spans_are_looked_at() -> None:
+    """For shapes only: a name is no attribute."""
+    assert Redaction(Rules()).name("password") == "password"
+    assert Redaction(Rules()).name(f"connect {HIDDEN}") == f"connect {SHOWN}"
+    assert by("*").name("connect") == "connect"
+
+
+def test_what_is_kept_of_names_is_bounded() -> None:
+    """Of attributes, and of spans."""
+    policy = Redaction(Rules())
+    for number in range(10_000):
+        policy.verdict(f"key_{number}")
+        policy.name(f"name_{number}")
+    policy.verdict("k" * 10_000)
+    policy.name("n" * 10_000)
+    assert len(policy.verdicts) <= 4_096 >= len(policy.clean_names)
+    assert max(map(len, [*policy.verdicts, *policy.clean_names])) < 300
+
+
+def test_a_policy_that_nobody_has_chosen_redacts_secrets() -> None:
+    """Also where nothing else of phasetrace is set up."""
+    assert redaction.in_force().rules == Rules()
+    assert not redaction.is_chosen()
