@@ -409,7 +409,7 @@ def test_prints_no_address_when_nothing_was_delivered(tmp_path: Path, store: Pat
     )
     assert ended.code == 0
     assert not [line for line in ended.said if line.startswith("trace: ")]
-    waiting = f"2 spans wait for {nobody}/v1/traces; "
+    waiting = f"2 spans wait for {nobody}/v1/traces: cannot connect to "
     assert [line for line in ended.said if line.startswith(waiting) and "ship" in line]
 
 
