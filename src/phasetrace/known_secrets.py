@@ -126,6 +126,8 @@ _ASSIGNED: Final = (
     "id_token",
 )
 """What a text has the value of behind it: ``pwd=…``, ``"password": "…"``."""
+_IN_JSON: Final = (*_ASSIGNED, "authorization", "cookie", "credentials")
+"""The same where the value is in quotes; elsewhere these have more behind them than a word."""
 _IN_ADDRESSES: Final = (
     "token",
     "sig",
@@ -145,7 +147,7 @@ _BEARER: Final = rf" +((?:(?=[A-Za-z._~+/-]*[0-9]){_CREDENTIAL}{{8,}}|{_CREDENTI
 _BASE64: Final = r"[A-Za-z0-9+/=]"
 _BASIC: Final = (
     rf" +((?=(?:[A-Za-z0-9+/]{{4}}){{0,200}}?(?:O[g-v]{_BASE64}{{2}}|{_BASE64}[DTjz][o-r]{_BASE64}"
-    rf"|{_BASE64}{{2}}[AEIMQUYcgkosw048]6)){_BASE64}+)"
+    rf"|{_BASE64}{{2}}[AEIMQUYcgkosw048]6)){_CREDENTIAL}+=*)"
 )
 _QUOTED: Final = (
     r"\"(?!\")([^\"\\]*(?:\\(?s:.)[^\"\\]*){0,200})",
@@ -196,7 +198,7 @@ _SHAPES: Final = (
     + _behind(_ASSIGNED, "=", " =")
     + rf" {{0,3}}(?:{'|'.join((_UNQUOTED, *_QUOTED))})",
     r":(?<=[\"' ]:)"
-    + _behind(_ASSIGNED, "[\"']:", r"\\\":", "[\"'] :")
+    + _behind(_IN_JSON, "[\"']:", r"\\\":", "[\"'] :")
     + rf" {{0,3}}(?:{'|'.join(_QUOTED)})",
     r"=(?<=[A-Za-z]=)" + _behind(_IN_ADDRESSES, "=", before="[?&]") + _UNQUOTED,
     # GitHub and Stripe.
