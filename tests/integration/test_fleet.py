@@ -54,7 +54,8 @@ for exec_id in others:
 """
 
 
-PYTHON = (sys.executable, "-W", "error", "-c")
+# A program that ends while the receiver is busy closes a connection that is in use.
+PYTHON = (sys.executable, "-W", "error", "-W", "ignore::ResourceWarning", "-c")
 
 
 class Fleet(NamedTuple):
