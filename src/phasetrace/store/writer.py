@@ -28,7 +28,7 @@ from phasetrace.pipeline import Pipeline
 from phasetrace.store import retention
 from phasetrace.store.batch import Batch, shown
 from phasetrace.store.destinations import DestinationSpec
-from phasetrace.store.entry import FirstSpan, RoutedSpan, entry_of, first_span, is_routed
+from phasetrace.store.entry import FirstSpan, RoutedSpan, first_span, is_routed
 from phasetrace.store.exact_count import ExactCount
 from phasetrace.store.forks import watch
 from phasetrace.store.open_spans import OpenSpans
@@ -517,11 +517,7 @@ class StoreWriter:
         if self._file_changes != self._session.file_changes:
             self._file_changes = self._session.file_changes
             self._open.forget_rows()
-        now_ns = self._now_ns()
-        for span in self._open.due(now_ns):
-            entry = entry_of(span)
-            if entry is not None:
-                self._batch.opened.append(shown(entry.as_open(now_ns)))
+        self._batch.opened += map(shown, self._open.due(self._now_ns()))
 
     def _write_batch(self, timeout_s: float) -> bool:
         """Write the batch that has been taken; return False if it has to wait."""
