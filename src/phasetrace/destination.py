@@ -185,7 +185,8 @@ class Destination:
             with self._calling():
                 verdict = call()
         except Exception as error:
-            verdict = raised(error)
+            with hidden_in_logs(self._secrets):
+                verdict = raised(error)
         self._failing = verdict.outcome is not Outcome.DELIVERED
         return self._hidden(verdict) if verdict.reason else verdict
 

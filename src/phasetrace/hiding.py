@@ -43,14 +43,23 @@ _LOGGERS: Final = (
 
 
 def hide(text: str, secrets: Secrets) -> str:
-    """Return a text with "…" in place of each secret in it."""
+    """Return a text with "…" in place of each secret in it.
+
+    The text may have been cut anywhere: at its end, the beginning of a secret is hidden as well,
+    if it is 8 characters or half of the secret.
+    """
     for secret in sorted(secrets, key=len, reverse=True):
         if secret in text:
             pattern = re.escape(secret)
             text = re.sub(
                 pattern if len(secret) >= _LONG else rf"(?<!\w){pattern}(?!\w)", "…", text
             )
-    return text
+    return _without_beginning(text, secrets)
+
+
+def hidden(text: str) -> str:
+    """Return a text without what is secret in this thread just now; see `hidden_in_logs`."""
+    return hide(text, _scope.secrets or NONE)
 
 
 def secrets_in(headers: Iterable[tuple[Any, Any]]) -> Secrets:
@@ -86,7 +95,7 @@ def secret_texts(texts: Iterable[str]) -> Secrets:
 
 @contextmanager
 def hidden_in_logs(secrets: Secrets) -> Iterator[None]:
-    """Take secrets out of what libraries log meanwhile, in this thread."""
+    """Take secrets out of what libraries log meanwhile, in this thread, and out of `hidden`."""
     before = getattr(_scope, "secrets", None)
     _scope.secrets = secrets if before is None else before | secrets
     try:
@@ -125,6 +134,22 @@ def _clean(record: logging.LogRecord, secrets: Secrets) -> None:
 _scope: Final = _Scope()
 for _name in _LOGGERS:
     logging.getLogger(_name).addFilter(_Filter())
+
+
+def _without_beginning(text: str, secrets: Secrets) -> str:
+    """Return a text without the beginning of a secret that it ends with."""
+    # Whoever cuts a text may say so, and what it is decoded from may end within a character.
+    end = text.rstrip("….\ufffd \t\r\n")
+    longest = 0
+    for secret in secrets:
+        if len(secret) < _LONG:
+            continue
+        least = max(min(_LONG, len(secret) // 2), longest + 1)
+        for size in range(min(len(secret) - 1, len(end)), least - 1, -1):
+            if end.endswith(secret[:size]):
+                longest = size
+                break
+    return f"{end[:-longest]}…" if longest else text
 
 
 def _pairs(headers: Any) -> Iterable[tuple[Any, Any]]:

@@ -4,6 +4,13 @@ Source: https://opentelemetry.io/docs/specs/otlp/, "OTLP/gRPC Response" and "OTL
 with their sections on partial success, failures, retryable codes and throttling. Of the failures
 that are not to be tried again, those that are about the sender and not about the spans are told
 apart here: other spans would not help.
+
+Here more is tried again than OTLP lists. 408, 425, 500, 52x and most others of 5xx are not in its
+list, and a client may drop the spans then. But such an answer is about the receiver, or a proxy
+before it, and not about the spans: they wait in the store, and nothing that has finished is lost.
+500 is both: the receiver may be broken, or break at one span, and then answer so for ever. So it
+is `Outcome.UNKNOWN`, by which a request waits, and is halved only after some tries; a span is put
+aside only beside others that were taken (see `phasetrace.delivery.parcel`).
 """
 
 from __future__ import annotations
@@ -23,8 +30,11 @@ from typing import Any, Final
 from phasetrace.protobuf.reading import MalformedMessage, Message
 from phasetrace.verdict import DELIVERED, Outcome, Verdict, shortened
 
-_HTTP_RETRYABLE: Final = frozenset({429, 502, 503, 504})
-_HTTP_ABOUT_THE_SENDER: Final = frozenset({401, 403, 404, 405, 407})
+_HTTP_RETRYABLE: Final = frozenset({408, 425, 429})
+_HTTP_NOT_PASSING: Final = frozenset({500, 501, 505, 511})
+"""All others of 5xx are retryable, too."""
+_HTTP_ABOUT_THE_SENDER: Final = frozenset({401, 402, 403, 404, 405, 407, 501, 505, 511})
+"""501, 505 and 511 come from what is no receiver of OTLP, or from a network to log in to."""
 _GRPC_RETRYABLE: Final = frozenset(
     {"CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"}
 )
@@ -63,12 +73,14 @@ def http_verdict(status: int, phrase: str, headers: Mapping[str, str], body: byt
         reason = f"{reason}: {message}"
     if status == HTTPStatus.BAD_REQUEST and any(text in message.lower() for text in _WANTS_TLS):
         return Verdict(Outcome.MISCONFIGURED, f"the receiver speaks TLS: {reason}")
-    if status in _HTTP_RETRYABLE:
+    if status in _HTTP_RETRYABLE or (500 <= status < 600 and status not in _HTTP_NOT_PASSING):
         return Verdict(Outcome.UNAVAILABLE, reason, _retry_after_s(headers.get("retry-after")))
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or _BODY_TOO_LARGE in message:
         return Verdict(Outcome.TOO_LARGE, reason)
     if status in _HTTP_ABOUT_THE_SENDER or 300 <= status < 400:
         return Verdict(Outcome.MISCONFIGURED, reason)
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        return Verdict(Outcome.UNKNOWN, reason, _retry_after_s(headers.get("retry-after")))
     return Verdict(Outcome.REFUSED, reason)
 
 

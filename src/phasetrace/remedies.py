@@ -29,6 +29,9 @@ _SLOW: Final = ("does not answer", "in time", "deadline")
 _ABOUT_PATHS: Final = ("HTTP 404", "HTTP 405")
 _NO_SUCH_SERVICE: Final = ("gRPC UNIMPLEMENTED", "gRPC NOT_FOUND")
 _ABOUT_RIGHTS: Final = ("HTTP 401", "HTTP 403", "gRPC UNAUTHENTICATED", "gRPC PERMISSION_DENIED")
+_ABOUT_THE_ACCOUNT: Final = "HTTP 402"
+_ABOUT_THE_NETWORK: Final = "HTTP 511"
+_NO_RECEIVER: Final = ("HTTP 501", "HTTP 505")
 _ABOUT_PROXIES: Final = ("HTTP 407", "the proxy")
 _UNTRUSTED: Final = "is not trusted"
 _OTHER_HOST: Final = ("is for another host", "mismatch", "not valid for", "doesn't match")
@@ -96,6 +99,10 @@ def what_to_change(
         if not one.has_headers:
             return f"it wants to know who sends: set {one.headers}, which is not set"
         return f"does {one.headers} hold what the receiver wants, and is it valid still?"
+    if reason.startswith(_ABOUT_THE_ACCOUNT):
+        return "whoever runs the receiver wants to be paid: is the account's quota used up?"
+    if reason.startswith(_ABOUT_THE_NETWORK):
+        return "this network wants somebody to log in before it lets anything through"
     crossed = _crossed(endpoint, is_grpc, one)
     if crossed:
         return crossed
@@ -111,6 +118,8 @@ def what_to_change(
         return f"without http:// in front of {one.endpoint} TLS is spoken: does the receiver?"
     if any(text in small for text in _ABOUT_PROTOCOLS) or reason.startswith(_NO_SUCH_SERVICE):
         return _which_port(is_grpc, one, endpoint)
+    if reason.startswith(_NO_RECEIVER):
+        return f"does {one.endpoint} name a receiver of OTLP? this server takes no such request"
     if reason.startswith(_ABOUT_PATHS):
         return _which_path(endpoint, one)
     if small.startswith(_ABOUT_PROXIES) or reason.startswith(_ABOUT_PROXIES):

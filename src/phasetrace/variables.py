@@ -102,7 +102,8 @@ def _read_timing(value: Any) -> Path | None:
 def _read_trace_url(value: Any) -> str | None:
     if _is_off(value):
         return None
-    if "{trace_id}" not in value:
+    # A browser would take what begins with a dash for an option, and open any file.
+    if "{trace_id}" not in value or not re.match("https?://", value, re.IGNORECASE):
         raise ValueError(value)
     return str(value)
 
@@ -178,7 +179,7 @@ VARIABLES: Final = (
         "PHASETRACE_TRACE_URL",
         "trace_url",
         _read_trace_url,
-        "an address with {trace_id} in it, or off",
+        "an http:// or https:// address with {trace_id} in it, or off",
         "what is printed after an export; default: Jaeger's page on the OTLP endpoint's host",
     ),
     Variable(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final, NamedTuple
 
+from phasetrace.hiding import hidden
 from phasetrace.variables import redacted
 
 _MAX_TEXT: Final = 200
@@ -29,7 +30,7 @@ class Outcome(Enum):
     UNREADABLE = "unreadable"
     """What is stored is damaged, and cannot be sent; a part of it may be sound."""
     UNKNOWN = "unknown"
-    """The exporter does not tell why it failed."""
+    """Nobody tells why it failed: the same request may be taken later, or some part of it never."""
 
 
 class Verdict(NamedTuple):
@@ -51,7 +52,12 @@ DELIVERED: Final = Verdict(Outcome.DELIVERED)
 
 
 def shortened(text: str) -> str:
-    """Return the first 200 characters of a text on one line, without passwords in addresses."""
+    """Return the first 200 characters of a text on one line, without passwords in addresses.
+
+    Nor with what is secret of the request that is under way in this thread: it is hidden before the
+    text is cut, because nobody recognizes a part of a key.
+    """
+    text = hidden(text)
     text, pem, _ = text.partition("-----BEGIN")  # somebody's key, where its path should be
     line = " ".join(redacted(f"{text}…" if pem else text).split())
     return line if len(line) <= _MAX_TEXT else f"{line[:_MAX_TEXT]}…"

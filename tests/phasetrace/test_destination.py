@@ -412,6 +412,14 @@ def test_verdicts_are_without_secrets(attempting: Attempting) -> None:
     assert one.export_spans(spans("a")).reason == "ValueError: metadata was invalid: …"
 
 
+def test_a_verdict_on_an_exception_is_cut_after_secrets_are_out() -> None:
+    """A part of a key would not be recognized."""
+    exporter = Exporter(raising(ValueError("x" * 181 + "k3y" * 100)))
+    exporter._headers = {"key": "k3y" * 100}  # type: ignore[attr-defined]
+    verdict = Destination("mine", exporter).export_spans(spans("a"))
+    assert verdict.reason == f"ValueError: {'x' * 181}…"
+
+
 def test_faults_are_without_secrets(caplog: pytest.LogCaptureFixture) -> None:
     """They are logged."""
     exporter = Secretive()

@@ -36,6 +36,27 @@ def test_a_receiver_that_repeats_a_token(text: str) -> None:
     assert "…" in hidden
 
 
+@pytest.mark.parametrize("end", ["", "…", "...", "\ufffd", " \n"])
+@pytest.mark.parametrize("size", [8, 9, 25])
+def test_the_beginning_of_a_key_at_the_end_of_a_cut_text(size: int, end: str) -> None:
+    """Whoever has cut it, and however they say so."""
+    secrets = secrets_in([("authorization", "Bearer 0123456789abcdefghijklmnop")])
+    assert hide(f"no: {'0123456789abcdefghijklmnop'[:size]}{end}", secrets) == "no: …"
+    assert hide(f"no: {'Bearer 0123456789abcdefghijklmnop'[:size]}{end}", secrets) == "no: …"
+
+
+def test_what_is_no_beginning_of_a_key() -> None:
+    """Too little of it to be one, or in the midst of a text that was not cut there."""
+    secrets = secrets_in([("key", "0123456789abcdefghijklmnop"), ("tenant", "test")])
+    for text in ("no: 0123456", "no: 01234567 here", "no: te", "no way..."):
+        assert hide(text, secrets) == text
+
+
+def test_half_of_a_short_key_is_hidden_too() -> None:
+    """What is left of it is soon guessed."""
+    assert hide("no: hunte", secrets_in([("key", HIDDEN)])) == "no: …"
+
+
 def test_a_password_of_basic_authentication() -> None:
     """It is in there, if not to be seen."""
     secrets = secrets_in([("Authorization", basic(f"me:{HIDDEN}"))])

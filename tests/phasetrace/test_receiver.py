@@ -20,15 +20,19 @@ PROTOBUF = {"content-type": "application/x-protobuf"}
 
 OUTCOMES = {
     Outcome.DELIVERED: [200, 202, 204],
-    Outcome.UNAVAILABLE: [429, 502, 503, 504],
-    Outcome.REFUSED: [400, 402, 406, 408, 409, 415, 418, 422, 499, 500, 501, 505, 511, 599, 100],
+    Outcome.UNAVAILABLE: [408, 425, 429, 502, 503, 504, 507, 508, 520, 522, 530, 599],
+    Outcome.UNKNOWN: [500],
+    Outcome.REFUSED: [400, 406, 409, 415, 418, 422, 499, 100],
     Outcome.TOO_LARGE: [413],
-    Outcome.MISCONFIGURED: [300, 301, 302, 303, 304, 307, 308, 401, 403, 404, 405, 407],
+    Outcome.MISCONFIGURED: [
+        *(300, 301, 302, 303, 304, 307, 308),
+        *(401, 402, 403, 404, 405, 407, 501, 505, 511),
+    ],
 }
 
 
 def test_every_http_status_is_understood() -> None:
-    """As the specification has it, which lets few be tried again."""
+    """As the specification has it, and with more that is about the receiver and not the spans."""
     seen = {
         outcome: [status for status in statuses if outcome_of(status) is outcome]
         for outcome, statuses in OUTCOMES.items()
@@ -86,7 +90,7 @@ def test_retry_after_is_read_as_seconds_or_as_a_date(
 ) -> None:
     """A date that has passed means now, and what is neither means nothing."""
     monkeypatch.setattr(time, "time", lambda: 1_000_000.0)
-    for status in (429, 503):
+    for status in (408, 429, 500, 503, 520):
         assert http_verdict(status, "", {"retry-after": value}, b"").retry_after_s == expected_s
 
 
@@ -246,3 +250,12 @@ def test_a_body_that_is_too_large_for_go() -> None:
     """The Collector's receivers say so behind 400."""
     verdict = http_verdict(400, "", {}, b"http: request body too large")
     assert verdict.outcome is Outcome.TOO_LARGE
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [(400, Outcome.TOO_LARGE), (500, Outcome.TOO_LARGE), (503, Outcome.UNAVAILABLE)],
+)
+def test_what_helps_against_a_body_that_is_too_large(status: int, outcome: Outcome) -> None:
+    """To send less, unless the receiver asks for another time."""
+    assert http_verdict(status, "", {}, b"http: request body too large").outcome is outcome

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from opentelemetry.sdk.trace.export import SpanExportResult
 
+from phasetrace.hiding import hidden_in_logs, secrets_in
 from phasetrace.verdict import DELIVERED, Outcome, Verdict, answered, raised, shortened
 
 
@@ -26,6 +27,14 @@ def test_a_text_is_cut_to_one_line_without_passwords(text: str, line: str) -> No
 def test_a_password_is_not_cut_into_sight() -> None:
     """The end of the address may be past the end of the line."""
     assert "secret" not in shortened("x" * 180 + " http://me:secret@" + "h" * 300)
+
+
+def test_a_key_is_not_cut_into_sight() -> None:
+    """A part of it would not be recognized; it is hidden while it is whole."""
+    key = "".join(map(chr, range(33, 127))) * 3
+    with hidden_in_logs(secrets_in([("authorization", f"Bearer {key}")])):
+        assert shortened(f"invalid token: Bearer {key}") == "invalid token: …"
+        assert shortened(" " * 5_000 + f"invalid token: {key[:8]}") == "invalid token: …"
 
 
 def test_an_exception_tells_its_type_and_its_words() -> None:

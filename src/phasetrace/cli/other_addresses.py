@@ -1,22 +1,23 @@
-"""What waits for an address that the settings do not name any more: it was wrong, or the key was.
+"""What waits for a destination that the settings do not name: it was wrong, or it is another's.
 
 Who sends, and with what rights, is a part of a destination. So whoever mends a variable has another
-one, and what waits for the first is not sent to it unless somebody says so.
+one, and what waits for the first is not sent to it unless somebody says so. Nothing in the store
+tells that from programs that share it and send as different tenants. So a destination is taken over
+by itself only, by its key or by an address that means no other.
 """
 
 from __future__ import annotations
 
 import shlex
 import sys
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from phasetrace.cli import command, open_store
 from phasetrace.errors import ConfigError
 from phasetrace.otlp_variables import completed
-from phasetrace.rendering import safe
+from phasetrace.rendering import ago, safe
 from phasetrace.variables import redacted
 
 if TYPE_CHECKING:
@@ -26,15 +27,20 @@ if TYPE_CHECKING:
 
 _OTLP: Final = "otlp"
 """How the names of its exporters begin."""
+_IN_USE_NS: Final = 24 * 3600 * 1_000_000_000
+"""What somebody has delivered to within this time is no mistake."""
 
 
-def instead_of(store: Path, address: str, outlets: Sequence[Outlet]) -> list[Shipper]:
-    """Return what delivers to where the settings say what waits for another address.
+def instead_of(store: Path, which: str, outlets: Sequence[Outlet]) -> Shipper:
+    """Return what delivers to where the settings say what waits for another destination.
 
-    The books are those of the other destination: its spans are delivered, each once.
+    That one is named by its address, or by its key, of which ``#`` and what follows is enough. The
+    books are those of the other destination: its spans are delivered, each once. What is going to
+    happen to them is said on stderr.
 
     Raises:
-        ConfigError: if there is no address, or nothing waits for that one.
+        ConfigError: if there is no address to deliver to, or `which` means not one destination that
+            something waits for.
         StoreError: if the store cannot be read.
     """
     from phasetrace.delivery.shipper import Shipper
@@ -43,39 +49,142 @@ def instead_of(store: Path, address: str, outlets: Sequence[Outlet]) -> list[Shi
     outlet = next((one for one in outlets if one.name.startswith(_OTLP)), None)
     if outlet is None or outlet.spec is None:
         raise ConfigError("there is no address to ship to: set OTEL_EXPORTER_OTLP_ENDPOINT")
-    waiting = _waiting()
-    addresses = {redacted(address), redacted(completed(address))}
-    chosen = [one for one in waiting if one.endpoint in addresses]
-    if not chosen:
-        known = ", ".join(sorted({str(one.endpoint) for one in waiting})) or "no address"
-        raise ConfigError(f"--instead-of={redacted(address)!r}: spans wait for {known}")
-    couriers = []
-    for number, one in enumerate(chosen):
-        make = maker(outlet if not number else outlet._replace(exporter=None))
-        spec = outlet.spec._replace(key=one.key)
-        couriers.append(Shipper(store, spec, make, outlet.limits, explain=outlet.explain))
-    return couriers
+    everyone = _receivers()
+    in_force = {one.spec.key for one in outlets if one.spec is not None}
+    chosen = _chosen(which, everyone, in_force)
+    if chosen.key not in in_force:
+        here = called(outlet.spec.key, outlet.spec.endpoint)
+        there = called(chosen.key, chosen.endpoint)
+        if here == there:  # the protocol is all that tells them apart
+            here, there = outlet.spec.key, chosen.key
+        print(  # noqa: T201
+            f"phasetrace: {_spans(chosen)} recorded for {safe(there)} will be sent to"
+            f" {safe(here)} and never to {safe(there)}",
+            file=sys.stderr,
+        )
+    spec = outlet.spec._replace(key=chosen.key)
+    return Shipper(store, spec, maker(outlet), outlet.limits, explain=outlet.explain)
 
 
-def tell_of_others(couriers: Sequence[Shipper]) -> None:
-    """Say how to deliver what waits for addresses that the settings do not name."""
+def tell_of_others(couriers: Sequence[Shipper], in_force: Collection[str]) -> None:
+    """Say how to deliver what waits for destinations that the settings do not name.
+
+    Nothing is said of those that are in use: their spans are somebody else's. `in_force` is the
+    keys that the settings name.
+    """
+    from phasetrace.clock import now_ns
+
     if not any(courier.spec.name.startswith(_OTLP) for courier in couriers):
         return
-    served = {courier.spec.key for courier in couriers}
-    others = Counter[str]()
-    for one in _waiting():
-        if one.key not in served:
-            others[str(one.endpoint)] += one.waiting
-    for address, spans in others.items():
+    served = {courier.spec.key for courier in couriers}.union(in_force)
+    everyone, at_ns = _receivers(), now_ns()
+    for one in everyone:
+        if not one.waiting or one.key in served or is_in_use(one, at_ns):
+            continue
+        verb = "waits" if one.waiting == 1 else "wait"
         print(  # noqa: T201
-            f"phasetrace: {spans:,} spans wait for {safe(address)}, as it was set before; to"
-            f" deliver them here: {command()} ship --instead-of {shlex.quote(safe(address))}",
+            f"phasetrace: {_spans(one)} {verb} for {safe(called(one.key, one.endpoint))},"
+            f" {only_if(one, in_force)}, deliver them here: {how_to_take_over(one, everyone)}",
             file=sys.stderr,
         )
 
 
-def _waiting() -> list[DestinationStanding]:
-    """Return the receivers of OTLP that spans wait for."""
+def called(key: str, endpoint: str | None) -> str:
+    """Return what a destination is called: its address, with its short key if it has one."""
+    short = _short(key)
+    return f"{endpoint or key} ({short})" if short else endpoint or key
+
+
+def is_in_use(destination: DestinationStanding, now_ns: int) -> bool:
+    """Tell whether somebody has delivered to a destination within the last day."""
+    last_ns = destination.last_success_ns
+    return last_ns is not None and now_ns - last_ns < _IN_USE_NS
+
+
+def only_if(destination: DestinationStanding, in_force: Collection[str]) -> str:
+    """Return the condition under which what waits may be sent to where the settings say.
+
+    `in_force` is the keys of the destinations that the settings name.
+    """
+    endpoint = destination.endpoint or ""
+    names = {key.partition(" ")[0] for key in in_force if _address(key) == endpoint}
+    if not names:
+        return "another address; only if that address was wrong"
+    if destination.name not in names:
+        return "sent over another protocol; only if that was wrong"
+    hidden = ", password or query" if "…" in endpoint else ""
+    return f"sent with other headers{hidden}; only if those were wrong"
+
+
+def how_to_take_over(
+    destination: DestinationStanding, everyone: Iterable[DestinationStanding]
+) -> str:
+    """Return the command that delivers what waits for one destination to another."""
+    which = shlex.quote(safe(_which(destination, everyone)))
+    return f"{command()} ship --instead-of {which}"
+
+
+def _chosen(
+    which: str, everyone: Sequence[DestinationStanding], in_force: Collection[str]
+) -> DestinationStanding:
+    from phasetrace.clock import now_ns
+
+    waiting = [one for one in everyone if one.waiting]
+    addresses = {redacted(which), redacted(completed(which))}
+    keys = {which, f"#{which.removeprefix('#')}"}
+    found = [
+        one
+        for one in waiting
+        if one.endpoint in addresses or one.key in keys or _short(one.key) in keys - {""}
+    ]
+    if len(found) == 1:
+        return found[0]
+    given = f"--instead-of={redacted(which)!r}"
+    if not found:
+        known = sorted({called(one.key, one.endpoint) for one in waiting})
+        raise ConfigError(f"{given}: spans wait for {', '.join(known) or 'no address'}")
+    at_ns = now_ns()
+    listed = []
+    for one in found:
+        last_ns = one.last_success_ns
+        last = f"last served {ago(last_ns, at_ns)}" if last_ns is not None else "never served"
+        own = ", what the settings name" if one.key in in_force else ""
+        verb = "waits" if one.waiting == 1 else "wait"
+        key = shlex.quote(_which(one, everyone))
+        listed.append(f"{key} ({_spans(one)} {verb}, {last}{own})")
+    raise ConfigError(
+        f"{given} means {len(found)} destinations; give the key of one: {', '.join(listed)}"
+    )
+
+
+def _which(destination: DestinationStanding, everyone: Iterable[DestinationStanding]) -> str:
+    """Return the shortest that means one destination and no other, a key before an address."""
+    one = destination
+    others = [other for other in everyone if other.key != one.key]
+    short = _short(one.key)
+    if short and all(_short(other.key) != short for other in others):
+        return short
+    if not short and one.endpoint and all(other.endpoint != one.endpoint for other in others):
+        return one.endpoint
+    return one.key
+
+
+def _short(key: str) -> str:
+    """Return ``#`` and the digest of headers and passwords in a key; "" if there are none."""
+    _, sign, digest = key.rpartition(" #")
+    return f"#{digest}" if sign else ""
+
+
+def _address(key: str) -> str:
+    return key.removesuffix(f" {_short(key)}").partition(" ")[2]
+
+
+def _spans(destination: DestinationStanding) -> str:
+    return f"{destination.waiting:,} span{'' if destination.waiting == 1 else 's'}"
+
+
+def _receivers() -> list[DestinationStanding]:
+    """Return the receivers of OTLP that the store knows."""
     with open_store() as store:
         everyone = store.standing().destinations
-    return [one for one in everyone if one.waiting and one.name.startswith(_OTLP)]
+    return [one for one in everyone if one.name.startswith(_OTLP)]

@@ -45,7 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--instead-of",
         metavar="ADDRESS",
-        help="deliver what waits for an address that was wrong, or was sent to with other headers",
+        help="deliver what waits for an address that was wrong, or for the key (#…) of a"
+        " destination whose headers were, to where the environment says, and never to the other",
     )
     parser.add_argument("--endpoint", help="where to (default: as the environment says)")
     parser.add_argument(
@@ -80,7 +81,7 @@ def execute(args: argparse.Namespace) -> int:
     from phasetrace.delivery.shipping import shippers
 
     if args.instead_of is not None:
-        couriers = instead_of(settings.store, args.instead_of, outlets)
+        couriers = [instead_of(settings.store, args.instead_of, outlets)]
     else:
         couriers = shippers(settings.store, outlets)
     try:
@@ -88,6 +89,7 @@ def execute(args: argparse.Namespace) -> int:
             return _follow(couriers)
         waited = waiting_traces(settings.store, couriers)
         code = _deliver(settings.store, couriers, args.timeout)
+        tell_of_others(couriers, [one.spec.key for one in outlets if one.spec is not None])
         waiting = set(waiting_traces(settings.store, couriers))
         tell_addresses(settings, [one for one in waited if one not in waiting])
         return code
@@ -128,7 +130,6 @@ def _deliver(store: Path, couriers: Sequence[Shipper], timeout_s: float) -> int:
             code = FAILED
             reason = courier.failing or "another process is delivering, or there was no time left"
             print(f"phasetrace: {whither}: {safe(reason)}", file=sys.stderr)  # noqa: T201
-    tell_of_others(couriers)
     return code
 
 

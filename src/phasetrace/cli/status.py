@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from phasetrace.cli import HOW_TO_RECORD, command, open_store
+from phasetrace.cli.other_addresses import how_to_take_over, is_in_use, only_if
 from phasetrace.cli.sheet import Line, Section, show
 from phasetrace.rendering import ago, human
 from phasetrace.settings import redaction_rules, settings_with_sources, store_limits
@@ -230,18 +231,38 @@ def _destination(
     if one.last_error is not None:
         when = f" ({ago(one.last_error_ns, now_ns)})" if one.last_error_ns else ""
         lines.append(Line(("error", "", f"{one.last_error}{when}"), _BAD))
-    return Section(label_of(one, everyone), lines, _advice(one), numbers=1)
+    return Section(label_of(one, everyone), lines, _advice(one, everyone, now_ns), numbers=1)
+
+
+def _in_force() -> tuple[set[str], str]:
+    """Return the keys of the destinations that this environment names, and its protocol."""
+    from phasetrace.checks.reaching import configured_keys  # dear to import, and rarely needed
+
+    settings = settings_with_sources().settings
+    return configured_keys(settings), settings.protocol
 
 
 def _shipping_command(destination: DestinationStanding) -> str:
     """Return the command that delivers what waits, in this environment."""
-    from phasetrace.checks.reaching import configured_keys  # dear to import, and rarely needed
-
-    settings = settings_with_sources().settings
-    return how_to_ship(destination, configured_keys(settings), settings.protocol, command())
+    return how_to_ship(destination, *_in_force(), command())
 
 
-def _advice(destination: DestinationStanding) -> list[str]:
+def _taking_over(
+    destination: DestinationStanding, everyone: Sequence[DestinationStanding], now_ns: int
+) -> list[str]:
+    """Return how to send elsewhere what waits, where that could be meant."""
+    one, (in_force, _) = destination, _in_force()
+    again = how_to_take_over(one, everyone)
+    if one.key in in_force:  # with another address, or other headers, it is another destination
+        return [f"if a variable has to be changed, then afterwards: {again}"]
+    if is_in_use(one, now_ns):
+        return []
+    return [f"{only_if(one, in_force)}, deliver as the settings say: {again}"]
+
+
+def _advice(
+    destination: DestinationStanding, everyone: Sequence[DestinationStanding], now_ns: int
+) -> list[str]:
     """Return what to do about what waits, or did not arrive."""
     one, program = destination, command()
     advice = []
@@ -260,9 +281,7 @@ def _advice(destination: DestinationStanding) -> list[str]:
     if one.last_error is not None:
         advice.append(f"to find out what is wrong: {program} doctor")
         if one.waiting and one.endpoint and one.name in _PROTOCOLS:
-            # With another address, or other headers, it is another destination.
-            again = f"{program} ship --instead-of {shlex.quote(one.endpoint)}"
-            advice.append(f"if a variable has to be changed, then afterwards: {again}")
+            advice += _taking_over(one, everyone, now_ns)
     return advice
 
 

@@ -8,7 +8,9 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTracePartialSuccess,
@@ -36,7 +38,8 @@ from phasetrace.store.ledger import Ledger, StoredBlock
 from phasetrace.store.processor import StoreSpanProcessor
 from phasetrace.verdict import Outcome
 from tests.phasetrace.delivery.conftest import HERE, Routed, Taking, fail, names_in
-from tests.phasetrace.receivers import Receiver, http_receiver, respond
+from tests.phasetrace.receivers import Receiver, grpc_receiver, http_receiver, respond
+from tests.phasetrace.receivers import fail as fail_with
 
 Record = Callable[..., Routed]
 
@@ -69,12 +72,12 @@ def never() -> bool:
     return False
 
 
-def refuse(receiver: Receiver, *names: str) -> None:
+def refuse(receiver: Receiver, *names: str, status: int = 400) -> None:
     """Have a receiver refuse requests with a span of one of these names."""
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
         is_wanted = set(names_in(receiver.bodies[-1])).isdisjoint(names)
-        respond(200 if is_wanted else 400)(handler)
+        respond(200 if is_wanted else status)(handler)
 
     receiver.answer = answer
 
@@ -122,6 +125,69 @@ def test_a_lost_answer_is_no_answer(blocks: list[StoredBlock]) -> None:
         assert request.advance(destination, never) is None
     assert len(set(receiver.bodies)) == 1
     assert request.settlement().delivered == 5
+
+
+LONG_KEY = "0123456789abcdef" * 19
+
+
+@pytest.mark.parametrize("padding", [0, 4_096 - 60])
+def test_a_key_that_a_receiver_repeats_is_in_no_reason(padding: int) -> None:
+    """Neither a part of it: it is longer than a reason, or lies where the answer is cut."""
+    answer = b" " * padding + f"invalid token: Bearer {LONG_KEY}".encode()
+    with http_receiver() as receiver:
+        exporter = OTLPSpanExporter(
+            f"http://127.0.0.1:{receiver.port}/v1/traces",
+            headers={"authorization": f"Bearer {LONG_KEY}"},
+        )
+        receiver.answer = respond(401, answer)
+        verdict = Destination("otlp", exporter).send(b"", 1)
+        exporter.shutdown()  # type: ignore[no-untyped-call]
+    assert verdict.reason == "HTTP 401 Unauthorized: invalid token: …"
+
+
+def test_a_key_that_a_receiver_repeats_over_grpc_is_in_no_reason() -> None:
+    """Nor is a part of it."""
+    details = f"invalid token: Bearer {LONG_KEY}"
+    with grpc_receiver() as receiver:
+        exporter = GrpcExporter(
+            f"127.0.0.1:{receiver.port}",
+            insecure=True,
+            headers=(("authorization", f"Bearer {LONG_KEY}"),),
+        )
+        receiver.answer = fail_with(grpc.StatusCode.UNAUTHENTICATED, details)
+        verdict = Destination("otlp", exporter).send(b"", 1)
+        exporter.shutdown()
+    assert verdict.reason == "gRPC UNAUTHENTICATED: invalid token: …"
+
+
+def test_an_outage_that_answers_500_costs_no_span(blocks: list[StoredBlock]) -> None:
+    """However often it is tried, and though the receiver has taken spans before."""
+    with receiving() as (receiver, destination):
+        receiver.answer = respond(500)
+        request = Request(blocks, True)
+        for _ in range(12):
+            assert request.advance(destination, never) is not None
+        assert not request.refused()
+        receiver.answer = respond(200)
+        assert request.advance(destination, never) is None
+    assert request.settlement() == (2, 5, 0, [])
+
+
+def test_a_span_that_breaks_the_receiver_does_not_keep_the_others(
+    blocks: list[StoredBlock],
+) -> None:
+    """Whatever answers 500 to it for ever, and takes what is beside it."""
+    with receiving() as (receiver, destination):
+        refuse(receiver, "c", status=500)
+        request = Request(blocks, False)
+        waits = 0
+        while request.advance(destination, never) is not None:
+            waits += 1
+            assert waits < 50
+    assert waits >= 4
+    settlement = request.settlement()
+    assert (settlement.delivered, len(settlement.dead_letters)) == (4, 1)
+    assert list(request.refused()) == ["HTTP 500 Internal Server Error"]
 
 
 def test_what_is_refused_is_put_aside(blocks: list[StoredBlock]) -> None:
