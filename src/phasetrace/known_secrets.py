@@ -31,13 +31,28 @@ _PHRASES: Final = frozenset(
         "apikeys",
         "api key",
         "api keys",
+        "apitoken",
+        "accesstoken",
+        "authtoken",
+        "bearertoken",
+        "idtoken",
+        "refreshtoken",
+        "sessiontoken",
+        "clientsecret",
+        "accesskey",
+        "privatekey",
+        "secretkey",
         "access key",
         "account key",
         "encryption key",
+        "function key",
+        "functions key",
+        "hmac key",
         "master key",
         "private key",
         "signing key",
         "ssh key",
+        "subscription key",
         "authorization",
         "bearer",
         "cookie",
@@ -66,18 +81,28 @@ _WHETHER: Final = frozenset(
 """First words of the same."""
 _OF_LANGUAGE: Final = frozenset(
     _WORD.findall(
-        "bos cached cls completion eos eot fim first image input last mask max min model new next"
-        " output pad per prefix prompt reasoning sep special stop suffix total unk unknown vocab"
+        "bos cached cls completion continuation cursor eos eot fim first image input last mask max"
+        " min model new next output pad page pagination per prefix prompt reasoning sep special"
+        " stop suffix sync total unk unknown vocab"
     )
 )
-"""What models read and write are tokens, too; the word before says which are meant."""
+"""What models read and write are tokens, too, and places in a list that goes on; the word before
+says which are meant."""
+_OF_ACCESS: Final = frozenset(_WORD.findall("access api auth bearer csrf refresh session"))
+"""The words before ``tokens`` that are no such."""
+_ENDS: Final = ("password", "passwd", "passphrase")
+"""Ends of words that are as good as the word: ``PGPASSWORD``."""
+_DIRECTORIES: Final = ("pwd", "oldpwd")
+"""Names, as a whole, of what a shell has the directory in."""
 
 
 def is_secret(name: str) -> bool:
     """Tell whether a text of this name is a secret."""
     words = _words_of(name)
-    if not words or words[0] in _WHETHER:
+    if not words or words[0] in _WHETHER or (len(words) == 1 and words[0] in _DIRECTORIES):
         return False
+    if words[-1] == "tokens" and len(words) > 1 and words[-2] in _OF_ACCESS:
+        return True
     if words[-1] == "token":
         return len(words) == 1 or words[-2] not in _OF_LANGUAGE
     return words[-1] not in _ABOUT and any(
@@ -96,7 +121,8 @@ def is_secret_number(name: str) -> bool:
 
 def _words_of(name: str) -> list[str]:
     """Return the words of a name in lower case: between dots, dashes and humps (``authToken``)."""
-    return [word.lower() for word in _WORD.findall(name)]
+    words = [word.lower() for word in _WORD.findall(name)]
+    return [next((end for end in _ENDS if word.endswith(end)), word) for word in words]
 
 
 SHORTEST: Final = 20
@@ -106,7 +132,6 @@ _ASSIGNED: Final = (
     "password",
     "passwd",
     "passphrase",
-    "pwd",
     "secret",
     "secret_key",
     "secretkey",
@@ -122,11 +147,14 @@ _ASSIGNED: Final = (
     "access_token",
     "accesstoken",
     "auth_token",
+    "api_token",
+    "bearer_token",
     "refresh_token",
+    "session_token",
     "id_token",
 )
-"""What a text has the value of behind it: ``pwd=…``, ``"password": "…"``."""
-_IN_JSON: Final = (*_ASSIGNED, "authorization", "cookie", "credentials")
+"""What a text has the value of behind it: ``password=…``, ``"password": "…"``."""
+_IN_JSON: Final = (*_ASSIGNED, "pwd", "authorization", "cookie", "credentials")
 """The same where the value is in quotes; elsewhere these have more behind them than a word."""
 _IN_ADDRESSES: Final = (
     "token",
@@ -154,7 +182,30 @@ _QUOTED: Final = (
     r"'(?!')([^'\\]*(?:\\(?s:.)[^'\\]*){0,200})",
     r"\\\"(?!\\)([^\"\\]*)",  # JSON in a string of JSON
 )
-_UNQUOTED: Final = r"(?!=)([^\s&;,\"'<>()\[\]{}\\]+)"
+_PLAIN: Final = r"[^\s&;,\"'<>()\[\]{}\\]"
+_UNQUOTED: Final = (
+    # Not what stands for nothing, nor for a variable.
+    rf"(?!=|(?:None|[Nn]ull|[Tt]rue|[Ff]alse|nil|undefined|\$[A-Z_][A-Z0-9_]{{0,60}})(?!{_PLAIN})"
+    rf"|\$[{{(])({_PLAIN}+)"
+)
+_NO_PATH: Final = r"(?![\"']?(?:[/~.]|[A-Za-z]:[/\\]))"
+_OPAQUE: Final = rf"((?=[^\s0-9]{{0,64}}[0-9])(?=[^\sA-Za-z]{{0,64}}[A-Za-z]){_PLAIN}{{4,}})"
+"""No word: it has letters and digits."""
+_HEADERS: Final = (
+    "api-key",
+    "apikey",
+    "auth-token",
+    "access-token",
+    "private-token",
+    "security-token",
+    "functions-key",
+    "subscription-key",
+)
+_IN_YAML: Final = ("password", "passwd", "passphrase", "secret", "secret_key", "api_key", "pwd")
+_OPTIONS: Final = (
+    r"(?i:(?:[a-z0-9]{1,20}-){0,3}(?:password|passwd|passphrase|secret|token|(?:api|access|secret"
+    r"|private)-key|apikey))"
+)
 
 
 def _behind(names: tuple[str, ...], *between: str, before: str = "") -> str:
@@ -182,6 +233,10 @@ _SHAPES: Final = (
     r"(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z)",
     # scheme://user:password@host
     r"://[^\s/?#@:\"'<>]*:([^\s/?#\"'<>]+)@",
+    # The same with what should have been escaped, and cut off before the host: what is no port.
+    r"://(?!\[)[^\s/?#@:\"'<>]*:(?!\d{1,5}[/?#])([^\s@\"'<>]{1,200})@",
+    r"://(?!\[)[^\s/?#@:\"'<>]*:(?!(?:\d{1,5}|(?i:port))[^A-Za-z0-9]{0,3}\Z|[{$%])"
+    r"([^\s/?#@\"'<>]+)\Z",
     # Authorization: its value, and "Bearer …" or "Basic …" anywhere.
     r":(?<=[Nn\"']:)"
     + _behind(("authorization",), ":", "[\"']:")
@@ -200,16 +255,33 @@ _SHAPES: Final = (
     r":(?<=[\"' ]:)"
     + _behind(_IN_JSON, "[\"']:", r"\\\":", "[\"'] :")
     + rf" {{0,3}}(?:{'|'.join(_QUOTED)})",
+    r"=(?<=[Dd ]=)(?:(?<=(?i:pwd)=)|(?<=(?i:pwd) =))"
+    rf" {{0,3}}{_NO_PATH}(?:{'|'.join((_UNQUOTED, *_QUOTED))})",
+    r"=(?<=_TOKEN=)(?<!PAGE_TOKEN=)(?<!NEXT_TOKEN=)(?<!CONTINUATION_TOKEN=)"
+    rf"[\"']?(?=[^\s0-9]{{0,64}}[0-9])({_PLAIN}{{8,}})",
+    # Headers, YAML, and what has nothing but the name "token".
+    r":(?<=[Ee]:)(?<=(?i:cookie):) {0,3}([^\s=;,\"']{1,100}=[^\r\n\"']+)",
+    r":(?<=[A-Za-z]:)" + _behind(_HEADERS, ":") + rf" {{0,3}}{_OPAQUE}",
+    r":(?<=[A-Za-z]:)" + _behind(_IN_YAML, ":") + rf" {{1,3}}{_NO_PATH}{_OPAQUE}",
+    r":(?<=[\"']:)(?:(?<=\"(?i:token)\":)|(?<='(?i:token)':))"
+    r" {0,3}[\"']((?=[^\s\"'0-9]{0,200}[0-9])[A-Za-z0-9._~+/=-]{16,})",
+    # --password …
+    rf"-(?<=--){_OPTIONS} +(?!-)(?:{_OPAQUE}|({_PLAIN}+)(?= +-|\s*\Z)|{_QUOTED[0]}|{_QUOTED[1]})",
     r"=(?<=[A-Za-z]=)" + _behind(_IN_ADDRESSES, "=", before="[?&]") + _UNQUOTED,
     # GitHub and Stripe.
     r"_(?:(?<=gh[pousr]_)([A-Za-z0-9]{20,})|(?<=github_pat_)([A-Za-z0-9_]{20,})"
-    r"|(?:(?<=[sr]k_live_)|(?<=[sr]k_test_))([A-Za-z0-9]{12,})|(?<=whsec_)([A-Za-z0-9+/=]{24,}))",
+    r"|(?:(?<=[sr]k_live_)|(?<=[sr]k_test_))([A-Za-z0-9]{12,})|(?<=whsec_)([A-Za-z0-9+/=]{24,})"
+    # Hugging Face, npm, Groq.
+    r"|(?:(?<=^hf_)|(?<=[^A-Za-z0-9]hf_))([A-Za-z0-9]{30,})"
+    r"|(?:(?<=npm_)|(?<=gsk_))([A-Za-z0-9]{30,}))",
     # GitLab, Slack, Google's clients; OpenAI and Anthropic.
     r"-(?<=[A-Za-z]-)(?:(?:(?<=glpat-)|(?<=gldt-)|(?<=glrt-)|(?<=glptt-))([A-Za-z0-9_.-]{20,})"
     r"|(?:(?<=xox[abeoprs]-)|(?<=xapp-))([A-Za-z0-9-]{15,})|(?<=GOCSPX-)([A-Za-z0-9_-]{20,})"
+    r"|(?<=xai-)([A-Za-z0-9]{32,})|(?<=pypi-)(AgEI[A-Za-z0-9_-]{16,})"
     r"|(?:(?<=^sk-)|(?<=[^A-Za-z0-9]sk-))"
     r"((?:proj|svcacct|admin|or-v1|ant-[a-z0-9]{2,10})-[A-Za-z0-9_-]{20,}|[A-Za-z0-9]{32,}))",
     r"/(?<=hooks\.slack\.com/)services/([A-Za-z0-9/_-]{15,})",
+    r"\.(?<=SG\.)([A-Za-z0-9_-]{16,64}\.[A-Za-z0-9_-]{16,})",
     # Google, AWS.
     r"z(?<=AIz)a([A-Za-z0-9_-]{35})",
     r"9(?<=ya29)\.([A-Za-z0-9_-]{20,})",

@@ -8,12 +8,13 @@ where a span is made. Pure: a policy knows rules, names and values.
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from phasetrace import known_secrets
 from phasetrace.attributes import faithful, text
-from phasetrace.names import MODEL, RESERVED
+from phasetrace.names import COST, INPUT_TOKENS, MODEL, OUTPUT_TOKENS, RESERVED
 from phasetrace.redaction_rules import Rules
 
 MARK: Final = "[redacted]"
@@ -28,24 +29,34 @@ TEXT: Final = 2
 """It is redacted, unless it is a number or a truth."""
 ALL: Final = 3
 
-_OWN: Final = "phasetrace."
 _NEEDED: Final = frozenset(
     {
         *MODEL,
+        *INPUT_TOKENS,
+        *OUTPUT_TOKENS,
+        *COST,
         "error.type",
         "exception.escaped",
         "exception.type",
         "gen_ai.operation.name",
         "gen_ai.provider.name",
+        "gen_ai.request.max_tokens",
         "gen_ai.system",
+        "otel.scope.name",
+        "otel.scope.version",
+        "otel.status_code",
         "service.instance.id",
         "service.name",
         "service.namespace",
         "service.version",
+        "telemetry.distro.name",
+        "telemetry.distro.version",
+        "telemetry.sdk.language",
+        "telemetry.sdk.name",
+        "telemetry.sdk.version",
     }
 )
-_NEEDED_OF: Final = ("gen_ai.request.", "gen_ai.response.", "gen_ai.usage.", "otel.", "telemetry.")
-"""What these begin is read by name, here and by every backend, and no name of it is redacted."""
+"""What is read by name, here and by every backend: by no pattern of stars only is it redacted."""
 
 _MAX_KEPT: Final = 4_096
 _MAX_KEPT_LENGTH: Final = 256
@@ -67,6 +78,18 @@ class Redaction:
         """Of names that were seen before; `verdict` puts them here."""
         self.clean_names: dict[str, str] = {}
         """Names, and other short texts, as they may be shown; `name` puts them here."""
+
+        # What was written, by `phasetrace.wire`, of what this policy has looked at. Whoever asks a
+        # policy and keeps the answer does so in tables of its own: no answer outlives it.
+        self.strings: dict[tuple[str, str], bytes] = {}
+        self.truths: dict[tuple[str, bool], bytes] = {}
+        self.before_floats: dict[str, bytes] = {}
+        self.before_integers: tuple[dict[str, bytes], ...] = ({}, {}, {})
+        """Of one, two and three bytes."""
+        self.number_keys: dict[Any, bytes] = {}
+        """Those of which numbers may be shown."""
+        self.names_and_kinds: dict[str, bytes] = {}
+        """Of internal spans."""
         self.is_off = rules == Rules(secrets=False)
         """Nothing is redacted."""
 
@@ -93,7 +116,10 @@ class Redaction:
         if type(value) is str:
             if verdict != LOOKED_AT:
                 return MARK
-            return self.name(value) if len(value) <= _SHORT else self.text(value)
+            if len(value) > _SHORT:
+                return self.text(value)
+            shown = self.name(value)
+            return value if shown == value else shown
         try:
             return self._value(verdict, text(name), value, _MAX_LEVELS)
         except Exception:  # it is not what it says it is
@@ -101,6 +127,8 @@ class Redaction:
 
     def text(self, value: str) -> str:
         """Return a text without what in it has the shape of a secret."""
+        if type(value) is not str:
+            value = text(value)
         shape = self._any_shape
         if shape is not None and _may_have_one(value) and shape.search(value) is not None:
             for one in known_secrets.shapes():
@@ -112,6 +140,8 @@ class Redaction:
 
     def name(self, value: str) -> str:
         """Return the name of a span or an event without the same; most come again and again."""
+        if type(value) is not str:
+            value = text(value)
         known = self.clean_names.get(value)
         if known is None:
             known = self.text(value)
@@ -129,13 +159,14 @@ class Redaction:
         return shown
 
     def _verdict(self, key: str) -> int:
-        if key in RESERVED or key.startswith(_OWN):
+        if key in RESERVED:
             return EXEMPT
-        if key in _NEEDED or key.startswith(_NEEDED_OF):
+        lower, is_needed = key.lower(), key in _NEEDED
+        for name, pattern in zip(self.rules.names, self._names, strict=True):
+            if pattern.fullmatch(lower) and not (is_needed and not name.strip("*?")):
+                return ALL
+        if is_needed:
             return LOOKED_AT
-        lower = key.lower()
-        if any(name.fullmatch(lower) for name in self._names):
-            return ALL
         if self.rules.secrets and known_secrets.is_secret(key):
             return ALL if known_secrets.is_secret_number(key) else TEXT
         return LOOKED_AT
@@ -162,13 +193,25 @@ class Redaction:
             return value if is_same else seen
         if isinstance(value, Mapping):
             pairs = dict(value.items())
-            shown_pairs = {
-                name: self._value(self._inner(path, name), f"{path}.{name}", item, levels - 1)
-                for name, item in pairs.items()
-            }
-            is_same = type(value) is dict and _are_same(shown_pairs.values(), pairs.values())
+            shown_pairs: dict[Any, Any] = {}
+            for name, item in pairs.items():
+                seen_item = self._value(self._inner(path, name), f"{path}.{name}", item, levels - 1)
+                shown_pairs[self._shown_key(name, shown_pairs)] = seen_item
+            is_same = (
+                type(value) is dict
+                and _are_same(shown_pairs, pairs)
+                and _are_same(shown_pairs.values(), pairs.values())
+            )
             return value if is_same else shown_pairs
         raise TypeError(f"no attribute can be a {type(value).__name__}")
+
+    def _shown_key(self, key: object, others: Mapping[Any, Any]) -> object:
+        """Return the key of an item as it may be shown, which is none of the others."""
+        plain = key if type(key) is str else text(key)
+        shown = self.name(plain)
+        if shown == plain:
+            return key
+        return f"{shown} ({len(others)})" if shown in others else shown
 
     def _inner(self, path: str, name: object) -> int:
         """Return what the name of an item says, by itself or with the path to it."""
@@ -206,22 +249,25 @@ def _without_group(found: re.Match[str]) -> str:
     return f"{before}{MARK}{after}"
 
 
-_in_force: Redaction = Redaction(Rules())
+current: Redaction = Redaction(Rules())
+"""The policy in force; to be read only."""
 _is_chosen = False
-_listeners: list[Callable[[], None]] = []
+_listeners: list[Callable[[Redaction], None]] = []
+_changing = threading.RLock()
 
 
 def in_force() -> Redaction:
     """Return the policy in force: that of `Rules` itself, until somebody has put one in force."""
-    return _in_force
+    return current
 
 
 def put_in_force(redaction: Redaction) -> None:
     """Redact by a policy from now on; what is bytes already stays as it is."""
-    global _in_force, _is_chosen
-    _in_force, _is_chosen = redaction, True
-    for listener in _listeners:
-        listener()
+    global current, _is_chosen
+    with _changing:
+        current, _is_chosen = redaction, True
+        for listener in _listeners:
+            listener(redaction)
 
 
 def is_chosen() -> bool:
@@ -236,6 +282,11 @@ def forget() -> None:
     _is_chosen = False
 
 
-def on_change(listener: Callable[[], None]) -> None:
-    """Call a function whenever another policy is in force, to forget what it says of values."""
-    _listeners.append(listener)
+def on_change(listener: Callable[[Redaction], None]) -> None:
+    """Call a function with the policy in force, now and whenever it is another one.
+
+    It must not raise, and must not put a policy in force.
+    """
+    with _changing:
+        _listeners.append(listener)
+        listener(current)

@@ -19,7 +19,7 @@ from phasetrace import execution, node, phase
 
 address = "postgres://me:{HIDDEN}@db/x"
 with execution("run_1", "redaction", password="{HIDDEN}"), node("n"):
-    with phase("plain", api_key="{HIDDEN}", dsn=address, max_tokens=4096, pin=5, pwd=1234):
+    with phase("plain", api_key="{HIDDEN}", dsn=address, max_tokens=4096, pin=5, passwd=1234):
         pass
     with phase("nested", headers={{"Authorization": "{HIDDEN}", "accept": "*/*"}}, urls=[address]):
         pass
@@ -70,12 +70,12 @@ def check_what_is_left(spans: dict[str, ReceivedSpan]) -> None:
     assert {span.resource["team"] for span in spans.values()} == {"a"}
     assert {span.attributes["exec_id"] for span in spans.values()} == {"run_1"}
     plain = spans["plain"].attributes
-    assert {name: plain[name] for name in ("api_key", "dsn", "max_tokens", "pin", "pwd")} == {
+    assert {name: plain[name] for name in ("api_key", "dsn", "max_tokens", "pin", "passwd")} == {
         "api_key": "[redacted]",
         "dsn": shown,
         "max_tokens": 4096,
         "pin": 5,
-        "pwd": "[redacted]",
+        "passwd": "[redacted]",
     }
     assert spans["redaction"].attributes["password"] == "[redacted]"  # noqa: S105
     assert shown in spans["fails"].status_message

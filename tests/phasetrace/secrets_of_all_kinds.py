@@ -43,7 +43,10 @@ def _pem(kind: str, lines: list[str], is_cut: bool) -> Written:
     return Written(f"-----BEGIN {kind}PRIVATE KEY-----\n{body}{end}", body)
 
 
-_passwords = _of(LETTERS + "!$%*.~_-+", 8, 30)
+_passwords = _of(LETTERS + "!$%*.~_-+", 8, 30).filter(
+    lambda one: one[0] not in "$.~" and one != "undefined"
+)
+"""None that begins like a variable or a path, or that stands for nothing."""
 _names = st.sampled_from(
     [
         "password",
@@ -120,6 +123,9 @@ shapes: dict[str, st.SearchStrategy[Written]] = {
     "Slack": _prefixed("xoxb-", "xoxp-", "xapp-", least=20, more="-"),
     "Slack's hooks": _prefixed("https://hooks.slack.com/services/", least=20, more="/"),
     "Stripe": _prefixed("sk_live_", "rk_live_", "sk_test_", "whsec_", least=24),
+    "Hugging Face, npm and Groq": _prefixed(" hf_", "npm_", "gsk_", least=34),
+    "xAI": _prefixed("xai-", least=40),
+    "PyPI": _prefixed("pypi-AgEI", least=20, more="_-"),
     "OpenAI": _prefixed(" sk-", least=40) | _prefixed(" sk-proj-", least=20, more="_-"),
     "Anthropic": _prefixed(" sk-ant-api03-", least=20, more="_-"),
     "Google": _prefixed("AIza", least=35, most=35, more="_-")

@@ -17,7 +17,8 @@ from tests.phasetrace.secrets_of_all_kinds import Written, secrets, shapes, surr
 SECRET_NAMES = re.findall(
     r"\S+",
     """
-    password passwd pwd Password PASSWORD db.password db_password DB-PASSWORD dbPassword DBPassword
+    password passwd db_pwd Password PASSWORD db.password db_password DB-PASSWORD dbPassword
+    DBPassword
     password2 user.password.hash new_password passwords passphrase ssh.passphrase secret
     client_secret clientSecret secret.value secrets token access_token accessToken auth.token
     csrf-token
@@ -26,6 +27,8 @@ SECRET_NAMES = re.findall(
     authorization http.request.header.authorization Authorization proxy-authorization
     http.request.header.proxy_authorization cookie set-cookie http.response.header.set_cookie
     setCookie cookies credential credentials gcp.credentials jwt bearer kundenpasswort.password
+    PGPASSWORD dbpassword authtoken accesstoken clientsecret secretkey accesskey privatekey
+    refresh_tokens access_tokens subscription_key x-functions-key hmac_key
 """,
 )
 
@@ -42,6 +45,7 @@ NO_SECRET_NAMES = re.findall(
     k8s.secret.name cookie_count cookie_consent credential_type credentials_path api_key_id
     private_key_path authorization_url pwdx model prompt node_type description path url.full
     exec_id node_id iteration depends_on phasetrace.type db.connection_string dsn é 你好
+    pwd PWD OLDPWD oldpwd page_token nextPageToken continuation_token cursor_token
 """,
 )
 
@@ -61,7 +65,13 @@ def test_no_secret_by_its_name(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("pwd", True), ("api_key", True), ("token", False), ("cookies.seen", False), ("pin", False)],
+    [
+        ("PGPASSWORD", True),
+        ("api_key", True),
+        ("token", False),
+        ("cookies.seen", False),
+        ("pin", False),
+    ],
 )
 def test_a_secret_number_by_its_name(name: str, expected: bool) -> None:
     """A number may be a password, and is no token."""
@@ -129,6 +139,29 @@ def test_to_redact_again_changes_nothing_of_one_secret(
             "a\n-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----\nz",
             "a\n[redacted]\nz",
         ),
+        ("postgresql://admin:hunter2secret77", "postgresql://admin:[redacted]"),
+        ("to redis://:hunt", "to redis://:[redacted]"),
+        ("postgres://u:pa/ss@h/db", "postgres://u:[redacted]@h/db"),
+        ("postgres://u:p#ss@h/db", "postgres://u:[redacted]@h/db"),
+        ("AWS_SESSION_TOKEN=IQoJb3JpZ2lu", "AWS_SESSION_TOKEN=[redacted]"),
+        ("GITHUB_TOKEN=abcdef0123456789", "GITHUB_TOKEN=[redacted]"),
+        ("https://h/p?api_token=abcdef", "https://h/p?api_token=[redacted]"),
+        ("Cookie: session=abc\r\nHost: h", "Cookie: [redacted]\r\nHost: h"),
+        ("Set-Cookie: sid=abc; Path=/", "Set-Cookie: [redacted]"),
+        ("X-API-Key: abcdef1234", "X-API-Key: [redacted]"),
+        ("{'authorization': 'abcdef'}", "{'authorization': '[redacted]'}"),
+        ('{"token": "abcdefabcdefabcdef12"}', '{"token": "[redacted]"}'),
+        ("user: u\npassword: hunter2\nport: 1", "user: u\npassword: [redacted]\nport: 1"),
+        ("run --password hunter2 --user u", "run --password [redacted] --user u"),
+        ("run --db-password letmein", "run --db-password [redacted]"),
+        ("run --password 'a b' x", "run --password '[redacted]' x"),
+        ("hf_" + "aB" * 17, "hf_[redacted]"),
+        ("npm_" + "aB" * 18, "npm_[redacted]"),
+        ("pypi-AgEIcHlwaS5vcmcCJDAw", "pypi-[redacted]"),
+        ("SG." + "a" * 22 + "." + "b" * 43, "SG.[redacted]"),
+        ("gsk_" + "aB" * 26, "gsk_[redacted]"),
+        ("xai-" + "aB" * 40, "xai-[redacted]"),
+        ("pwd=hunter2", "pwd=[redacted]"),
     ],
 )
 def test_what_is_no_secret_stays(text: str, shown: str) -> None:
@@ -155,6 +188,21 @@ def test_what_is_no_secret_stays(text: str, shown: str) -> None:
         "Your password is wrong: try again",
         "/usr/lib/python3.11/site-packages/secrets.py:17",
         "3f786850e387550fdab836ed7e6dc881de23001b",
+        "PWD=/home/me OLDPWD=~/x pwd=./y pwd='/a b' PWD=C:\\me",
+        "password = None",
+        "login(password=None, secret=True, api_key=null)",
+        "PASSWORD=$DB_PASSWORD SECRET=${SECRET} API_KEY=$(cat key)",
+        "NEXT_PAGE_TOKEN=abcdef0123456789 MAX_TOKEN=4096 page_token=abc123def456",
+        "http://localhost:8080",
+        "see http://host:443.",
+        "open http://[::1]",
+        "http://{host}:{port}",
+        "http://[::1]:80/a@b",
+        "set the password: it is needed",
+        "--password is required, and so is --token",
+        "usage: run [--password PASSWORD] [--user USER]",
+        "Cookie: none was sent",
+        '{"token": "the"}',
     ],
 )
 def test_what_only_looks_like_a_secret_stays(text: str) -> None:
@@ -194,6 +242,26 @@ HARD = [
         "token",
         "?sig=",
         "- ",
+        "://u:p/",
+        "://u:1",
+        "://:",
+        "--",
+        "--a-",
+        "--password ",
+        "--password x",
+        "cookie: ",
+        "cookie: a",
+        "password: ",
+        "password: a",
+        "'token': '",
+        "'token': 'a",
+        "A_TOKEN=",
+        "A_TOKEN=a",
+        "SG.",
+        "SG.aaaaaaaaaaaaaaaaaaaaa.",
+        "hf_",
+        "pwd=",
+        "password=$A",
     ),
 ]
 

@@ -121,6 +121,22 @@ def test_the_store(store: Path, provider: str) -> None:
     check_store(store)
 
 
+@pytest.mark.parametrize("provider", ["own", "stock"])
+def test_what_is_cut_is_redacted(
+    store: Path, provider: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An address that ends before its host is there has a password all the same."""
+    start = f"postgres://me:{HIDDEN}"
+    monkeypatch.setenv("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", str(len(start)))
+    if provider == "stock":
+        set_tracer_provider(TracerProvider(shutdown_on_exit=False))
+    with time_phase("exec_1", "n", "p", dsn=f"{start}@db.internal/x"):
+        pass
+    assert phasetrace.force_flush()
+    check_store(store)
+    phasetrace.shutdown()
+
+
 def test_what_is_open(store: Path) -> None:
     """Rows of what runs have names only, and these are looked at, too."""
     with execution("exec_1", f"run {ADDRESS}", password=HIDDEN):
@@ -207,7 +223,7 @@ def test_exporters_get_no_secret_in_what_looks_like_clean_spans(
     monkeypatch.delenv("OTEL_RESOURCE_ATTRIBUTES")
     exported = InMemorySpanExporter()
     phasetrace.configure(store=False, exporters=[exported])
-    attributes: list[dict[str, Any]] = [{}, {"a": "x", "n": 1}, {"a": ADDRESS}, {"pwd": 1234}]
+    attributes: list[dict[str, Any]] = [{}, {"a": "x", "n": 1}, {"a": ADDRESS}, {"passwd": 1234}]
     for _ in range(2):
         for given in attributes:
             with time_phase("exec_1", "n", "p", **given):
@@ -215,7 +231,7 @@ def test_exporters_get_no_secret_in_what_looks_like_clean_spans(
     phasetrace.force_flush()
     found = [one.attributes for one in exported.get_finished_spans() if one.name == "p"]
     shown: list[dict[str, Any]]
-    shown = [{}, {"a": "x", "n": 1}, {"a": f"postgres://me:{MARK}@db"}, {"pwd": MARK}] * 2
+    shown = [{}, {"a": "x", "n": 1}, {"a": f"postgres://me:{MARK}@db"}, {"passwd": MARK}] * 2
     assert found == [{"exec_id": "exec_1", "node_id": "n", **one} for one in shown]
 
 
@@ -238,7 +254,7 @@ def with_processor(exporter: Any) -> None:
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     tracer = provider.get_tracer("t")
-    with tracer.start_as_current_span("s", attributes={"pwd": HIDDEN, "u": ADDRESS}):
+    with tracer.start_as_current_span("s", attributes={"passwd": HIDDEN, "u": ADDRESS}):
         pass
     provider.shutdown()
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from importlib.metadata import entry_points
 
 from phasetrace.checks.finding import Finding, Level
+from phasetrace.names import RESERVED
 from phasetrace.redaction_rules import Rules
 from phasetrace.settings import Sources
 
@@ -40,6 +41,10 @@ def findings(sources: Sources, unknown: Sequence[str], sampler: str | None) -> l
     if settings.redact == Rules(secrets=False):
         text = "PHASETRACE_REDACT is off: passwords and keys in attributes are stored and sent"
         found.append(Finding(Level.WARNING, "redaction", text, "unset it, if that is not meant"))
+    for name in settings.redact.names:
+        if name in RESERVED:
+            text = f"redacting {name!r} has no effect: traces are put together by it"
+            found.append(Finding(Level.WARNING, "redaction", text, "put no secret into ids"))
     if settings.delivery == "off" and settings.exporters:
         text = "PHASETRACE_DELIVERY is off: what is recorded waits in the store"
         found.append(Finding(Level.WARNING, "delivery", text, "deliver with: phasetrace ship"))

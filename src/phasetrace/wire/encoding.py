@@ -16,6 +16,7 @@ from opentelemetry.trace import Link, SpanKind, Status, StatusCode
 from opentelemetry.trace.span import DEFAULT_TRACE_STATE, TraceState
 
 from phasetrace import redaction
+from phasetrace.attributes import text
 from phasetrace.protobuf.writing import (
     DELIMITED,
     EIGHT_BYTES,
@@ -25,6 +26,7 @@ from phasetrace.protobuf.writing import (
     tag,
     varint,
 )
+from phasetrace.redaction import Redaction
 from phasetrace.wire.values import append_attributes, keep, name_of, utf8
 
 if TYPE_CHECKING:
@@ -64,7 +66,7 @@ _KINDS: Final = {kind: tag(6, VARINT) + varint(kind.value + 1) for kind in SpanK
 _UNSET_STATUS: Final = delimited(15, b"")
 _PLAIN_END: Final = _UNSET_STATUS + _FLAGS + _four_bytes(HAS_IS_REMOTE)
 
-_names: dict[str, bytes] = {}
+_names: dict[str, bytes]
 """The name and the kind of internal spans; see `phasetrace.wire.values` on such tables."""
 _heads: dict[int, bytes] = {}
 """Trace ids with what stands around them."""
@@ -263,7 +265,7 @@ def _event(event: Event) -> bytes:
     return b"".join(
         (
             _time(1, event.timestamp),
-            _text(2, name_of(event.name)),
+            _text(2, name_of(event.name, redaction.current)),
             _attributes(3, event.attributes),
             _count(4, event.dropped_attributes),
         )
@@ -287,8 +289,8 @@ def _status(status: Status | None) -> bytes:
         return _UNSET_STATUS
     code = tag(3, VARINT) + varint(status.status_code.value)
     description = status.description
-    if type(description) is str:
-        description = redaction.in_force().text(description)
+    if description is not None:
+        description = redaction.current.text(text(description))
     return delimited(15, _text(2, description) + code)
 
 
@@ -305,8 +307,9 @@ def _head(trace_id: int) -> bytes:
 
 
 def _name_and_kind(name: str, kind: SpanKind) -> bytes:
-    written = _text(5, name_of(name)) + _KINDS[kind]
-    return keep(_names, name, name, written) if kind is _INTERNAL else written
+    policy = redaction.current
+    written = _text(5, name_of(name, policy)) + _KINDS[kind]
+    return keep(policy.names_and_kinds, name, name, written) if kind is _INTERNAL else written
 
 
 def _trace_state(trace_state: TraceState) -> bytes:
@@ -338,4 +341,9 @@ def _count(field: int, number: int) -> bytes:
     return tag(field, VARINT) + varint(nearest) if nearest else b""
 
 
-redaction.on_change(_names.clear)
+def _follow(policy: Redaction) -> None:
+    global _names
+    _names = policy.names_and_kinds
+
+
+redaction.on_change(_follow)

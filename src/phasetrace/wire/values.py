@@ -11,7 +11,9 @@ and which is emptied when it is full: whatever threads do at once, one of them a
 what another has just written. After a fork they are as good as before.
 
 What `phasetrace.redaction` has to say is asked when something is written that was not kept. What is
-not to be shown has no place in a table, and so is never found in one.
+not to be shown has no place in a table, and so is never found in one. All tables but that of keys,
+which are shown as they are, belong to the policy that was asked: what is written while another one
+comes into force is kept where nobody looks any more.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from phasetrace.protobuf.writing import (
     tag,
     varint,
 )
+from phasetrace.redaction import ALL, Redaction
 
 MAX_LEVELS: Final = 31
 """Mappings and sequences within each other; what nests deeper is cut.
@@ -44,18 +47,19 @@ _MAX_KEPT: Final = 4_096
 _MAX_KEPT_LENGTH: Final = 128
 """Bytes of one item. What is longer is seldom seen twice, and fills memory."""
 
+_keys: dict[Any, bytes] = {}
+# Of the policy in force; see `_follow`. What is kept goes into those of the policy that was asked.
 # PERF: by the pair, so that a string or a number that was seen before takes one look-up, 70 ns,
 # where putting the pair together takes 400. One for each type, because 1 == True == 1.0.
-_strings: dict[tuple[str, str], bytes] = {}
-_truths: dict[tuple[str, bool], bytes] = {}
+_strings: dict[tuple[str, str], bytes]
+_truths: dict[tuple[str, bool], bytes]
 # All floats have the same length, and so have the integers that are counted with: everything in
 # front of one depends on the key only.
-_before_floats: dict[str, bytes] = {}
-_before_short: dict[str, bytes] = {}
-_before_middle: dict[str, bytes] = {}
-_before_long: dict[str, bytes] = {}
-_keys: dict[Any, bytes] = {}
-_number_keys: dict[Any, bytes] = {}
+_before_floats: dict[str, bytes]
+_before_short: dict[str, bytes]
+_before_middle: dict[str, bytes]
+_before_long: dict[str, bytes]
+_number_keys: dict[Any, bytes]
 """Those of which numbers may be shown."""
 
 _double = struct.Struct("<d").pack
@@ -106,13 +110,14 @@ def append_attributes(fields: list[bytes], attributes: Mapping[str, Any]) -> Non
                     low = value & 0x7F | 0x80 | (value << 1 & 0x7F00) | 0x8000
                     field = before + _two_bytes(low) + ONE_BYTE[value >> 14]
                 else:
-                    field = _pair(_number_keys.get(key) or _number_key(key), _int64(value))
+                    before = _number_keys.get(key) or _number_key(redaction.current, key)
+                    field = _pair(before, _int64(value))
             elif kind is float:
                 field = (_before_floats.get(key) or _before_float(key)) + _double(value)
             elif kind is bool:
                 field = _truths.get((key, value)) or _truth(key, value)
             else:
-                field = _pair(_key(key), any_value(redaction.in_force().attribute(key, value)))
+                field = _pair(_key(key), any_value(redaction.current.attribute(key, value)))
             fields.append(field)
     except _NotToBeShown as number:
         _append_rest(fields, attributes, number.key)
@@ -130,7 +135,7 @@ class _NotToBeShown(Exception):
 
 def _append_rest(fields: list[bytes], attributes: Mapping[str, Any], first: object) -> None:
     """Append the attributes from one on, whose number is not to be shown."""
-    policy, items = redaction.in_force(), list(attributes.items())
+    policy, items = redaction.current, list(attributes.items())
     start = next(index for index, (key, _) in enumerate(items) if key is first)
     append_attributes(fields, {key: policy.attribute(key, value) for key, value in items[start:]})
 
@@ -143,11 +148,11 @@ def any_value(value: object) -> bytes:
         return _any_value(faithful(value, _UNLIMITED), MAX_LEVELS)
 
 
-def name_of(value: object) -> str:
-    """Return the name of a span, or of an event, as it may be shown."""
+def name_of(value: object, policy: Redaction) -> str:
+    """Return the name of a span, or of an event, as a policy shows it."""
     if value is None:
         return ""
-    return redaction.in_force().name(value if type(value) is str else text(value))
+    return policy.name(value if type(value) is str else text(value))
 
 
 def utf8(value: object) -> bytes:
@@ -174,7 +179,8 @@ def keep(table: dict[Any, bytes], key: object, name: object, written: bytes) -> 
 
 
 def _string(key: str, value: str) -> bytes:
-    shown = redaction.in_force().attribute(key, value)
+    policy = redaction.current
+    shown = policy.attribute(key, value)
     data = utf8(shown)
     before = _keys.get(key) or _key(key)
     length = len(data)
@@ -183,21 +189,26 @@ def _string(key: str, value: str) -> bytes:
         return _pair(before, delimited(_STRING, data))
     # PERF: each length is one byte then, and the pair takes two thirds of the time.
     field = ONE_BYTE[size] + before + _BEFORE_STRING[length] + data
-    return keep(_strings, (key, value), key, field) if shown is value else field
+    return keep(policy.strings, (key, value), key, field) if shown is value else field
 
 
 def _before_integer(key: str, length: int) -> bytes:
     """Return what a ``KeyValue`` has in front of an integer that takes so many bytes."""
-    table = (_before_short, _before_middle, _before_long)[length - 1]
-    return keep(table, key, key, _pair(_number_key(key), _INT + bytes(length))[:-length])
+    policy = redaction.current
+    before = _pair(_number_key(policy, key), _INT + bytes(length))[:-length]
+    return keep(policy.before_integers[length - 1], key, key, before)
 
 
 def _before_float(key: str) -> bytes:
-    return keep(_before_floats, key, key, _pair(_number_key(key), _DOUBLE + bytes(8))[:-8])
+    policy = redaction.current
+    before = _pair(_number_key(policy, key), _DOUBLE + bytes(8))[:-8]
+    return keep(policy.before_floats, key, key, before)
 
 
 def _truth(key: str, value: bool) -> bytes:
-    return keep(_truths, (key, value), key, _pair(_number_key(key), _TRUE if value else _FALSE))
+    policy = redaction.current
+    field = _pair(_number_key(policy, key), _TRUE if value else _FALSE)
+    return keep(policy.truths, (key, value), key, field)
 
 
 def _key(key: object) -> bytes:
@@ -209,15 +220,15 @@ def _key(key: object) -> bytes:
     return keep(_keys, key, key, delimited(_KEY, data) + _VALUE if data else _VALUE)
 
 
-def _number_key(key: object) -> bytes:
+def _number_key(policy: Redaction, key: object) -> bytes:
     """Return the same, where a number of this key may be shown.
 
     Raises:
         _NotToBeShown: where it may not.
     """
-    if redaction.in_force().verdict(key) == redaction.ALL:
+    if policy.verdict(key) == ALL:
         raise _NotToBeShown(key)
-    return keep(_number_keys, key, key, _key(key))
+    return keep(policy.number_keys, key, key, _key(key))
 
 
 def _pair(before: bytes, value: bytes) -> bytes:
@@ -268,10 +279,12 @@ def _int64(value: int) -> bytes:
     return delimited(_STRING, utf8(faithful(value, _UNLIMITED)))
 
 
-def _forget() -> None:
-    for table in (_strings, _truths, _before_floats, _before_short, _before_middle, _before_long):
-        table.clear()
-    _number_keys.clear()
+def _follow(policy: Redaction) -> None:
+    global _strings, _truths, _before_floats, _number_keys
+    global _before_short, _before_middle, _before_long
+    _strings, _truths, _number_keys = policy.strings, policy.truths, policy.number_keys
+    _before_short, _before_middle, _before_long = policy.before_integers
+    _before_floats = policy.before_floats
 
 
-redaction.on_change(_forget)
+redaction.on_change(_follow)

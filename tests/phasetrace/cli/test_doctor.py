@@ -346,6 +346,14 @@ def test_every_bad_value_is_told(doctor: Doctor) -> None:
     assert report.settings["retention"] == ("500 executions, 512MB", None)
 
 
+def test_a_name_that_cannot_be_redacted(doctor: Doctor) -> None:
+    """Traces are put together by it; whoever asks for that is told."""
+    report = doctor(PHASETRACE_REDACT="Exec_ID, customer")
+    (found,) = report.of("configuration")
+    assert found["level"] == "warning"
+    assert "redacting 'exec_id' has no effect" in found["found"]
+
+
 def test_an_exporter_that_is_not_installed(doctor: Doctor, receiver: Receiver) -> None:
     """The others are tried all the same."""
     report = doctor(

@@ -26,8 +26,10 @@ from opentelemetry.sdk.util import BoundedList
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope as Scope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
 
-from phasetrace import faults
+from phasetrace import faults, redaction
 from phasetrace.attributes import NESTED_VALUES
+from phasetrace.redaction import Redaction
+from phasetrace.redaction_rules import Rules
 from phasetrace.wire import EncodedSpan, encode, encode_readable, encode_span, frame
 from phasetrace.wire import values as values_module
 from tests.phasetrace.wire.strategies import attributes, official, span_with, spans, values
@@ -248,7 +250,8 @@ def test_equal_values_of_other_types_are_told_apart(order: tuple[Any, ...]) -> N
 
 def tables() -> Iterator[dict[Any, bytes]]:
     """Give the tables of what is kept."""
-    for table in vars(values_module).values():
+    policy = redaction.current
+    for table in (*vars(values_module).values(), *vars(policy).values(), *policy.before_integers):
         if type(table) is dict and all(type(written) is bytes for written in table.values()):
             yield table
 
@@ -291,25 +294,18 @@ class Forgetful(dict[Any, bytes]):
         self.clear()
 
 
-TABLES = (
-    "_strings",
-    "_truths",
-    "_before_floats",
-    "_before_short",
-    "_before_middle",
-    "_before_long",
-    "_keys",
-)
-
-
 @given(found=attributes)
 def test_what_is_kept_may_be_gone_at_any_time(found: dict[str, Any]) -> None:
     """Between any two steps."""
     span = span_with(attributes=found)
     expected = encode_readable(span)
     with pytest.MonkeyPatch.context() as patched:
-        for name in TABLES:
-            patched.setattr(values_module, name, Forgetful())
+        policy = Redaction(Rules(secrets=False))
+        for name in ("strings", "truths", "before_floats", "number_keys", "names_and_kinds"):
+            setattr(policy, name, Forgetful())
+        policy.before_integers = (Forgetful(), Forgetful(), Forgetful())
+        redaction.put_in_force(policy)
+        patched.setattr(values_module, "_keys", Forgetful())
         assert [encode_readable(span) for _ in range(2)] == [expected, expected]
 
 

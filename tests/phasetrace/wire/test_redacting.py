@@ -73,7 +73,7 @@ def test_every_part_of_a_span_is_redacted() -> None:
 
 
 @everyday
-@given(written=secrets, before=surroundings, after=surroundings, where=st.integers(0, 6))
+@given(written=secrets, before=surroundings, after=surroundings, where=st.integers(0, 7))
 def test_no_secret_survives_in_the_bytes(
     written: Written, before: str, after: str, where: int
 ) -> None:
@@ -84,6 +84,7 @@ def test_no_secret_survives_in_the_bytes(
         {"name": text},
         {"attributes": {"note": text}},
         {"attributes": {"deep": [{"note": text.encode()}]}},
+        {"attributes": {"deep": {text: 1}}},
         {"events": [Event("exception", {"exception.message": text}, 1)]},
         {"links": [Link(CONTEXT, {"note": text})]},
         {"resource": Resource({"note": text})},
@@ -115,9 +116,9 @@ NUMBERS = [0, 1, 127, 128, 2**14, 2**21, 2**40, -1, 2**63 - 1, 2**70, 0.5, True,
 def test_a_number_is_redacted_by_its_name(number: Any) -> None:
     """Whether the name was seen before or not, with and without a text, and what is around it."""
     for _ in range(2):
-        assert shown(a=1, pwd=number, b="x", pin=number, passphrase=3, c=2) == {
+        assert shown(a=1, passwd=number, b="x", pin=number, passphrase=3, c=2) == {
             "a": 1,
-            "pwd": MARK,
+            "passwd": MARK,
             "b": "x",
             "pin": str(number) if number == 2**70 else number,
             "passphrase": MARK,
@@ -164,3 +165,46 @@ def test_a_long_value_does_not_take_long() -> None:
     message = encode_readable(span_with(attributes={"text": "a quick brown fox " * 555_555}))
     assert len(message) > 9_999_000
     assert time.perf_counter() - started < 2.0
+
+
+@pytest.mark.parametrize(
+    ("asked", "setting", "changes"),
+    [
+        ("attribute", "customer", {"attributes": {"customer": "alice"}}),
+        ("verdict", "customer", {"attributes": {"customer": 5}}),
+        ("verdict", "customer", {"attributes": {"customer": 500}}),
+        ("verdict", "customer", {"attributes": {"customer": 2**20}}),
+        ("verdict", "customer", {"attributes": {"customer": 2**40}}),
+        ("verdict", "customer", {"attributes": {"customer": 0.5}}),
+        ("verdict", "customer", {"attributes": {"customer": True}}),
+        ("name", "/alice/", {"name": "alice"}),
+    ],
+)
+def test_no_answer_outlives_its_policy(
+    monkeypatch: pytest.MonkeyPatch, asked: str, setting: str, changes: dict[str, Any]
+) -> None:
+    """Also where another thread changes the policy between the question and the keeping."""
+    ask = getattr(Redaction, asked)
+
+    def interrupted(policy: Redaction, *arguments: Any) -> Any:
+        answer = ask(policy, *arguments)
+        monkeypatch.setattr(Redaction, asked, ask)
+        redaction.put_in_force(Redaction(read_rules(setting)))
+        return answer
+
+    monkeypatch.setattr(Redaction, asked, interrupted)
+    first = read(span_with(**changes))
+    assert MARK not in f"{first.name} {dict(first.attributes or {})}"
+    found = read(span_with(**changes))
+    assert MARK in f"{found.name} {dict(found.attributes or {})}"
+
+
+class _Text(str):
+    def __str__(self) -> str:
+        return "harmless"
+
+
+def test_a_description_of_another_class_is_redacted() -> None:
+    """As any text is."""
+    status = Status(StatusCode.ERROR, _Text(f"no {HIDDEN}"))
+    assert read(span_with(status=status)).status.description == f"no {SHOWN}"
