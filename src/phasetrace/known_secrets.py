@@ -169,7 +169,9 @@ _IN_ADDRESSES: Final = (
 
 _SCHEMES: Final = r"(?i:bearer|basic|token|apikey|digest|negotiate|aws4-hmac-sha256) +"
 _CREDENTIAL: Final = r"[A-Za-z0-9._~+/-]"
-_BEARER: Final = rf" +((?:(?=[A-Za-z._~+/-]*[0-9]){_CREDENTIAL}{{8,}}|{_CREDENTIAL}{{24,}})=*)"
+_BEARER: Final = (
+    rf" +((?:(?=[A-Za-z._~+/-]*[0-9]){_CREDENTIAL}{{8,}}|{_CREDENTIAL}{{24,}})[={_CREDENTIAL[1:]}*)"
+)
 # In base64 a colon is one of three combinations, by where in its group of three bytes it is; what
 # has none is no user and password, but a word.
 _BASE64: Final = r"[A-Za-z0-9+/=]"

@@ -19,7 +19,8 @@ class Written(NamedTuple):
 
 
 def _of(alphabet: str, least: int, most: int) -> st.SearchStrategy[str]:
-    return st.text(alphabet, min_size=least, max_size=most)
+    texts = st.text(alphabet, min_size=least, max_size=most)
+    return texts.filter(lambda text: text not in ("undefined", "None", "null", "true", "false"))
 
 
 def _prefixed(
