@@ -175,12 +175,21 @@ def uncompressed(body: bytes) -> bytes:
 def test_dead_letters(store: Path) -> None:
     """What a receiver refuses is kept as it is stored."""
     with http_receiver() as receiver:
-        receiver.answer = respond(400, b"no")
+
+        def answer(handler: Any) -> None:
+            is_bad = b"fails" in uncompressed(receiver.bodies[-1])
+            (respond(400, f"no: {ADDRESS}".encode()) if is_bad else respond(200))(handler)
+
+        receiver.answer = answer
         phasetrace.configure(endpoint=f"http://127.0.0.1:{receiver.port}")
         work()
-        phasetrace.force_flush()
+        assert not phasetrace.force_flush()  # not all of them
         phasetrace.shutdown()
     check_store(store)
+    connection = sqlite3.connect(store)
+    reasons = [reason for (reason,) in connection.execute("SELECT reason FROM dead_letters")]
+    connection.close()
+    assert reasons == ["HTTP 400 Bad Request: no: postgres://…@db"] * 2
 
 
 def test_otlp_from_memory() -> None:
@@ -388,6 +397,7 @@ def test_the_resource_follows_a_change() -> None:
             assert phasetrace.force_flush()
             sent = b"".join(map(uncompressed, receiver.bodies))
             assert (HIDDEN.encode() in sent) is is_there
+        phasetrace.shutdown()
 
 
 def test_a_forked_child_goes_by_the_same_policy(store: Path) -> None:

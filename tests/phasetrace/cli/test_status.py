@@ -20,14 +20,17 @@ from phasetrace.store.destinations import DestinationSpec
 from tests.phasetrace.receivers import fail, grpc_receiver, http_receiver, respond
 
 
-def record(endpoint: str | None, *names: str, exec_id: str = "exec_1") -> None:
-    """Record phases, and deliver what can be."""
+def record(
+    endpoint: str | None, *names: str, exec_id: str = "exec_1", is_taken: bool = True
+) -> None:
+    """Record phases, and deliver them if they are taken; else they are tried at the end."""
     phasetrace.configure(endpoint=endpoint)
     with execution(exec_id):
         for name in names:
             with phase(name):
                 pass
-    phasetrace.force_flush(5)
+    if is_taken:
+        phasetrace.force_flush()
     phasetrace.shutdown()
 
 
@@ -74,7 +77,7 @@ def test_what_waits_and_what_to_do(
     """With the receiver's reason, its age, and the commands."""
     with http_receiver() as receiver:
         receiver.answer = respond(503, b"no \x1b[31mroom")
-        record(f"http://127.0.0.1:{receiver.port}", "work")
+        record(f"http://127.0.0.1:{receiver.port}", "work", is_taken=False)
     text = status(capsys)
     assert "  recorded   2\n  delivered  0\n  waiting    2  for " in text
     assert r"HTTP 503 Service Unavailable: no \x1b[31mroom (just now)" in text
@@ -265,7 +268,7 @@ def test_in_a_terminal(
     monkeypatch.setenv("NO_COLOR", "1")
     with http_receiver() as receiver:
         receiver.answer = respond(503, b"the disk of the receiver is " + b"very " * 20 + b"FULL")
-        record(f"http://127.0.0.1:{receiver.port}", "work")
+        record(f"http://127.0.0.1:{receiver.port}", "work", is_taken=False)
     text = status(capsys)
     assert all(cells(line) <= width for line in text.splitlines())
     assert "FULL" in text
