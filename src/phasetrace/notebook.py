@@ -78,9 +78,10 @@ def _execution(name: str, as_report: bool) -> Iterator[None]:
     """Be an execution of this name, and show where its time went, however it ends."""
     from phasetrace import execution  # which puts the recording in place
     from phasetrace.identity import new_exec_id
+    from phasetrace.redaction import in_force
 
     __tracebackhide__ = True  # IPython shows the cell's own frames
-    exec_id = new_exec_id(re.sub(r"\W+", "-", name).strip("-") or CELL)
+    exec_id = new_exec_id(re.sub(r"\W+", "-", in_force().name(name)).strip("-") or CELL)
     try:
         with execution(exec_id, name=name):
             yield

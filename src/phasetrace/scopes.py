@@ -24,6 +24,7 @@ from phasetrace.identity import new_exec_id
 from phasetrace.instrument import instrumented
 from phasetrace.leaving import give_back, leave, without_left
 from phasetrace.recorder import Recorder, Started
+from phasetrace.redaction import in_force
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -260,7 +261,8 @@ class ExecutionScope(Scope):
         exec_id = self._exec_id
         if exec_id is None:
             name = text(self._name) if self._name is not None else ""
-            exec_id = recorder.executions.ambient_id or new_exec_id(name or "exec")
+            # An id is never redacted, and nobody has chosen this one.
+            exec_id = recorder.executions.ambient_id or new_exec_id(in_force().name(name) or "exec")
         return recorder.start_execution(exec_id, self._name, self._metadata)
 
     def _end(self, recorder: Recorder, span: Span, error: BaseException | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -346,6 +347,7 @@ READING = {
 """What a reading command imports, directly; all of it must come without OpenTelemetry."""
 
 
+@cache  # here and below: the sources stay the same while they are looked at
 def modules() -> dict[str, Path]:
     """Return the modules of the package by their dotted name below it."""
     found = {}
@@ -357,9 +359,13 @@ def modules() -> dict[str, Path]:
     return found
 
 
-def imports(path: Path, lazy: bool = True) -> Iterator[str]:
-    """Give the modules that a file imports at run time; `lazy` includes those in functions."""
-    tree = ast.parse(path.read_text())
+@cache
+def imports(path: Path, lazy: bool = True) -> frozenset[str]:
+    """Return the modules that a file imports at run time; `lazy` includes those in functions."""
+    return frozenset(_imports(ast.parse(path.read_text()), lazy))
+
+
+def _imports(tree: ast.Module, lazy: bool) -> Iterator[str]:
     waiting: list[ast.AST] = [tree]
     while waiting:
         statement = waiting.pop()

@@ -47,6 +47,13 @@ class _Answer(NamedTuple):
     began_earlier: bool = False
     within: int = 0
     """How many executions were started within it."""
+    destinations: frozenset[str] | None = None
+    """The keys of those that it has gone to or waits for; None where no store tells."""
+    is_sampled: bool = True
+
+    def is_for(self, key: str) -> bool:
+        """Tell whether it was to go to a destination."""
+        return self.destinations is None or key in self.destinations
 
 
 def print_epilogue(tracing: Tracing, run: Run) -> None:
@@ -81,11 +88,21 @@ def print_epilogue(tracing: Tracing, run: Run) -> None:
             say(f"{_spans(missing)} could not be delivered to {exporter.name}{why}")
         if answer is not None and exporter.delivered:
             _tell_address(tracing, exporter.name, answer)
-    for delivery in tracing.deliveries():
+    deliveries = tracing.deliveries()
+    for delivery in deliveries:
+        if delivery.refused:
+            whither = safe(delivery.spec.endpoint or delivery.spec.name)
+            again = f"{_where(tracing.settings)}{run.command} status"
+            say(f"{_spans(delivery.refused)} refused by {whither}; see {again}")
         if delivery.waiting:
             say(about_waiting(delivery, tracing.settings, run))
-        if answer is not None and delivery.is_delivered:
+        is_on_its_way = delivery.is_elsewhere and delivery.problem is None
+        if not (delivery.is_delivered or is_on_its_way):
+            continue
+        if answer is not None and answer.is_for(delivery.spec.key):
             _tell_address(tracing, delivery.spec.name, answer)
+    if answer is not None and deliveries and not answer.is_sampled:
+        say(f"{safe(answer.breakdown.execution.exec_id)}: not sent, the sampler has left it out")
 
 
 def _tell_address(tracing: Tracing, exporter: str, answer: _Answer) -> None:
@@ -126,7 +143,7 @@ def about_waiting(delivery: Delivery, settings: Settings, run: Run) -> str:
     where, spans = _where(settings), _spans(delivery.waiting)
     why = f": {safe(delivery.problem)}" if delivery.problem is not None else ""
     one = delivery.waiting == 1
-    if settings.delivery == "process":
+    if settings.delivery == "process" or delivery.is_elsewhere:
         being = "is being delivered" if one else "are being delivered"
         return f"{spans} {being} to {whither} by a process{why}; see {where}{run.command} status"
     # Where the program has named the destination, the environment may not.
@@ -209,7 +226,10 @@ def _answer(
                     found = store.find(exec_id)
                     began_earlier = store.runs_before(found, run.started_ns)
                     within = store.within(found)
-                    return _Answer(store.breakdown(found), True, began_earlier, within)
+                    destinations = frozenset(one.destination.key for one in store.arrivals(found))
+                    is_sampled = store.is_sampled(found)
+                    answer = store.breakdown(found)
+                    return _Answer(answer, True, began_earlier, within, destinations, is_sampled)
             except (PhasetraceError, OSError):
                 pass  # it could not be stored, which was said then: the collector still has it
         try:

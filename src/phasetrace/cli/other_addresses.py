@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _OTLP: Final = "otlp"
 """How the names of its exporters begin."""
+_TOLD: Final = 3
+"""Destinations that are told of one by one."""
 _IN_USE_NS: Final = 24 * 3600 * 1_000_000_000
 """What somebody has delivered to within this time is no mistake."""
 
@@ -63,14 +65,21 @@ def instead_of(store: Path, which: str, outlets: Sequence[Outlet]) -> Shipper:
             file=sys.stderr,
         )
     spec = outlet.spec._replace(key=chosen.key)
-    return Shipper(store, spec, maker(outlet), outlet.limits, explain=outlet.explain)
+    return Shipper(
+        store,
+        spec,
+        maker(outlet),
+        outlet.limits,
+        explain=outlet.explain,
+        elsewhere=chosen.key not in in_force,
+    )
 
 
 def tell_of_others(couriers: Sequence[Shipper], in_force: Collection[str]) -> None:
-    """Say how to deliver what waits for destinations that the settings do not name.
+    """Say that spans wait for destinations that the settings do not name, and what to do with them.
 
-    Nothing is said of those that are in use: their spans are somebody else's. `in_force` is the
-    keys that the settings name.
+    Those of a destination that is in use are somebody else's, and not to be had here. `in_force` is
+    the keys that the settings name.
     """
     from phasetrace.clock import now_ns
 
@@ -78,15 +87,17 @@ def tell_of_others(couriers: Sequence[Shipper], in_force: Collection[str]) -> No
         return
     served = {courier.spec.key for courier in couriers}.union(in_force)
     everyone, at_ns = _receivers(), now_ns()
-    for one in everyone:
-        if not one.waiting or one.key in served or is_in_use(one, at_ns):
-            continue
+    waiting = [one for one in everyone if one.waiting and one.key not in served]
+    for one in waiting[:_TOLD]:
         verb = "waits" if one.waiting == 1 else "wait"
-        print(  # noqa: T201
-            f"phasetrace: {_spans(one)} {verb} for {safe(called(one.key, one.endpoint))},"
-            f" {only_if(one, in_force)}, deliver them here: {how_to_take_over(one, everyone)}",
-            file=sys.stderr,
-        )
+        what = f"{_spans(one)} {verb} for {safe(called(one.key, one.endpoint))}"
+        do = f"{only_if(one, in_force)}, deliver them here: {how_to_take_over(one, everyone)}"
+        if is_in_use(one, at_ns):
+            do = f"which other programs send to: {command()} status"
+        print(f"phasetrace: {what}, {do}", file=sys.stderr)  # noqa: T201
+    if len(waiting) > _TOLD:
+        more = f"{len(waiting) - _TOLD} more destinations have spans waiting: {command()} status"
+        print(f"phasetrace: {more}", file=sys.stderr)  # noqa: T201
 
 
 def called(key: str, endpoint: str | None) -> str:

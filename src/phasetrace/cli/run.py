@@ -109,6 +109,7 @@ class _Run:
     def set_up(self) -> None:
         from phasetrace import clock, configuration, faults
         from phasetrace.identity import new_exec_id
+        from phasetrace.redaction import in_force
         from phasetrace.settings import TIMING_LOG, service_is_named
 
         if not self._args.quiet and sys.stderr is not None and sys.stderr.isatty():
@@ -123,7 +124,8 @@ class _Run:
             service_name=None if service_is_named() else self._name,
         )
         self._started_ns = clock.now_ns()
-        self._exec_id = self._args.exec_id or new_exec_id(self._name)
+        # An id is never redacted, and nobody has chosen this one.
+        self._exec_id = self._args.exec_id or new_exec_id(in_force().name(self._name))
         configuration.executions.ambient_id = self._args.exec_id
         configuration.executions.ambient = self._ambient
         configuration.executions.end_ambient = self._end_default

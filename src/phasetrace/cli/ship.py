@@ -45,8 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--instead-of",
         metavar="ADDRESS",
-        help="deliver what waits for an address that was wrong, or for the key (#…) of a"
-        " destination whose headers were, to where the environment says, and never to the other",
+        help="deliver what waits for an address that was wrong, or for the key of a destination"
+        " whose headers were (as status has it), to where the environment says, and not there",
     )
     parser.add_argument("--endpoint", help="where to (default: as the environment says)")
     parser.add_argument(
@@ -125,10 +125,11 @@ def _deliver(store: Path, couriers: Sequence[Shipper], timeout_s: float) -> int:
                 " phasetrace ship --replay EXEC_ID"
             )
             continue
-        print(f"{whither}: {_numbers(courier, waiting)}")  # noqa: T201
+        # Flushed: in a pipe, too, what is said of others comes behind it.
+        print(f"{whither}: {_numbers(courier, waiting)}", flush=True)  # noqa: T201
         if waiting:
             code = FAILED
-            reason = courier.failing or "another process is delivering, or there was no time left"
+            reason = courier.failing or _problem(store, courier)
             print(f"phasetrace: {whither}: {safe(reason)}", file=sys.stderr)  # noqa: T201
     return code
 
@@ -154,6 +155,21 @@ def _waiting(store: Path, courier: Shipper) -> int | None:
         raise StoreError(f"cannot read the store {store}: {error}") from error
 
 
+def _problem(store: Path, courier: Shipper) -> str:
+    """Return why spans wait that this process had no try at."""
+    from phasetrace.store.ledger import Ledger
+
+    problem = None
+    with (
+        suppress(LookupError, StoreError, sqlite3.Error),
+        closing(Ledger(store, courier.spec.key)) as ledger,
+    ):
+        problem = ledger.problem()
+    if courier.is_served_elsewhere:
+        return f"another process is delivering{f': {problem}' if problem else ''}"
+    return problem or "there was no time left"
+
+
 def _follow(couriers: Sequence[Shipper]) -> int:
     import signal
 
@@ -165,10 +181,20 @@ def _follow(couriers: Sequence[Shipper]) -> int:
         whither = safe(courier.spec.endpoint or courier.spec.name)
         print(f"phasetrace: delivering to {whither} until interrupted", file=sys.stderr)  # noqa: T201
         courier.hurry()
+    failing = dict.fromkeys(couriers, False)
     with suppress(KeyboardInterrupt):
         while True:
             for courier in couriers:
                 courier.wait_for_position(_ALL, time.monotonic() + _SLICE_S)
+                if failing[courier] and courier.failing is None:
+                    whither = safe(courier.spec.endpoint or courier.spec.name)
+                    print(f"phasetrace: {whither} takes spans again", file=sys.stderr)  # noqa: T201
+                failing[courier] = courier.failing is not None
+    for courier in couriers:
+        whither = safe(courier.spec.endpoint or courier.spec.name)
+        delivered = f"{courier.delivered:,} spans delivered"
+        refused = f", {courier.refused:,} refused" if courier.refused else ""
+        print(f"{whither}: {delivered}{refused}")  # noqa: T201
     return 0
 
 

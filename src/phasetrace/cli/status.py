@@ -145,6 +145,7 @@ def _plain_values(
                 "recorded": one.recorded,
                 "stored": one.stored,
                 "delivered": one.delivered,
+                "elsewhere": one.elsewhere,
                 "waiting": one.waiting,
                 "refused": one.refused,
                 "dropped": one.dropped,
@@ -153,6 +154,7 @@ def _plain_values(
                 "last_error": one.last_error,
                 "last_error_ns": one.last_error_ns,
                 "last_success_ns": one.last_success_ns,
+                "remark": one.remark,
                 "served": one.is_served,
                 "unserved_for_a_week": one.is_unserved,
                 "process_gone": one.is_orphaned,
@@ -213,18 +215,24 @@ def _destination(
     one = destination
     last = f"the last {ago(one.last_success_ns, now_ns)}" if one.last_success_ns else ""
     is_all = one.recorded == one.delivered
+    elsewhere = ""
+    if one.elsewhere:
+        which = "all" if one.elsewhere == one.delivered else f"{one.elsewhere:,} of them"
+        elsewhere = f"{which} to another address, by ship --instead-of"
     lines = []
     if not is_all:
         lines.append(Line(("recorded", f"{one.recorded:,}", "")))
     well = _WELL if is_all and one.delivered else ""
     whole = "all that was recorded" if is_all and one.delivered else ""
-    remark = "; ".join(filter(None, (whole, last)))
+    remark = "; ".join(filter(None, (whole, elsewhere, last)))
     lines.append(Line(("delivered", f"{one.delivered:,}", remark), well))
     if one.waiting:
         age = waiting_for(one, now_ns)
         lines.append(Line(("waiting", f"{one.waiting:,}", f"for {age}" if age else ""), _ODD))
     if one.refused:
         lines.append(Line(("refused", f"{one.refused:,}", "the receiver will not take them"), _BAD))
+    if one.remark is not None:
+        lines.append(Line(("it says", "", one.remark), _ODD))
     for label, numbers in (("dropped", one.dropped), ("lost", one.lost)):
         if numbers:
             lines.append(Line((label, f"{sum(numbers.values()):,}", _causes(numbers)), _BAD))

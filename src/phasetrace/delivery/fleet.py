@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
+from phasetrace.clock import now_ns
 from phasetrace.errors import StoreError, StoreMissing
 from phasetrace.store.destinations import DestinationSpec
 from phasetrace.store.forks import watch
@@ -33,6 +34,10 @@ class Delivery(NamedTuple):
     """Spans that wait in the store, of all programs."""
     problem: str | None = None
     """Why the last try failed; None if it did not."""
+    is_elsewhere: bool = False
+    """Another process delivers, and goes on when this one ends."""
+    refused: int = 0
+    """Spans that this process could not deliver and never will."""
 
 
 class Courier(Protocol):
@@ -47,6 +52,10 @@ class Courier(Protocol):
     """How often it has failed."""
     delivered: int
     """Spans that it has delivered."""
+
+    @property
+    def unanswered_s(self) -> float:
+        """For how many seconds the receiver has owed an answer; 0 if it owes none."""
 
     @property
     def serves(self) -> bool:
@@ -110,20 +119,40 @@ class Fleet:
         deadline = time.monotonic() + _LAST_CALL_S
         for courier in self.couriers:
             courier.close(deadline)
+            self._note_silence(courier)
 
     def outcome(self) -> list[Delivery]:
         """Return how far delivery has got, in the order of the destinations."""
         deliveries = []
-        delivered = {courier.spec.key: courier.delivered for courier in self.couriers}
+        couriers = {courier.spec.key: courier for courier in self.couriers}
         for spec in self.specs:
+            courier = couriers.get(spec.key)
+            delivered = courier.delivered if courier is not None else 0
+            refused = courier.refused if courier is not None else 0
+            is_elsewhere = courier is not None and courier.is_served_elsewhere
             with (
                 suppress(LookupError, sqlite3.Error, StoreError, OSError, ValueError),
                 self._books.opened(spec, _STORE_TIMEOUT_S) as ledger,
             ):
                 waiting = ledger.waiting_spans(ledger.cursor, MAX_INTEGER)
-                is_delivered = delivered.get(spec.key, 0) > 0 or not waiting
-                deliveries.append(Delivery(spec, is_delivered, waiting, ledger.problem()))
+                is_delivered = delivered > 0 or not waiting
+                problem = ledger.problem()
+                deliveries.append(
+                    Delivery(spec, is_delivered, waiting, problem, is_elsewhere, refused)
+                )
         return deliveries
+
+    def _note_silence(self, courier: Courier) -> None:
+        """Write down that the end of the program did not wait for an answer any longer."""
+        silent_s = courier.unanswered_s
+        if not silent_s:
+            return
+        reason = f"the receiver had not answered after {silent_s:.1f} s, when the program ended"
+        with (
+            suppress(LookupError, sqlite3.Error, StoreError, OSError),
+            self._books.opened(courier.spec, _STORE_TIMEOUT_S) as ledger,
+        ):
+            ledger.failed(reason, now_ns())
 
     def _flush(
         self, couriers: Sequence[Courier], deadline: float, patience_s: float | None

@@ -45,6 +45,8 @@ class Parcel:
         self.delivered = 0
         self.rejected = 0
         """Spans of which the receiver said that it did not keep them, though not which they are."""
+        self.remark: str | None = None
+        """What the receiver has said last of spans that it took."""
         self.refusals: list[Refusal] = []
         self._most = most or max(1, spans)
         self.pending = self._ranges()
@@ -74,6 +76,7 @@ class Parcel:
             if verdict.outcome is Outcome.DELIVERED:
                 self._tries = 0
                 self.pending.pop(at)
+                self.remark = verdict.reason or self.remark
                 self._take(stop - start, min(verdict.rejected, stop - start))
             elif not self._is_for_good(verdict):
                 return verdict

@@ -108,6 +108,7 @@ class Remote:
     refused = 0
     failures = 0
     delivered = 0
+    unanswered_s = 0.0
     is_served_elsewhere = True
 
     def __init__(self, spec: DestinationSpec, starter: Starter) -> None:

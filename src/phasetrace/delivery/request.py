@@ -79,7 +79,7 @@ class Request:
         for refusal in parcel.refusals:
             ((block, start, _),) = self._parts(refusal.place, refusal.place + 1)
             letters.append(dead_letter(block, start, refusal.reason))
-        return Settlement(self.last_seq, parcel.delivered, parcel.rejected, letters)
+        return Settlement(self.last_seq, parcel.delivered, parcel.rejected, letters, parcel.remark)
 
     def refused(self) -> Counter[str]:
         """Return how many spans were refused, by reason."""

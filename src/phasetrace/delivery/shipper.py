@@ -52,7 +52,8 @@ class Shipper:
     `make` makes the exporter, at the first need; in a forked child, again, and after a failure that
     only another configuration can mend: its files may have changed. A destination that only
     this process can serve (``is_local``) is not served by its children. `explain` says in one line
-    why a request was not taken.
+    why a request was not taken. With `elsewhere` the exporter is for another address, to which the
+    spans go in place of the destination's.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Shipper:
         now_ns: clock.NowNs = clock.now_ns,
         backoff: Callable[[], Backoff] = Backoff,
         explain: Callable[[Verdict], str] = attrgetter("reason"),
+        elsewhere: bool = False,
     ) -> None:
         limits = limits or BatchLimits()
         self.spec = spec
@@ -74,6 +76,7 @@ class Shipper:
         self._now_ns = now_ns
         self._new_backoff = backoff
         self._explain = explain
+        self._elsewhere = elsewhere
         self._enough = limits.max_export_batch_size or _ENOUGH
         self._most = limits.max_export_batch_size or _MOST
         self._delay_s = min((limits.schedule_delay_ms or _DELAY_MS) / 1000, threading.TIMEOUT_MAX)
@@ -99,6 +102,7 @@ class Shipper:
         self._retry_at = 0.0
         self._served_at: float | None = None
         self._told = False
+        self._remarked = False
         self.position = 0
         """Every block up to this one has been dealt with, as far as this process knows."""
         self.delivered = 0
@@ -114,6 +118,12 @@ class Shipper:
         """Look for something to deliver, soon."""
         self._is_wanted = True
         self._worker.wake()
+
+    @property
+    def unanswered_s(self) -> float:
+        """For how many seconds the receiver has owed an answer; 0 if it owes none."""
+        destination = self._destination
+        return destination.busy_s if destination is not None else 0.0
 
     @property
     def serves(self) -> bool:
@@ -260,7 +270,7 @@ class Shipper:
                 self._failed(verdict)
             return
         self._request = self._since = None
-        self._unsettled = request.settlement()
+        self._unsettled = request.settlement()._replace(elsewhere=self._elsewhere)
         self.delivered += self._unsettled.delivered
         if self._unsettled.delivered:
             self._backoff.reset()
@@ -269,6 +279,7 @@ class Shipper:
         self.refused += refused.total() + self._unsettled.rejected
         for reason, number in refused.items():
             faults.report(f"{self._whither()} refused {number} of the spans", RefusedError(reason))
+        self._tell_remark(self._unsettled)
         with self._books:
             self._settle(self._open())
 
@@ -289,6 +300,17 @@ class Shipper:
         with self._books:
             self._open().failed(reason, self._now_ns())
         self._moved(self.position)
+
+    def _tell_remark(self, settlement: Settlement) -> None:
+        """Log what the receiver says of what it took, once."""
+        if self._remarked or not (settlement.remark or settlement.rejected):
+            return
+        self._remarked = True
+        thrown = f"did not keep {settlement.rejected} of the spans" if settlement.rejected else ""
+        said = f"it says: {settlement.remark}" if settlement.remark else ""
+        faults.logger.warning(
+            "phasetrace: %s %s", self._whither(), "; ".join(filter(None, (thrown, said)))
+        )
 
     def _settle(self, ledger: Ledger) -> None:
         """Write down what has been delivered, also if that could not be done before."""

@@ -59,6 +59,18 @@ def arrivals(connection: sqlite3.Connection, execution: int) -> list[Arrival]:
     return found
 
 
+def is_sampled(connection: sqlite3.Connection, execution: int) -> bool:
+    """Tell whether any span of an execution may be sent, by its sampler; `execution` is its row.
+
+    Raises:
+        sqlite3.Error: as the connection does.
+    """
+    (sampled,) = connection.execute(
+        "SELECT coalesce(max(sampled), 1) FROM streams WHERE execution = ?", (execution,)
+    ).fetchone()
+    return bool(sampled)
+
+
 def waiting_traces(connection: sqlite3.Connection, key: str) -> list[str]:
     """Return the traces that have spans of executions which wait for a destination, in hex.
 

@@ -19,6 +19,8 @@ from phasetrace.store.process import is_alive
 STORED: Final = "stored"
 DELIVERED: Final = "delivered"
 REFUSED: Final = "refused"
+ELSEWHERE: Final = "elsewhere"
+"""Those of the delivered that went to another address in place of this one."""
 LOST: Final = "lost: "
 """Before the reason for which spans never came into the store."""
 DROPPED: Final = "dropped: "

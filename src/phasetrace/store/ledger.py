@@ -21,7 +21,7 @@ from typing import Final, NamedTuple
 
 from phasetrace.errors import StoreMissing
 from phasetrace.store import blocks
-from phasetrace.store.destinations import DELIVERED, REFUSED, count, routes
+from phasetrace.store.destinations import DELIVERED, ELSEWHERE, REFUSED, count, routes
 from phasetrace.store.file import BUSY_TIMEOUT_S, open_for_writing
 from phasetrace.store.placement import Identity, identity_of
 from phasetrace.store.totals import MAX_INTEGER
@@ -84,6 +84,10 @@ class Settlement(NamedTuple):
     rejected: int = 0
     """Refused by the receiver without a word on which of them."""
     dead_letters: Sequence[DeadLetter] = ()
+    remark: str | None = None
+    """What the receiver said of a request that it took."""
+    elsewhere: bool = False
+    """They were delivered to another address, in place of this destination's."""
 
 
 class Incarnation(NamedTuple):
@@ -224,13 +228,22 @@ class Ledger:
                 (settlement.cursor, now_ns, self.destination),
             )
             if settlement.delivered:
+                # A success elsewhere says nothing of this address.
+                succeeded_ns = None if settlement.elsewhere else now_ns
                 self._connection.execute(
-                    "UPDATE destinations SET succeeded_ns = ?, error = NULL WHERE id = ?",
-                    (now_ns, self.destination),
+                    "UPDATE destinations SET succeeded_ns = coalesce(?, succeeded_ns), error = NULL"
+                    " WHERE id = ?",
+                    (succeeded_ns, self.destination),
+                )
+            if settlement.remark is not None:
+                self._connection.execute(
+                    "UPDATE destinations SET remark = ? WHERE id = ?",
+                    (settlement.remark, self.destination),
                 )
             counts = {
                 DELIVERED: settlement.delivered,
                 REFUSED: settlement.rejected + len(letters),
+                ELSEWHERE: settlement.delivered if settlement.elsewhere else 0,
             }
             count(self._connection, [self.destination], counts)
             self._connection.executemany(

@@ -468,6 +468,13 @@ class StoreReader:
         with self._one_moment():
             return arrivals(self._connection, execution.row)
 
+    def is_sampled(self, execution: StoredExecution) -> bool:
+        """Tell whether a sampler has let anything of an execution be sent."""
+        from phasetrace.store.arrival import is_sampled
+
+        with self._queries():
+            return is_sampled(self._connection, execution.row)
+
     @contextmanager
     def _one_moment(self) -> Iterator[None]:
         """Make all queries see the same state of the store."""

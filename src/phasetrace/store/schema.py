@@ -256,6 +256,8 @@ MIGRATIONS: tuple[Migration, ...] = (
     _pack_spans,
     # When a process was last known to have spans open, should it never tell how they ended.
     "ALTER TABLE executions ADD COLUMN seen_ns INTEGER NOT NULL DEFAULT 0;",
+    # What a receiver says of spans that it took, or did not keep, without refusing the request.
+    "ALTER TABLE destinations ADD COLUMN remark TEXT;",
 )
 
 VERSION = len(MIGRATIONS)

@@ -27,6 +27,7 @@ from phasetrace.store.blocks import DamagedBlock, records
 from phasetrace.store.destinations import (
     DELIVERED,
     DROPPED,
+    ELSEWHERE,
     LAPSES_AFTER_NS,
     LOST,
     REFUSED,
@@ -60,6 +61,8 @@ class DestinationStanding(NamedTuple):
     endpoint: str | None
     stored: int
     delivered: int
+    elsewhere: int
+    """How many of those went to another address in place of this one."""
     waiting: int
     refused: int
     dropped: dict[str, int]
@@ -72,6 +75,8 @@ class DestinationStanding(NamedTuple):
     """Why the last try failed; None if it did not."""
     last_error_ns: int | None
     last_success_ns: int | None
+    remark: str | None
+    """What the receiver has said last of spans that it took, or did not keep; None if nothing."""
     is_unserved: bool
     """Nobody has served it for a week: what waits is not kept any longer than other things."""
     is_orphaned: bool
@@ -165,10 +170,11 @@ def _destinations(
     known = stored_destinations(connection, now_ns)
     known_routes = routes(connection)
     standings = []
-    for row, key, name, endpoint, served_ns, error, failed_ns, succeeded_ns in connection.execute(
+    rows = connection.execute(
         "SELECT id, key, name, endpoint, coalesce(served_ns, created_ns), error, failed_ns,"
-        " succeeded_ns FROM destinations ORDER BY id"
-    ).fetchall():
+        " succeeded_ns, remark FROM destinations ORDER BY id"
+    ).fetchall()
+    for row, key, name, endpoint, served_ns, error, failed_ns, succeeded_ns, remark in rows:
         mine = [route for route, destinations in known_routes.items() if row in destinations]
         waiting, oldest_ns = _waiting(connection, mine, known[row].cursor)
         counted = counts.get(row, {})
@@ -180,6 +186,7 @@ def _destinations(
                 endpoint,
                 counted.get(STORED, 0),
                 counted.get(DELIVERED, 0),
+                counted.get(ELSEWHERE, 0),
                 waiting,
                 counted.get(REFUSED, 0),
                 _by_reason(counted, DROPPED),
@@ -188,6 +195,7 @@ def _destinations(
                 error,
                 failed_ns,
                 succeeded_ns,
+                remark,
                 is_unserved,
                 known[row].has_lapsed and not is_unserved,
                 is_held(lock_path(path, key)),

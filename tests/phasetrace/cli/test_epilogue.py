@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTracePartialSuccess,
+    ExportTraceServiceResponse,
+)
 
 import phasetrace
 from phasetrace import configuration, execution, timing_collector
@@ -139,3 +148,76 @@ def test_why_it_is_lost_without_a_store(said: list[str], monkeypatch: pytest.Mon
     print_epilogue(tracing, Run("p", None, 0, False, "own"))
     start = "1 span could not be delivered to otlp_proto_http: HTTP 200 with a web page"
     assert said[-1].startswith(start)
+
+
+def lines_of_a_run(said: list[str], exec_id: str = "own") -> list[str]:
+    """Record an execution in a program, and return what is said at its end."""
+    with execution(exec_id):
+        pass
+    phasetrace.shutdown()
+    tracing = configuration.latest_tracing()
+    assert tracing is not None
+    print_epilogue(tracing, Run("p", None, 0, False))
+    return said
+
+
+def test_where_the_trace_is(said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """If it has got there."""
+    monkeypatch.setenv("PHASETRACE_TRACE_URL", "http://page/{trace_id}")
+    with http_receiver() as receiver:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{receiver.port}")
+        assert lines_of_a_run(said)[-1].startswith("trace: http://page/")
+
+
+def test_no_address_of_what_a_sampler_has_left_out(
+    said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is nowhere; and that is no fault."""
+    monkeypatch.setenv("PHASETRACE_TRACE_URL", "http://page/{trace_id}")
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_off")
+    with http_receiver() as receiver:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{receiver.port}")
+        lines = lines_of_a_run(said)
+    assert receiver.bodies == []
+    assert lines[-1] == "own: not sent, the sampler has left it out"
+    assert not any(line.startswith("trace: ") for line in lines)
+
+
+def test_what_a_receiver_has_refused(
+    said: list[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """How many, and where the reasons are."""
+    partial = ExportTracePartialSuccess(rejected_spans=1)
+    answer = ExportTraceServiceResponse(partial_success=partial).SerializeToString()
+    with http_receiver() as receiver:
+        receiver.answer = respond(200, answer, content_type="application/x-protobuf")
+        whither = f"http://127.0.0.1:{receiver.port}"
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", whither)
+        lines = lines_of_a_run(said)
+    assert f"1 span refused by {whither}/v1/traces; see p status" in lines
+
+
+def test_what_another_process_delivers(said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is on its way, as with a process of our own, and so is the address of the trace."""
+    monkeypatch.setenv("PHASETRACE_TRACE_URL", "http://page/{trace_id}")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    store = Path(os.environ["PHASETRACE_STORE"])
+    store.parent.mkdir(parents=True)
+    key = "otlp_proto_http http://127.0.0.1:9/v1/traces"
+    program = f"""
+import sys
+from pathlib import Path
+from phasetrace.delivery.lock import ServingLock, lock_path
+lock = ServingLock(lock_path(Path({str(store)!r}), {key!r}))
+print(lock.acquire(), flush=True)
+sys.stdin.read()
+"""
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "True\n"
+        lines = lines_of_a_run(said)
+        other.communicate()
+    whither = "http://127.0.0.1:9/v1/traces"
+    assert f"1 span is being delivered to {whither} by a process; see p status" in lines
+    assert lines[-1].startswith("trace: http://page/")

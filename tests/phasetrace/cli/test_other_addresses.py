@@ -93,6 +93,44 @@ def test_an_address_that_was_wrong(
     found = destinations(capsys)
     assert [(one["delivered"], one["waiting"]) for one in found] == [(2, 0), (2, 0)]
     assert found[0]["endpoint"] == f"{WRONG}/v1/traces"
+    # The wrong address has taken nothing, and that shows.
+    assert [one["elsewhere"] for one in found] == [2, 0]
+    assert found[0]["last_success_ns"] is None
+    assert main(["status"]) == 0
+    assert (
+        "  delivered  2  all that was recorded; all to another address, by ship --instead-of\n"
+        in capsys.readouterr().out
+    )
+
+
+def test_what_others_send_is_told_of(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is theirs, so there is no command that takes it; but all is not well either."""
+    with http_receiver() as other:
+        record(monkeypatch, address(other))
+        other.answer = respond(503)
+        record(monkeypatch, address(other))
+        whither = f"{address(other)}/v1/traces"
+    record(monkeypatch, address(receiver))
+    assert main(["ship"]) == 0
+    said = capsys.readouterr().err
+    assert f"2 spans wait for {whither}, which other programs send to: " in said
+    assert "--instead-of" not in said
+    assert said.rstrip().endswith(" status")
+
+
+def test_many_others_are_not_told_of_one_by_one(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Three are, and how many more there are."""
+    for number in range(5):
+        record(monkeypatch, f"{WRONG}/{number}")
+    record(monkeypatch, address(receiver))
+    assert main(["ship"]) == 0
+    *lines, last = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3
+    assert last.startswith("phasetrace: 2 more destinations have spans waiting: ")
 
 
 def keys(capsys: pytest.CaptureFixture[str]) -> list[str]:
@@ -252,8 +290,9 @@ def test_another_protocol_is_no_matter_of_headers() -> None:
 def standing(key: str, endpoint: str) -> DestinationStanding:
     """Return where a destination stands that nothing was recorded for."""
     name = key.partition(" ")[0]
-    never = (None, None, None, None)
-    return DestinationStanding(key, name, endpoint, 0, 0, 0, 0, {}, {}, *never, False, False, False)
+    never = (None, None, None, None, None)
+    none: tuple[int, int, int, int, int] = (0, 0, 0, 0, 0)
+    return DestinationStanding(key, name, endpoint, *none, {}, {}, *never, False, False, False)
 
 
 def test_nothing_waits_for_it(

@@ -10,6 +10,10 @@ from typing import Any
 
 import grpc
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTracePartialSuccess,
+    ExportTraceServiceResponse,
+)
 
 import phasetrace
 from phasetrace import execution, phase
@@ -199,6 +203,25 @@ def test_refused_spans(
     assert found["refused_spans_total"] == 1
     assert (span["name"], span["exec_id"]) == ("monster\n", "exec_1")
     assert span["endpoint"] == found["destinations"][0]["endpoint"]
+
+
+def test_what_a_receiver_remarks(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """It may not keep a part of what it takes, without saying which; its words are told once."""
+    partial = ExportTracePartialSuccess(rejected_spans=1, error_message="too \x1b old")
+    said = ExportTraceServiceResponse(partial_success=partial).SerializeToString()
+    with http_receiver() as receiver:
+        receiver.answer = respond(200, said, content_type="application/x-protobuf")
+        for number in range(2):
+            record(f"http://127.0.0.1:{receiver.port}", "work", exec_id=f"exec_{number}")
+    text = status(capsys)
+    assert "  delivered  2  the last just now\n" in text
+    assert "  refused    2  the receiver will not take them\n" in text
+    assert r"  it says       too \x1b old" in text
+    (found,) = status_json(capsys)["destinations"]
+    assert (found["remark"], found["last_error"]) == ("too \x1b old", None)
+    assert "did not keep 1 of the spans; it says: too" in caplog.text
 
 
 def test_no_destination_yet(capsys: pytest.CaptureFixture[str]) -> None:

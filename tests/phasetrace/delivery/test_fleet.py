@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from phasetrace.delivery.fleet import Fleet
+from phasetrace.delivery.fleet import Delivery, Fleet
 from phasetrace.delivery.shipper import Shipper
 from phasetrace.store.ledger import Ledger
 from tests.phasetrace.delivery.conftest import (
@@ -240,7 +240,22 @@ def test_the_outcome_tells_what_waits(path: Path, record: Record, ship: Make) ->
     record(HERE, THERE).block("a", "b")
     fleet.finish(5, 1)
     why = "the exporter does not tell why it failed"
-    assert fleet.outcome() == [(HERE, True, 0, None), (THERE, False, 2, why)]
+    assert fleet.outcome() == [Delivery(HERE, True, 0), Delivery(THERE, False, 2, why)]
+
+
+def test_a_receiver_that_owes_an_answer_is_told_of(
+    path: Path, recording: Routed, ship: Make, gate: Gate
+) -> None:
+    """The end of the program does not wait for it, and says so where one looks for the reason."""
+    exporter = Taking()
+    exporter.answer = gate
+    recording.block("a")
+    fleet = fleet_of(path, ship(exporter))
+    fleet.finish(10, 0.3)
+    (found,) = fleet.outcome()
+    assert found.problem is not None
+    assert found.problem.startswith("the receiver had not answered after ")
+    gate.open()
 
 
 def test_a_fork_waits_for_a_look_into_the_store(

@@ -34,7 +34,7 @@ from opentelemetry.trace.span import TraceState
 
 from phasetrace.delivery.request import STOPPED, Request
 from phasetrace.destination import Destination
-from phasetrace.store.ledger import Ledger, StoredBlock
+from phasetrace.store.ledger import Ledger, Settlement, StoredBlock
 from phasetrace.store.processor import StoreSpanProcessor
 from phasetrace.verdict import Outcome
 from tests.phasetrace.delivery.conftest import HERE, Routed, Taking, fail, names_in
@@ -88,7 +88,7 @@ def test_it_goes_out_as_the_bytes_that_are_stored(blocks: list[StoredBlock]) -> 
         request = Request(blocks, False)
         assert request.advance(destination, never) is None
     assert [names_in(body) for body in receiver.bodies] == [list("abcde")]
-    assert request.settlement() == (2, 5, 0, [])
+    assert request.settlement() == Settlement(2, 5, 0, [])
     assert request.last_seq == 2
 
 
@@ -170,7 +170,7 @@ def test_an_outage_that_answers_500_costs_no_span(blocks: list[StoredBlock]) -> 
         assert not request.refused()
         receiver.answer = respond(200)
         assert request.advance(destination, never) is None
-    assert request.settlement() == (2, 5, 0, [])
+    assert request.settlement() == Settlement(2, 5, 0, [])
 
 
 def test_a_span_that_breaks_the_receiver_does_not_keep_the_others(
@@ -216,7 +216,7 @@ def test_a_receiver_may_take_a_part_and_not_say_which(blocks: list[StoredBlock])
         request = Request(blocks, False)
         assert request.advance(destination, never) is None
     assert len(receiver.bodies) == 1
-    assert request.settlement() == (2, 3, 2, [])
+    assert request.settlement() == Settlement(2, 3, 2, [], "too old")
 
 
 def test_nothing_is_sent_when_it_is_over(blocks: list[StoredBlock]) -> None:
@@ -259,7 +259,7 @@ def test_it_says_when_all_of_it_was_refused(blocks: list[StoredBlock]) -> None:
         receiver.answer = respond(200)
         assert request.advance(destination, never) is None
         assert not request.is_restarted
-    assert request.settlement() == (2, 5, 0, [])
+    assert request.settlement() == Settlement(2, 5, 0, [])
 
 
 def test_an_exporter_gets_the_spans_as_they_were_recorded(path: Path, record: Record) -> None:
