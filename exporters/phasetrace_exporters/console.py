@@ -255,7 +255,7 @@ def _entry_of(span: ReadableSpan) -> _Entry:
         tree=tree,
         key=(context.trace_id, context.span_id),
         parent=parent,
-        name=_short(span.name, _NAME_WIDTH),
+        name=_short(record.name if record is not None else span.name, _NAME_WIDTH),
         iteration=_short(attributes.get(ITERATION, ""), _VALUE_WIDTH) if is_node else "",
         node_id=_short((record and record.node_id) or "", _NAME_WIDTH),
         start_ns=start_ns,

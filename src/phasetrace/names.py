@@ -24,6 +24,10 @@ RESERVED: Final = frozenset(
 )
 """Attributes with a meaning of their own; everything else on a phase is its metadata."""
 
+UNNAMED: Final = "execution"
+"""The name of the span of an execution that was given none: there are few names of spans, and many
+executions (OpenTelemetry, "Span": a name is the general class of spans, and not an instance)."""
+
 INPUT_TOKENS: Final = ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens")
 OUTPUT_TOKENS: Final = ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens")
 MODEL: Final = ("gen_ai.response.model", "gen_ai.request.model", "model")
@@ -32,6 +36,11 @@ COST: Final = ("gen_ai.usage.cost",)
 
 _OF_MODELS: Final = "gen_ai."
 _RESULTS: Final = ("gen_ai.usage.", "gen_ai.response.")
+
+
+def name_of_execution(name: str, exec_id: str) -> str:
+    """Return what an execution is called whose span has a name: by its id if it was given none."""
+    return exec_id if name == UNNAMED else name
 
 
 def is_metadata(name: str) -> bool:

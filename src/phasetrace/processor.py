@@ -24,6 +24,7 @@ from phasetrace.names import (
     PARENT_EXEC_ID,
     RESERVED,
     TYPE,
+    name_of_execution,
 )
 from phasetrace.span import Span as LeanSpan
 from phasetrace.spans import (
@@ -157,11 +158,14 @@ def record_of(span: ReadableSpan) -> SpanRecord | None:
     start_ns = span.start_time or 0
     node_id = attributes.get(NODE_ID)
     node_type = attributes.get(NODE_TYPE)
+    type_, name = _type_of(attributes, context.span_id), text(span.name)
+    if type_ == EXECUTION:
+        name = name_of_execution(name, text(attributes[EXEC_ID]))
     return SpanRecord(
         span_id=context.span_id,
         parent_id=span.parent.span_id if span.parent is not None else None,
-        type=_type_of(attributes, context.span_id),
-        name=text(span.name),
+        type=type_,
+        name=name,
         node_id=text(node_id) if node_id is not None else None,
         node_type=text(node_type) if node_type is not None else None,
         start_ns=start_ns,
@@ -175,12 +179,14 @@ def _record_of_lean(span: LeanSpan) -> SpanRecord | None:
         return None
     start_ns = span._start_time or 0
     end_ns = span._end_time or start_ns
-    details = span._node_details
+    details, name = span._node_details, span._name
+    if span._span_type == EXECUTION:
+        name = name_of_execution(name, span._exec_id)
     return SpanRecord(
         span._span_id,
         span._parent_id,
         span._span_type,
-        span._name,
+        name,
         span._node_id,
         details[0] if details is not None else None,
         start_ns,

@@ -34,6 +34,7 @@ from phasetrace.names import (
     NODE_TYPE,
     PARENT_EXEC_ID,
     TYPE,
+    UNNAMED,
 )
 from phasetrace.planned_ids import PlannedIds
 from phasetrace.span import Span as LeanSpan
@@ -157,7 +158,7 @@ class Recorder:
         attributes = self.attributes(metadata)
         attributes[EXEC_ID] = exec_id
         attributes[TYPE] = EXECUTION
-        span_name = name if name is not None else exec_id
+        span_name = name if name is not None else UNNAMED
         ids = Ids(exec_id)
         is_new = self.executions.get(exec_id) is None
         first = self.executions.open(exec_id, lambda: self._root_context(exec_id))
@@ -239,7 +240,7 @@ class Recorder:
         attributes: dict[str, Any] = {EXEC_ID: exec_id, TYPE: EXECUTION, IMPLICIT: True}
         if self.executions.cancelled:
             attributes[CANCELLED] = True
-        root = self._start_root(exec_id, exec_id, _NO_CONTEXT, attributes, [], start_ns)
+        root = self._start_root(exec_id, UNNAMED, _NO_CONTEXT, attributes, [], start_ns)
         root.span.end(end_ns)
 
     def _start_root(
@@ -337,7 +338,7 @@ class Recorder:
             # The root may be started later, or elsewhere: ask what will be decided then.
             attributes = {EXEC_ID: exec_id, TYPE: EXECUTION}
             result = self._sampler.should_sample(
-                _NO_CONTEXT, trace_id, exec_id, attributes=attributes
+                _NO_CONTEXT, trace_id, UNNAMED, attributes=attributes
             )
             sampled = result.decision is Decision.RECORD_AND_SAMPLE
         return SpanContext(

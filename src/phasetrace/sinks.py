@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from phasetrace.collector import TimingCollector
 from phasetrace.feed import Feed
+from phasetrace.names import name_of_execution
 from phasetrace.span import Span
 from phasetrace.store.entry import is_exported
 from phasetrace.store.writer import StoreWriter
@@ -20,7 +21,8 @@ class CollectorSink:
     def opened(self, span: Span) -> None:
         """Note when an execution was opened."""
         exec_id = span._exec_id or ""
-        self._collector.execution_opened(exec_id, span._span_id, span._name, span._trace_id)
+        name = name_of_execution(span._name, exec_id)
+        self._collector.execution_opened(exec_id, span._span_id, name, span._trace_id)
 
     def ended(self, spans: Sequence[Span]) -> None:
         """Count what belongs to an execution."""

@@ -6,7 +6,7 @@ With pytest::
 
     def test_pipeline(captured_phases):
         run_pipeline("exec_1")
-        assert [span.name for span in captured_phases.spans] == ["fetch", "parse", "exec_1"]
+        assert [span.name for span in captured_phases.spans] == ["fetch", "parse", "execution"]
 
 `capture` is the same for any other framework. Inside of it nothing is stored or exported, whatever
 the environment says, ids are 1, 2, 3 …, and time passes only when the test says so.

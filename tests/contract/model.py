@@ -94,7 +94,7 @@ class Model(Interpreter):
     def _execution(self, exec_id: str) -> Execution:
         known = self.executions.get(exec_id)
         if known is None:
-            root = Expected(f"root of {exec_id}", "execution", exec_id, None, exec_id)
+            root = Expected(f"root of {exec_id}", "execution", "execution", None, exec_id)
             known = self.executions[exec_id] = Execution(root)
         return known
 

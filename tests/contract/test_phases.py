@@ -730,7 +730,7 @@ def test_nothing_is_recorded_where_instrumentation_is_suppressed(spans: Spans, k
         assert state.open_node("n") is not None
         with phase("after"):
             pass
-    assert sorted(span.name for span in spans.get_finished_spans()) == ["after", "e", "n"]
+    assert sorted(span.name for span in spans.get_finished_spans()) == ["after", "execution", "n"]
     assert timing_collector.executions() == ("e",)
 
 
@@ -829,4 +829,19 @@ def test_a_run_that_was_cut_short_has_a_cancelled_root(by_name: ByName) -> None:
     assert recorder is not None
     recorder.executions.cancelled = True
     recorder.emit_root("e", 1, 2)
-    assert attributes_of(by_name()["e"])["phasetrace.cancelled"] is True
+    assert attributes_of(by_name()["execution"])["phasetrace.cancelled"] is True
+
+
+def test_spans_of_executions_have_few_names(by_name: ByName) -> None:
+    """One that was given no name is not called by its id, of which there are as many as runs."""
+    for number in range(3):
+        with execution(f"run_{number}"), phase("p"):
+            pass
+        with time_phase(f"seen_{number}", "n", "p"):
+            pass
+        timing_collector.pop(f"seen_{number}")
+    assert set(by_name()) == {"execution", "p"}
+    names = {
+        timing_collector.breakdown(one).execution.name for one in timing_collector.executions()
+    }
+    assert names == {"run_0", "run_1", "run_2"}

@@ -204,7 +204,7 @@ def test_an_exporter_that_stays_is_not_shut_down() -> None:
     assert exporter.shut_down == 0
     run_phase("second")
     shutdown()
-    assert exporter.names() == ["exec_1", "first", "second"]
+    assert exporter.names() == ["execution", "first", "second"]
     assert exporter.shut_down == 1
 
 
@@ -517,7 +517,7 @@ def test_a_later_provider_is_moved_to(logged: list[str], tmp_path: Path) -> None
     shutdown()
     assert trace.get_tracer_provider() is provider
     assert logged == []
-    assert exporter.names() == ["after", "exec_1"]
+    assert exporter.names() == ["after", "execution"]
     assert stored(tmp_path / "store" / "traces.db") == ["after", "before", "exec_1"]
 
 
@@ -590,7 +590,7 @@ def test_the_applications_exporters_are_not_doubled(environment_exporter: Export
     run_phase("a")
     assert force_flush()
     shutdown()
-    assert environment_exporter.names() == ["a", "exec_1"]
+    assert environment_exporter.names() == ["a", "execution"]
     assert environment_exporter.shut_down == 0
 
 

@@ -71,7 +71,7 @@ def test_another_execution_is_a_part_of_it(
     monkeypatch.setenv("TRACEPARENT", PARENT)
     monkeypatch.setenv("PHASETRACE", "exec_id=outer")
     recorded.start()
-    with execution("inner"), phase("p"):
+    with execution("inner", name="inner"), phase("p"):
         pass
     with time_phase("unrelated", "n", "q"):
         pass
@@ -90,7 +90,7 @@ def test_a_trace_of_another_tool_s_is_linked_to(
     recorded.start()
     with phase("alone"):
         pass
-    with execution("e"):
+    with execution("e", name="e"):
         pass
     spans = recorded()
     assert place(spans["alone"]) == (TRACE, SPAN)

@@ -149,7 +149,7 @@ def test_the_root_reaches_the_applications_exporter(program: Program, order: str
         """
     )
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert ended.stdout.split() == ["p", "exec_1"]
+    assert ended.stdout.split() == ["p", "execution"]
     assert program.roots() == {"exec_1": 1}
 
 
@@ -350,7 +350,7 @@ def test_a_forked_child_has_exporters_of_its_own(program: Program) -> None:
         """
     )
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert sorted(ended.stdout.split()) == ["child", "exec_1", "parent"]
+    assert sorted(ended.stdout.split()) == ["child", "execution", "parent"]
 
 
 @forks

@@ -28,6 +28,7 @@ from phasetrace.names import (
     PARENT_EXEC_ID,
     TYPE,
     is_metadata,
+    name_of_execution,
     tells_apart,
 )
 from phasetrace.recordings.json_values import (
@@ -166,12 +167,15 @@ def _decoded(message: Mapping[str, Any], process: int, service: str) -> DecodedS
     node_id = attributes.get(NODE_ID)
     node_type = attributes.get(NODE_TYPE)
     parent_exec_id = attributes.get(PARENT_EXEC_ID)
+    type_, name = _type_of(attributes, exec_id, span_id), text_of(message.get("name") or "")
+    if type_ == EXECUTION and exec_id is not None:
+        name = name_of_execution(name, exec_id)
     span = SpanRecord(
         span_id=span_id,
         parent_id=id_of(field(message, "parentSpanId", "parent_span_id"), 8, "parentSpanId")
         or None,
-        type=_type_of(attributes, exec_id, span_id),
-        name=text_of(message.get("name") or ""),
+        type=type_,
+        name=name,
         node_id=text_of(node_id) if node_id is not None else None,
         node_type=text_of(node_type) if node_type is not None else None,
         start_ns=start_ns,

@@ -148,7 +148,7 @@ def test_executions_that_were_started_within_are_there_on_demand(export: Export)
         for scope in group["scopeSpans"]
         for span in scope["spans"]
     }
-    assert names == {"outer", "n", "sub", "deep"}
+    assert names == {"execution", "n", "sub", "deep"}
     assert "deep" in export("outer", "--format", "folded", "--rolled-up")[1]
 
 

@@ -35,7 +35,7 @@ from tests.phasetrace.store.conftest import in_child, run_program, start_program
 PROGRAM = """
 import os, sys, phasetrace
 for line in sys.stdin:
-    with phasetrace.execution(line.strip()): pass
+    with phasetrace.execution(line.strip(), name=line.strip()): pass
     print(phasetrace.force_flush(20.0), flush=True)
     try:
         os.waitpid(-1, os.WNOHANG)
@@ -273,7 +273,7 @@ def test_the_next_program_recovers_it(path: Path, receiver: Receiver) -> None:
         os.kill(process, signal.SIGKILL)
     wait_until(lambda: processes(path) == [])
     out = run_program(
-        "import phasetrace\nwith phasetrace.execution('second'): pass\n"
+        "import phasetrace\nwith phasetrace.execution('second', name='second'): pass\n"
         "print(phasetrace.force_flush(20.0))",
         path,
         60.0,
