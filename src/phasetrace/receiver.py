@@ -10,7 +10,9 @@ list, and a client may drop the spans then. But such an answer is about the rece
 before it, and not about the spans: they wait in the store, and nothing that has finished is lost.
 500 is both: the receiver may be broken, or break at one span, and then answer so for ever. So it
 is `Outcome.UNKNOWN`, by which a request waits, and is halved only after some tries; a span is put
-aside only beside others that were taken (see `phasetrace.delivery.parcel`).
+aside only beside others that were taken (see `phasetrace.delivery.parcel`). An OpenTelemetry
+Collector says behind 500 which errors of its own are permanent (``consumererror.NewPermanent``, such
+as a message that is too large for where it sends to): then the tries are saved.
 """
 
 from __future__ import annotations
@@ -51,6 +53,7 @@ _WANTS_TLS: Final = (
 """What Go, Apache and nginx say behind 400 where TLS is spoken, in small letters."""
 _BODY_TOO_LARGE: Final = "request body too large"
 """What Go says of a body that is longer than a receiver's limit, some behind 400."""
+_PERMANENT: Final = "Permanent error"
 _PAGE: Final = (b"<!doctype html", b"<html")
 _TOO_LARGE: Final = "larger than max"
 """In the details of gRPC's implementations in C and in Go, where they mean the message's size."""
@@ -80,7 +83,9 @@ def http_verdict(status: int, phrase: str, headers: Mapping[str, str], body: byt
     if status in _HTTP_ABOUT_THE_SENDER or 300 <= status < 400:
         return Verdict(Outcome.MISCONFIGURED, reason)
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        return Verdict(Outcome.UNKNOWN, reason, _retry_after_s(headers.get("retry-after")))
+        retry_after_s = _retry_after_s(headers.get("retry-after"))
+        is_final = message.startswith(_PERMANENT)
+        return Verdict(Outcome.UNKNOWN, reason, retry_after_s, is_final=is_final)
     return Verdict(Outcome.REFUSED, reason)
 
 

@@ -46,6 +46,8 @@ class Verdict(NamedTuple):
     """For how many seconds the receiver asks to be left alone."""
     rejected: int = 0
     """How many spans of a request that was delivered the receiver threw away; not to be resent."""
+    is_final: bool = False
+    """Of `Outcome.UNKNOWN`: the receiver says that the same request will not be taken later."""
 
 
 DELIVERED: Final = Verdict(Outcome.DELIVERED)

@@ -259,3 +259,13 @@ def test_a_body_that_is_too_large_for_go() -> None:
 def test_what_helps_against_a_body_that_is_too_large(status: int, outcome: Outcome) -> None:
     """To send less, unless the receiver asks for another time."""
     assert http_verdict(status, "", {}, b"http: request body too large").outcome is outcome
+
+
+def test_a_collector_says_which_errors_are_permanent() -> None:
+    """Behind 500, in front of what went wrong; anything else may pass."""
+    body = b'{"code": 13, "message": "Permanent error: record size 15731069 exceeds max 8388608"}'
+    permanent = http_verdict(500, "", {"content-type": "application/json"}, body)
+    assert permanent.outcome is Outcome.UNKNOWN
+    assert permanent.is_final
+    assert not http_verdict(500, "", {}, b"it broke, with a Permanent error").is_final
+    assert not http_verdict(503, "", {}, b"Permanent error: x").is_final

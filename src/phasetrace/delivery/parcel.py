@@ -106,7 +106,7 @@ class Parcel:
 
     def _is_for_good(self, verdict: Verdict) -> bool:
         if verdict.outcome is Outcome.UNKNOWN:
-            self._tries += 1
+            self._tries = _TRIES if verdict.is_final else self._tries + 1
             return self._tries >= _TRIES
         return verdict.outcome is Outcome.REFUSED or verdict.outcome in _CERTAIN
 

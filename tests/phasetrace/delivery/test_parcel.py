@@ -239,3 +239,21 @@ def test_spans_that_were_thrown_away_before_a_restart_are_counted_once() -> None
         pass
     assert not parcel.is_restarted
     assert parcel.delivered + parcel.rejected + len(parcel.refusals) == parcel.spans
+
+
+def test_an_error_that_is_said_to_be_permanent_saves_the_tries() -> None:
+    """The bad span is found at once; alone, it is believed no more than any other unknown error."""
+    final = Verdict(Outcome.UNKNOWN, "Permanent error: too large", is_final=True)
+    requests: list[tuple[int, int]] = []
+
+    def answer(start: int, stop: int) -> Verdict:
+        requests.append((start, stop))
+        return final if start <= 5 < stop else DELIVERED
+
+    parcel = Parcel(8)
+    assert parcel.advance(answer) is None
+    assert [one.place for one in parcel.refusals] == [5]
+    assert parcel.delivered == 7
+    alone = Parcel(1, is_trusted=True)
+    assert alone.advance(lambda *_: final) is final
+    assert alone.is_restarted
