@@ -687,3 +687,18 @@ def test_another_bundle_is_not_in_the_way(
     with http_receiver(tls=True) as receiver:
         trusting = exporters.http(receiver.port, scheme="https", certificate_file=str(SELF_SIGNED))
         assert attempt(trusting) is DELIVERED
+
+
+def test_what_the_headers_say_is_sent_whatever_the_machine_has_for_the_host(
+    http_server: Receiver, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """By itself requests takes an entry of ~/.netrc for better."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login other password hunter2\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    address = f"http://127.0.0.1:{http_server.port}/v1/traces"
+    exporter = over_http.OTLPSpanExporter(address, headers={"authorization": "Bearer mine"})
+    assert attempt(exporter) is DELIVERED
+    assert http_server.headers[-1]["authorization"] == "Bearer mine"
+    exporter.shutdown()
