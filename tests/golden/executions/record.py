@@ -12,6 +12,8 @@ from pathlib import Path
 from tests.phasetrace.recordings.otlp_files import lines
 
 HERE = Path(__file__).parent
+ROOT = HERE.parents[2]
+"""What is below it is called as from there, wherever it was recorded."""
 NAMES = ("iterations", "fan_out", "processes")
 
 
@@ -32,7 +34,8 @@ def main() -> None:
             )
             with (HERE / f"{name}.jsonl").open("w") as file:
                 for line in lines(store):
-                    file.write(json.dumps(line, separators=(",", ":")) + "\n")
+                    text = json.dumps(line, separators=(",", ":"))
+                    file.write(text.replace(f"{ROOT}{os.sep}", "") + "\n")
 
 
 if __name__ == "__main__":
