@@ -22,6 +22,8 @@ settings.register_profile("own", deadline=None)
 settings.register_profile("few", deadline=None, max_examples=20)
 settings.load_profile("own")
 
+OTHERS = ("TRACEPARENT", "TRACESTATE", "GRPC_VERBOSITY")
+
 
 @pytest.fixture(autouse=True, scope="module")
 def quick_collections() -> None:
@@ -43,7 +45,7 @@ def pytest_sessionfinish() -> None:
 def clean_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """Give every test an environment without settings, and take its configuration back."""
     for name in list(os.environ):
-        if name.startswith(("OTEL_", "PHASETRACE")) or name in ("TRACEPARENT", "TRACESTATE"):
+        if name.startswith(("OTEL_", "OTLP_", "PHASETRACE")) or name in OTHERS:
             monkeypatch.delenv(name)
     monkeypatch.setenv("PHASETRACE_STORE", str(tmp_path / "store" / "traces.db"))
     yield

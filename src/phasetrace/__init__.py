@@ -84,24 +84,34 @@ _HOME = {
     "timing_collector": "configuration",
 }
 _MODULES = ("observer", "propagate", "testing")
+_NEED_THE_SDK = {*_MODULES, "configuration", "phases", "processor", "provider", "span", "tracer"}
 
 
 def __getattr__(name: str) -> Any:
-    home = _HOME.get(name)
-    if name in _MODULES:
-        import importlib
-
-        return importlib.import_module(f"phasetrace.{name}")
+    home = name if name in _MODULES else _HOME.get(name)
     if home is None:
         raise AttributeError(f"module 'phasetrace' has no attribute {name!r}")
+    if home in _NEED_THE_SDK:
+        from phasetrace.settings import standard_variables
+
+        with standard_variables():  # by some of their values the SDK could not be imported
+            module = _module(home)
+    else:
+        module = _module(home)
+    if name in _MODULES:
+        return module
+    value = getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def _module(home: str) -> Any:
     import importlib
 
     if home == "phases":
         # Phases record through whatever the wiring gives them; importing it puts that in place.
         importlib.import_module("phasetrace.configuration")
-    value = getattr(importlib.import_module(f"phasetrace.{home}"), name)
-    globals()[name] = value
-    return value
+    return importlib.import_module(f"phasetrace.{home}")
 
 
 def load_ipython_extension(ipython: Any) -> None:

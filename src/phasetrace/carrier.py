@@ -11,6 +11,7 @@ Variables as Context Propagation Carriers").
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, MutableMapping
 from typing import Any, Final
 from urllib.parse import quote, unquote
@@ -32,6 +33,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from phasetrace import faults
 from phasetrace.context import Ids, ids_in, with_ids
 from phasetrace.scopes import source
+from phasetrace.settings import standard_variables
 
 FIELD: Final = "phasetrace"
 _FIELDS: Final = ("exec_id", "node_id", "node_type")
@@ -135,7 +137,11 @@ def fields() -> set[str]:
 def _installed() -> TextMapPropagator:
     """Return the propagators that OpenTelemetry is set up with."""
     try:
-        from opentelemetry import propagate  # raises where OTEL_PROPAGATORS names one that is not
+        if "opentelemetry.propagate" not in sys.modules:
+            # It raises where OTEL_PROPAGATORS names one that is not there.
+            with standard_variables():
+                import opentelemetry.propagate  # noqa: F401
+        from opentelemetry import propagate
 
         return propagate.get_global_textmap()
     except Exception as error:

@@ -19,8 +19,10 @@ from phasetrace.executions import Executions
 from phasetrace.settings import (
     Settings,
     inherited_carrier,
+    mistyped_variables,
     settings_from,
     settings_or_defaults,
+    standard_variables,
 )
 
 if TYPE_CHECKING:
@@ -80,6 +82,8 @@ def set_defaults(**settings: Any) -> None:
     with _lock:
         _defaults.update(settings)
         _configure(settings_from(**_defaults))
+        for line in mistyped_variables():
+            faults.tell(line)
 
 
 def current_tracing() -> Tracing:
@@ -163,7 +167,8 @@ def _configure(settings: Settings) -> None:
     previous = _tracing
     if previous is not None and previous.settings == settings:
         return
-    from phasetrace.tracing import Hooks, Tracing
+    with standard_variables():
+        from phasetrace.tracing import Hooks, Tracing
 
     _handle_signals(settings.handle_signals)
     _look_at_origin()

@@ -36,6 +36,7 @@ from phasetrace.settings import (
     otlp_endpoint,
     otlp_headers,
     otlp_variables,
+    standard_variables,
     tls_of_grpc,
 )
 from phasetrace.store.destinations import DestinationSpec
@@ -109,7 +110,9 @@ def make_outlets(settings: Settings, makes: bool = True) -> list[Outlet]:
 
 
 def _make(entry: EntryPoint, settings: Settings) -> Any:
-    with hidden_in_logs(_secrets()):  # it logs what it cannot read of the headers
+    is_grpc = entry.name == _OTLP["grpc"]
+    # It logs what it cannot read of the headers.
+    with hidden_in_logs(_secrets()), standard_variables(is_grpc):
         return entry.load()(**_arguments(entry.name, settings))
 
 
@@ -166,7 +169,10 @@ def _entry(name: str, installed: dict[str, Any], settings: Settings) -> str:
     entry = _OTLP[settings.protocol] if name == "otlp" else name
     if name == "console" and "phasetrace_console" in installed:
         entry = "phasetrace_console"
-    if entry not in installed:
+    if entry not in installed:  # the specification has the case of such names not matter
+        alike = [one for one in installed if one.lower() == entry.lower()]
+        if len(alike) == 1:
+            return alike[0]
         source = "exporters" if settings.exporters_given else "OTEL_TRACES_EXPORTER"
         raise ConfigError(
             f"{source}={name!r}: no such exporter is installed; there are "

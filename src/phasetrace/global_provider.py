@@ -13,7 +13,6 @@ the one from our provider, whose spans go on to the store and to our exporters.
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from typing import Any, Final
@@ -21,11 +20,10 @@ from typing import Any, Final
 from opentelemetry import trace
 from opentelemetry.sdk import trace as sdk
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
-from opentelemetry.sdk.trace import SpanLimits
 
 from phasetrace import faults
 from phasetrace.provider import TracerProvider
-from phasetrace.settings import Settings, selected_provider
+from phasetrace.settings import Settings, selected_provider, standard_variables
 from phasetrace.switch import ProcessorSwitch
 
 _own: Final[list[TracerProvider]] = []
@@ -68,7 +66,8 @@ def load_selected() -> None:
         return
     before = installed()
     try:
-        provider: Any = trace.get_tracer_provider()
+        with standard_variables():
+            provider: Any = trace.get_tracer_provider()
     except Exception as error:  # the API logs the trace, and raises whatever there was
         faults.report(f"OTEL_PYTHON_TRACER_PROVIDER={name!r}; phasetrace's own is used", error)
         return
@@ -92,11 +91,12 @@ def own_provider(settings: Settings) -> TracerProvider:
     if is_own(current) and type(current) is not TracerProvider:
         return current  # type: ignore[no-any-return]  # OTEL_PYTHON_TRACER_PROVIDER's
     given = {SERVICE_NAME: settings.service_name} if settings.service_name is not None else None
-    resource = Resource.create(given)
-    for provider in _own:
-        if provider.resource == resource:
-            return provider
-    provider = TracerProvider(resource=resource, shutdown_on_exit=False, span_limits=_limits())
+    with standard_variables():
+        resource = Resource.create(given)
+        for provider in _own:
+            if provider.resource == resource:
+                return provider
+        provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     _own.append(provider)
     return provider
 
@@ -181,12 +181,3 @@ def forget() -> None:
     _own.clear()
     _switches.clear()
     _behind.clear()
-
-
-def _limits() -> SpanLimits:
-    try:
-        return SpanLimits()  # from the standard variables
-    except ValueError as error:
-        logging.getLogger("phasetrace").warning("phasetrace: %s; the defaults are used", error)
-        # The defaults of the OpenTelemetry specification, "Span Limits".
-        return SpanLimits(128, 128, 128, 128, 128, 128, SpanLimits.UNSET, SpanLimits.UNSET)

@@ -22,6 +22,14 @@ _PLAIN: Final = re.compile(rf"{_NAME}[ \t]*=[ \t]*[\x20\x21\x23-\x2b\x2d-\x3a\x3
 _SENDABLE: Final = re.compile(r"[\t -~\x80-\xff]*")
 """RFC 9110, 5.5."""
 _LONGEST_NAME: Final = 64
+_WORD: Final = "(?:[a-z]{1,15}|[A-Z]{1,15}|[A-Z][a-z]{1,14})"
+_NAME_OF_WORDS: Final = re.compile(rf"{_WORD}(?:[-_]{_WORD})*")
+"""What is a header's name and no part of a key, which has digits and any case in it."""
+_COLON: Final = re.compile(rf"{_NAME_OF_WORDS.pattern}[ \t]*:")
+_QUOTES: Final = "\"'"
+_SCHEMES: Final = frozenset({"bearer", "basic", "token", "apikey", "api-key", "api-token"})
+"""What stands in front of a key in a header's value; alone it says nothing."""
+_EXPECTED: Final = "expected name=value, with %2C for a comma, %3B for a semicolon"
 
 
 class HeaderList(NamedTuple):
@@ -65,28 +73,73 @@ def shown_names(text: str) -> str:
     """Return the names in a list, with commas between; what has none may be a secret."""
     names = []
     for part in filter(None, (part.strip() for part in text.split(","))):
-        name, _, value = part.partition("=")
+        name, sign, value = part.partition("=")
+        name = name.strip()
         # The padding of a key in base64 looks like a header without a value.
-        is_named = value.strip("= \t") and len(name) <= _LONGEST_NAME
-        names.append(name.strip() if is_named else NAMELESS)
+        is_named = value.strip("= \t") or (sign and _NAME_OF_WORDS.fullmatch(name))
+        names.append(name if is_named and len(name) <= _LONGEST_NAME else NAMELESS)
     return ", ".join(names)
 
 
 def what_is_wrong(text: str) -> list[str]:
     """Return what is wrong with a list, in words that hold nothing of it."""
+    if _is_quoted(text):
+        return ["there are quotes around the whole, which do not belong to it; take them away"]
     read = read_header_list(text)
     wrong = [
-        f"{_place(place, read.parts)} cannot be read and is not sent; expected name=value, with"
-        " %2C for a comma, %3B for a semicolon"
-        for place in read.unread
+        f"{_place(place, read.parts)} cannot be read and is not sent; {_why(part)}"
+        for place, part in zip(read.unread, read.texts, strict=True)
     ]
     wrong += [
-        f"{_place(place, read.parts)} has a value that cannot be sent, such as a line's end;"
-        " nothing is sent until it is right"
+        f"{_place(place, read.parts)} holds what cannot be sent, such as a line's end; nothing is"
+        " sent until it is right"
         for place in read.unsendable
     ]
     return wrong
 
 
+def missing_values(text: str) -> str:
+    """Return which headers are sent without what they are for; empty if there are none.
+
+    The specification allows them, so they are sent; but nobody wants them: most likely they were
+    written with a shell variable that is not set.
+    """
+    empty, bare = [], []
+    for place, part in enumerate(filter(None, _BETWEEN.split(text.strip())), 1):
+        name, sign, value = part.partition("=")
+        name, value = shown_names(part), value.replace("%20", " ").strip()
+        if not sign:
+            continue
+        if name == NAMELESS:  # a key, perhaps, with its padding
+            name = f"part {place}"
+        if not value:
+            empty.append(name)
+        elif value.lower() in _SCHEMES:
+            bare.append(f"{name} has nothing behind {value}")
+    if empty:
+        bare.insert(0, f"{' and '.join(empty)} {'has' if len(empty) == 1 else 'have'} no value")
+    if not bare:
+        return ""
+    is_one = len(empty) + len(bare) - bool(empty) == 1
+    asks = "is the variable in it set?" if is_one else "are the variables in them set?"
+    return f"{', '.join(bare)}: {asks}"
+
+
+def _is_quoted(text: str) -> bool:
+    text = text.strip()
+    return len(text) > 1 and text[0] in _QUOTES and text[-1] == text[0]
+
+
+def _why(part: str) -> str:
+    """Return what is wrong with a part that cannot be read, and what helps."""
+    if "\n" in part or "\r" in part:
+        return "there is a line break in it, as base64 makes them in what is long; take it out"
+    if _COLON.match(part):
+        return "there is a colon behind its name; expected name=value"
+    if _is_quoted(part.partition("=")[2]):
+        return "there are quotes behind its =; take them away"
+    return _EXPECTED
+
+
 def _place(place: int, parts: int) -> str:
-    return f"part {place} of {parts}" if parts > 1 else "it"
+    return f"part {place} of {parts}" if parts > 1 else "its value"

@@ -68,6 +68,8 @@ def attempts(exporter: Any) -> Attempt | None:
     return None
 
 
+LONGEST_S: Final = 60.0
+"""What has not been answered by then is sent again."""
 _Prepare = Callable[[Any, Seen], Callable[[Any], object]]
 """Returns an exporter's `export` that tries once, and has noted what it sees."""
 
@@ -93,9 +95,13 @@ def _attempt(
 
 
 def configured_timeout_s(exporter: Any) -> float:
-    """Return for how many seconds an exporter that has attempts is set to try."""
+    """Return for how many seconds an exporter that has attempts is set to try, 60 at most.
+
+    Whoever writes the specification's milliseconds where Python's exporters read seconds would have
+    one connection that is stuck hold everything up for hours.
+    """
     of = exporter if hasattr(exporter, "_timeout") else exporter._client
-    return float(of._timeout)
+    return min(float(of._timeout), LONGEST_S)
 
 
 def _shorter(configured_s: float, asked_s: float | None) -> float:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
+from phasetrace.header_list import missing_values
+
 ENDPOINT: Final = "ENDPOINT"
 _PREFIX: Final = "OTEL_EXPORTER_OTLP_"
 _PATH: Final = "/v1/traces"
@@ -35,6 +37,9 @@ class OtlpVariables(NamedTuple):
     certificate: Named = Named(f"{_PREFIX}CERTIFICATE")
     client_certificate: Named = Named(f"{_PREFIX}CLIENT_CERTIFICATE")
     client_key: Named = Named(f"{_PREFIX}CLIENT_KEY")
+    missing: str = ""
+    """Which headers are sent without a value, in words that may be shown."""
+    compression: Named = Named(f"{_PREFIX}COMPRESSION")
 
 
 def otlp_variables(environ: Mapping[str, str], given_endpoint: str | None = None) -> OtlpVariables:
@@ -49,6 +54,8 @@ def otlp_variables(environ: Mapping[str, str], given_endpoint: str | None = None
         _in_force(environ, "CERTIFICATE"),
         _in_force(environ, "CLIENT_CERTIFICATE"),
         _in_force(environ, "CLIENT_KEY"),
+        missing_values(headers.value),
+        _in_force(environ, "COMPRESSION"),
     )
 
 

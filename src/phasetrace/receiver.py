@@ -11,8 +11,8 @@ before it, and not about the spans: they wait in the store, and nothing that has
 500 is both: the receiver may be broken, or break at one span, and then answer so for ever. So it
 is `Outcome.UNKNOWN`, by which a request waits, and is halved only after some tries; a span is put
 aside only beside others that were taken (see `phasetrace.delivery.parcel`). An OpenTelemetry
-Collector says behind 500 which errors of its own are permanent (``consumererror.NewPermanent``, such
-as a message that is too large for where it sends to): then the tries are saved.
+Collector says behind 500 which errors of its own are permanent (``consumererror.NewPermanent``: a
+message that is too large for where it sends to, say): then the tries are saved.
 """
 
 from __future__ import annotations

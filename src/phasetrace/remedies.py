@@ -7,11 +7,13 @@ from urllib.parse import urlsplit
 
 from phasetrace.otlp_variables import OtlpVariables, is_doubled, lacks_path
 from phasetrace.tls_files import about_files
-from phasetrace.unreachable import NO_SCHEME
+from phasetrace.unreachable import NO_ADDRESS, NO_SCHEME
 from phasetrace.verdict import Outcome, Verdict
 
 _GRPC_PORT: Final = 4317
 _HTTP_PORT: Final = 4318
+_JAEGERS_PAGE: Final = 16686
+_NO_NUMBER: Final = -1
 _NAME_UNKNOWN: Final = (
     "name or service not known",
     "name resolution",
@@ -32,9 +34,13 @@ _ABOUT_RIGHTS: Final = ("HTTP 401", "HTTP 403", "gRPC UNAUTHENTICATED", "gRPC PE
 _ABOUT_THE_ACCOUNT: Final = "HTTP 402"
 _ABOUT_THE_NETWORK: Final = "HTTP 511"
 _NO_RECEIVER: Final = ("HTTP 501", "HTTP 505")
+_ABOUT_SIZE: Final = "HTTP 413"
+_ABOUT_THE_FORM: Final = ("HTTP 400", "HTTP 406", "HTTP 415", "HTTP 422")
 _ABOUT_PROXIES: Final = ("HTTP 407", "the proxy")
 _UNTRUSTED: Final = "is not trusted"
-_OTHER_HOST: Final = ("is for another host", "mismatch", "not valid for", "doesn't match")
+_OTHER_HOST: Final = "is for another host"
+_LOGIN: Final = ("login", "logon", "signin", "sign-in", "sign_in", "sso", "oauth", "auth/")
+"""What is in the address of a page to log in at."""
 _HUNG_UP: Final = ("reset by peer", "broken pipe", "eof occurred", "ended the connection")
 """How a client meets a receiver that has not told it why."""
 _WANTS_CLIENT: Final = "wants a client certificate"
@@ -91,14 +97,24 @@ def what_to_change(
     reason, small, one = verdict.reason, verdict.reason.lower(), variables
     if verdict == NO_SCHEME:
         return f"put http:// in front of it in {one.endpoint}, or https:// if it speaks TLS"
+    if _port(endpoint) == _NO_NUMBER:
+        return f"the port in {one.endpoint} has to be a number up to 65535"
+    if reason.startswith(NO_ADDRESS):
+        return f"set {one.endpoint} to one like http://host:{_HTTP_PORT}"
+    if _port(endpoint) == _JAEGERS_PAGE:
+        return (
+            f"{_JAEGERS_PAGE} is Jaeger's page; name the port for OTLP in {one.endpoint}:"
+            f" {_HTTP_PORT}, or {_GRPC_PORT} with {one.protocol}=grpc"
+        )
+    if reason.startswith(_ABOUT_PROXIES):
+        which = "grpc_proxy, https_proxy or http_proxy" if is_grpc else "HTTPS_PROXY or HTTP_PROXY"
+        return f"{which} names it; NO_PROXY names the hosts that need none"
     if verdict.outcome is Outcome.UNAVAILABLE and not reason.startswith("HTTP "):
         nobody = _nobody_there(small, one.endpoint)
         if nobody:
             return nobody
     if reason.startswith(_ABOUT_RIGHTS):
-        if not one.has_headers:
-            return f"it wants to know who sends: set {one.headers}, which is not set"
-        return f"does {one.headers} hold what the receiver wants, and is it valid still?"
+        return _who_sends(endpoint, is_grpc, one)
     if reason.startswith(_ABOUT_THE_ACCOUNT):
         return "whoever runs the receiver wants to be paid: is the account's quota used up?"
     if reason.startswith(_ABOUT_THE_NETWORK):
@@ -106,10 +122,10 @@ def what_to_change(
     crossed = _crossed(endpoint, is_grpc, one)
     if crossed:
         return crossed
-    if "a web page" in small or reason.startswith("HTTP 3"):
-        where = "use the address that it points to" if reason.startswith("HTTP 3") else ""
-        asks = f"does {one.endpoint} name the receiver, and not a login page or proxy before it?"
-        return "; ".join(filter(None, (where, asks)))
+    if reason.startswith("HTTP 3"):
+        return _where_to(reason, endpoint, one)
+    if "a web page" in small:
+        return f"does {one.endpoint} name the receiver, and not a login page or proxy before it?"
     if _WANTS_TLS in small:
         return f"begin {one.endpoint} with https://"
     if _is_about_tls(small, endpoint, is_grpc):
@@ -122,8 +138,6 @@ def what_to_change(
         return f"does {one.endpoint} name a receiver of OTLP? this server takes no such request"
     if reason.startswith(_ABOUT_PATHS):
         return _which_path(endpoint, one)
-    if small.startswith(_ABOUT_PROXIES) or reason.startswith(_ABOUT_PROXIES):
-        return "is the proxy meant to be there? NO_PROXY names the hosts that need none"
     if "header" in small or "metadata" in small:
         return f"is {one.headers} well-formed? like name=value,other=value"
     if verdict.outcome is Outcome.TOO_LARGE:
@@ -131,7 +145,51 @@ def what_to_change(
             "a single span is more than it takes: raise its limit, or lower"
             " OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT"
         )
+    if reason.startswith(_ABOUT_SIZE):
+        return (
+            "even a small request is more than it takes: raise its limit, or that of a proxy"
+            " before it"
+        )
+    if reason.startswith(_ABOUT_THE_FORM):
+        return _what_form(one)
     return ""
+
+
+def _who_sends(endpoint: str, is_grpc: bool, variables: OtlpVariables) -> str:
+    one = variables
+    if one.missing:
+        return f"{one.headers}: {one.missing}"
+    if "@" in endpoint and not is_grpc:  # which sends no user
+        also = f" (they win over an authorization in {one.headers})" if one.has_headers else ""
+        return f"are the user and the password in {one.endpoint} right?{also}"
+    if not one.has_headers:
+        return f"it wants to know who sends: set {one.headers}, which is not set"
+    return f"does {one.headers} hold what the receiver wants, and is it valid still?"
+
+
+def _where_to(reason: str, endpoint: str, variables: OtlpVariables) -> str:
+    """Return what to do about a receiver that sends one on."""
+    one = variables
+    target = reason.rpartition(": to ")[2]
+    if any(text in target.lower() for text in _LOGIN):
+        return (
+            f"that is a login page: {one.endpoint} has to name the receiver itself, and not a proxy"
+            " in front of it"
+        )
+    if target.startswith("https://") and endpoint.startswith("http://"):
+        return f"begin {one.endpoint} with https://"
+    return f"if what it points to is the receiver, set {one.endpoint} to that"
+
+
+def _what_form(variables: OtlpVariables) -> str:
+    """Return what to look at where a receiver finds the request itself wrong."""
+    one = variables
+    packed = one.compression.value.lower() in ("gzip", "deflate")
+    unpacks = f", and {one.compression.name}={one.compression.value}" if packed else ""
+    return (
+        f"does {one.endpoint} name a receiver of OTLP that takes protobuf{unpacks}? its own log"
+        " should say more"
+    )
 
 
 def _nobody_there(small: str, variable: str) -> str:
@@ -154,15 +212,15 @@ def _is_about_tls(small: str, endpoint: str, is_grpc: bool) -> bool:
 def _about_tls(small: str, endpoint: str, is_grpc: bool, variables: OtlpVariables) -> str:
     one = variables
     if _NO_TLS in small:
-        return f"does the receiver speak TLS? if not, begin {one.endpoint} with http://"
+        return f"begin {one.endpoint} with http://, or name the port where it does"
     files = about_files(one, is_grpc)
     if files:
         return files
+    if _OTHER_HOST in small:
+        return f"{one.endpoint} has to name a host that the certificate is for"
     if _UNTRUSTED in small:
         if "expired" in small or "not yet valid" in small:
             return "it is the receiver's to renew; is the clock of this machine right?"
-        if any(text in small for text in _OTHER_HOST):
-            return f"{one.endpoint} has to name a host that the certificate is for"
         return f"give the certificate of the authority that issued it in {one.certificate.name}"
     client, key = one.client_certificate, one.client_key
     if _WANTS_CLIENT in small and not client.value:
@@ -193,14 +251,19 @@ def _which_path(endpoint: str, variables: OtlpVariables) -> str:
 
 def _crossed(endpoint: str, is_grpc: bool, variables: OtlpVariables) -> str:
     """Return what to say where the port is the usual one of the other protocol."""
-    try:
-        port = urlsplit(endpoint if "//" in endpoint else f"//{endpoint}").port
-    except ValueError:
-        return ""
+    port = _port(endpoint)
     if port == (_HTTP_PORT if is_grpc else _GRPC_PORT):
         usual = "HTTP" if is_grpc else "gRPC"
         return f"port {port} is usually for {usual}: {_other_protocol(is_grpc, variables)}"
     return ""
+
+
+def _port(endpoint: str) -> int | None:
+    """Return the port in an address; None if it has none."""
+    try:
+        return urlsplit(endpoint if "//" in endpoint else f"//{endpoint}").port
+    except ValueError:
+        return _NO_NUMBER
 
 
 def _which_port(is_grpc: bool, variables: OtlpVariables, endpoint: str) -> str:
@@ -213,7 +276,8 @@ def _which_port(is_grpc: bool, variables: OtlpVariables, endpoint: str) -> str:
     if is_grpc:
         return (
             f"is this the port for {protocol}=grpc (usually {_GRPC_PORT})?"
-            f" a receiver of http/protobuf answers like this{tls}"
+            f" a receiver of http/protobuf answers like this, which {protocol}=http/protobuf is for"
+            f"{tls}"
         )
     return (
         f"is this the port for http/protobuf (usually {_HTTP_PORT})? a gRPC receiver answers like"

@@ -3,28 +3,34 @@
 This is the only module that reads ``os.environ``. Variables of our own raise `ConfigError` on a bad
 value; the standard ``OTEL_*`` ones that we read ourselves are warned about and take their default,
 as the OpenTelemetry specification asks. The SDK and the exporters read the others (sampler,
-resource, limits, endpoints, headers, TLS) themselves.
+resource, limits, endpoints, headers, TLS) themselves; what they could not use of them is warned
+about here as well, and kept out of their way.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from _thread import RLock  # the modules around it are not needed to read a store
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from phasetrace.errors import ConfigError
 from phasetrace.otlp_variables import OtlpVariables, completed, lacks_path
 from phasetrace.otlp_variables import otlp_variables as in_force
-from phasetrace.redaction_rules import Rules
+from phasetrace.redaction_rules import Rules, usable_rules
 from phasetrace.sources import (
     BadValue,
+    Unknown,
     Value,
     bad_endpoint,
     bad_headers,
     unknown_variables,
     values_of,
 )
+from phasetrace.standard_names import mistyped
+from phasetrace.standard_values import Unusable, expected, unusable_values, without_effect
+from phasetrace.standard_values import in_force as usable_environ
 from phasetrace.variables import (
     CALL_ONLY,
     DEFAULT_RETENTION,
@@ -35,7 +41,6 @@ from phasetrace.variables import (
     SOURCE_VARIABLES,
     read_exporters,
     read_value,
-    redacted,
 )
 from phasetrace.variables import TIMING_LOG as TIMING_LOG
 from phasetrace.variables import VARIABLES as VARIABLES
@@ -44,9 +49,13 @@ if TYPE_CHECKING:
     from logging import Logger
     from pathlib import Path
 
-_Refuse = Callable[[ConfigError], None]
-_Warn = Callable[[str, str, str], None]
-"""Takes the name of a standard variable, its value, and what is expected."""
+_Refuse = Callable[..., None]
+"""Takes the error, and what is done instead, if that is not to use the default."""
+_Warn = Callable[[str], None]
+"""Takes a line on a standard variable."""
+REDACTED_INSTEAD: Final = (
+    "what cannot be used is left out; all else, and known secrets, are redacted"
+)
 JSON_LINES: Final = "phasetrace_jsonl"
 _BATCH_SIZE: Final = "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"
 
@@ -98,8 +107,10 @@ class Sources(NamedTuple):
     settings: Settings
     values: list[Value]
     bad: list[BadValue]
-    unknown: list[str]
-    """Variables that look like ours and are not."""
+    without_effect: list[str]
+    """A line on each standard variable that is set to no purpose."""
+    unknown: list[Unknown]
+    """Variables that look like ones that there are."""
 
 
 class BatchLimits(NamedTuple):
@@ -120,7 +131,7 @@ def settings_from(environ: Mapping[str, str] | None = None, **given: Any) -> Set
         ConfigError: naming the setting, the value and what is expected.
     """
 
-    def refuse(error: ConfigError) -> None:
+    def refuse(error: ConfigError, _instead: str = "") -> None:
         raise error
 
     return _settings(os.environ if environ is None else environ, given, refuse)
@@ -129,11 +140,12 @@ def settings_from(environ: Mapping[str, str] | None = None, **given: Any) -> Set
 def settings_or_defaults(environ: Mapping[str, str] | None = None) -> Settings:
     """Return the settings of an environment, taking the default for a bad one after saying so.
 
-    For a program that never asked to be configured: it must not fail for a setting of ours.
+    For a program that never asked to be configured: it must not fail for a setting of ours. Of what
+    is to be redacted, all that can be read is in force.
     """
 
-    def say(error: ConfigError) -> None:
-        _logger().error("phasetrace: %s; the default is used", error)
+    def say(error: ConfigError, instead: str = "the default is used") -> None:
+        _logger().error("phasetrace: %s; %s", error, instead)
 
     return _settings(os.environ if environ is None else environ, {}, say)
 
@@ -146,12 +158,11 @@ def settings_with_sources(environ: Mapping[str, str] | None = None) -> Sources:
     environ = os.environ if environ is None else environ
     bad: list[BadValue] = []
 
-    def refuse(error: ConfigError) -> None:
+    def refuse(error: ConfigError, _instead: str = "") -> None:
         bad.append(BadValue(str(error), is_ours=True))
 
-    def warn(name: str, value: str, expected: str) -> None:
-        shown = redacted(repr(value))
-        bad.append(BadValue(f"{name}={shown}: expected {expected}; the default is used", False))
+    def warn(message: str) -> None:
+        bad.append(BadValue(message, is_ours=False))
 
     settings = _settings(environ, {}, refuse, warn)
     batch_limits(environ, warn)
@@ -165,7 +176,9 @@ def settings_with_sources(environ: Mapping[str, str] | None = None) -> Sources:
     except ConfigError as error:
         refuse(error)
     bad += [*bad_headers(environ), *bad_endpoint(environ, settings.protocol)]
-    return Sources(settings, values_of(environ, settings), bad, unknown_variables(environ))
+    usable = usable_environ(environ, _unusable(environ, settings))
+    values = values_of(usable, settings)
+    return Sources(settings, values, bad, without_effect(usable), unknown_variables(environ))
 
 
 def _settings(
@@ -189,7 +202,11 @@ def _settings(
             try:
                 values[variable.field] = read_value(variable, source, value)
             except ConfigError as error:
-                refuse(error)
+                if variable.field != "redact":
+                    refuse(error)
+                    continue
+                refuse(error, REDACTED_INSTEAD)
+                values["redact"] = usable_rules(value)
     for setting in CALL_ONLY:
         if setting.field in given:
             values[setting.field] = read_value(setting, setting.field, given[setting.field])
@@ -203,12 +220,21 @@ def _settings(
         refuse(ConfigError("PHASETRACE_DELIVERY='process': expected a store to deliver from"))
         values["delivery"] = "thread"
     if "trace_url" not in values:
-        values["trace_url"] = _jaeger_url(values["endpoint"], values["protocol"])
-    return Settings(
+        values["trace_url"] = jaeger_url(values["endpoint"])
+    settings = Settings(
         **values,
         given_endpoint=values["endpoint"] if "endpoint" in given else None,
         exporters_given="endpoint" in given or "exporters" in given,
     )
+    for one in _unusable(environ, settings):
+        if one.message:
+            (warn or _warn)(one.message)
+    return settings
+
+
+def _unusable(environ: Mapping[str, str], settings: Settings) -> list[Unusable]:
+    is_grpc = settings.protocol == "grpc" or "otlp_proto_grpc" in settings.exporters
+    return unusable_values(environ, is_grpc)
 
 
 def json_lines_file(environ: Mapping[str, str] | None = None) -> JsonLinesFile:
@@ -269,6 +295,11 @@ def redaction_rules(environ: Mapping[str, str] | None = None) -> Rules:
     return rules
 
 
+def usable_redaction_rules() -> Rules:
+    """Return what of that can be read, and known secrets at least; never raises."""
+    return usable_rules(os.environ.get("PHASETRACE_REDACT", "").strip())
+
+
 def default_store() -> Path:
     """Return the store in the user's state folder."""
     import platformdirs  # most of its import time is wasted where the store is named
@@ -307,11 +338,6 @@ def selected_configurator() -> str | None:
     return os.environ.get("OTEL_PYTHON_CONFIGURATOR") or None
 
 
-def selected_sampler() -> str | None:
-    """Return the sampler that ``OTEL_TRACES_SAMPLER`` names, None if it names none."""
-    return os.environ.get("OTEL_TRACES_SAMPLER", "").strip().lower() or None
-
-
 def batch_limits(
     environ: Mapping[str, str] | None = None, warn: _Warn | None = None
 ) -> BatchLimits:
@@ -327,9 +353,68 @@ def batch_limits(
     )
     queue, batch, _ = limits
     if queue is not None and batch is not None and batch > queue:
-        warn(_BATCH_SIZE, str(batch), f"at most OTEL_BSP_MAX_QUEUE_SIZE, {queue}")
+        warn(expected(_BATCH_SIZE, str(batch), f"at most OTEL_BSP_MAX_QUEUE_SIZE, {queue}"))
         return limits._replace(max_export_batch_size=None)
     return limits
+
+
+_reading = RLock()  # held while variables are out of the way
+
+
+@contextmanager
+def standard_variables(is_grpc: bool = False) -> Iterator[None]:
+    """Have OpenTelemetry read, within the block, only what can be used of its variables.
+
+    Where all can be, which is the rule, nothing happens. Else the others are away for the moment
+    that an SDK or an exporter (`is_grpc`: that for gRPC) takes to be made: it could not be made, or
+    would complain of what `settings_from` has warned about. Thread-safe.
+    """
+    with _reading:
+        unusable = unusable_values(os.environ, is_grpc)
+        if unusable:
+            before = {one.name: os.environ.get(one.name) for one in unusable}
+            for one in unusable:
+                _set(one.name, one.instead)
+            try:
+                yield
+            finally:
+                for name, value in before.items():
+                    _set(name, value)
+            return
+    yield
+
+
+def _set(name: str, value: str | None) -> None:
+    if value is None:
+        os.environ.pop(name, None)
+    else:
+        os.environ[name] = value
+
+
+def _after_fork_in_child() -> None:
+    global _reading
+    _reading = RLock()  # a thread may have held it when it forked
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def mistyped_variables() -> list[str]:
+    """Return a line on each variable that is set and looks like one of OpenTelemetry's."""
+    return [
+        f"{name} is no variable of OpenTelemetry's; was {meant} meant?"
+        for name, meant in mistyped(os.environ)
+    ]
+
+
+def quieten_grpc() -> None:
+    """Have gRPC print nothing of its own, unless the environment says otherwise.
+
+    It does so for the whole process, and those that this one starts: only for commands that run
+    nobody's program. To be called before gRPC is imported.
+    """
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 
 def otlp_endpoint(settings: Settings, is_grpc: bool) -> str:
@@ -399,7 +484,8 @@ _FILES: Final = tuple(
 
 def shipping_environment(settings: Settings) -> dict[str, str]:
     """Return an environment in which another process has the same destinations."""
-    environment = dict(os.environ)
+    # Which has to import the SDK before it can be told of anything.
+    environment = usable_environ(os.environ, _unusable(os.environ, settings))
     # Whatever instruments every program of this machine is not to trace that one.
     environment["OTEL_SDK_DISABLED"] = "true"
     environment["OTEL_TRACES_EXPORTER"] = ",".join(
@@ -486,14 +572,14 @@ def _standard(environ: Mapping[str, str], warn: _Warn) -> dict[str, Any]:
     protocol = PROTOCOLS[0]
     for name in ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
         value = environ.get(name, "").strip()
-        if value in PROTOCOLS:
-            protocol = value
+        if value.lower() in PROTOCOLS:
+            protocol = value.lower()
             break
         if value:
-            warn(name, value, f"one of {', '.join(PROTOCOLS)}")
+            warn(expected(name, value, f"one of {', '.join(PROTOCOLS)}"))
     disabled = environ.get("OTEL_SDK_DISABLED", "").strip().lower()
     if disabled not in ("", "true", "false"):
-        warn("OTEL_SDK_DISABLED", disabled, "true or false")
+        warn(expected("OTEL_SDK_DISABLED", disabled, "true or false"))
     return {
         "endpoint": endpoint,
         "exporters": read_exporters(names) if names else (("otlp",) if endpoint else ()),
@@ -510,7 +596,7 @@ def _above_zero(environ: Mapping[str, str], name: str, warn: _Warn) -> int | Non
     if value.isdecimal() and int(value) > 0:
         return int(value)
     if value:
-        warn(name, value, "a whole number above 0")
+        warn(expected(name, value, "a whole number above 0"))
     return None
 
 
@@ -520,7 +606,7 @@ def _length_limit(environ: Mapping[str, str], warn: _Warn) -> int | None:
         if value.isdecimal():
             return int(value)
         if value and value.lower() != "unset":
-            warn(name, value, "a number of characters")
+            warn(expected(name, value, "a number of characters"))
     return None
 
 
@@ -531,12 +617,18 @@ def _logger() -> Logger:
     return faults.logger
 
 
-def _warn(name: str, value: str, expected: str) -> None:
-    _logger().warning("phasetrace: %s=%r: expected %s; the default is used", name, value, expected)
+def _warn(message: str) -> None:
+    _logger().warning("phasetrace: %s", message)
 
 
-def _jaeger_url(endpoint: str | None, protocol: str) -> str | None:
-    """Guess Jaeger's page from an OTLP endpoint on its usual ports.
+def no_trace_url(environ: Mapping[str, str] | None = None) -> bool:
+    """Tell whether the environment says that addresses of traces are not wanted."""
+    environ = os.environ if environ is None else environ
+    return environ.get("PHASETRACE_TRACE_URL", "").strip().lower() == "off"
+
+
+def jaeger_url(endpoint: str | None) -> str | None:
+    """Guess Jaeger's page from an OTLP endpoint on its usual ports, with ``{trace_id}`` in it.
 
     Behind TLS is somebody's service, or a proxy: its page is elsewhere. Exporters take an endpoint
     without a scheme for one with TLS.

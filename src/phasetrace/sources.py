@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from phasetrace.header_list import shown_names, what_is_wrong
+from phasetrace.header_list import missing_values, shown_names, what_is_wrong
 from phasetrace.otlp_variables import completed, is_doubled
+from phasetrace.standard_names import mistyped, nearest
 from phasetrace.variables import EXPORTER_VARIABLES, SOURCE_VARIABLES, VARIABLES, redacted
 
 if TYPE_CHECKING:
@@ -71,6 +72,14 @@ class BadValue(NamedTuple):
     """`configure` raises because of it; a standard variable is only warned about."""
 
 
+class Unknown(NamedTuple):
+    """A variable that nobody reads, and that looks like one that somebody does."""
+
+    name: str
+    meant: str
+    """The variable that may have been meant; empty where it is like none."""
+
+
 def values_of(environ: Mapping[str, str], settings: Settings) -> list[Value]:
     """Return the settings of an environment: all of our own, and the standard ones that are set."""
     shown = {
@@ -97,17 +106,24 @@ def values_of(environ: Mapping[str, str], settings: Settings) -> list[Value]:
     return values
 
 
-def unknown_variables(environ: Mapping[str, str]) -> list[str]:
-    """Return what looks like a variable of our own and is none."""
+def unknown_variables(environ: Mapping[str, str]) -> list[Unknown]:
+    """Return what looks like a variable of our own, or of OpenTelemetry's, and is none."""
     declared = (*VARIABLES, *EXPORTER_VARIABLES, *SOURCE_VARIABLES)
-    known = {variable.name for variable in declared}
-    return sorted(name for name in environ if name.startswith(_OURS) and name not in known)
+    known = sorted(variable.name for variable in declared)
+    ours = sorted(name for name in environ if name.startswith(_OURS) and name not in known)
+    return [
+        *(Unknown(name, nearest(name, known)) for name in ours),
+        *(Unknown(name, meant) for name, meant in mistyped(environ)),
+    ]
 
 
 def bad_headers(environ: Mapping[str, str]) -> list[BadValue]:
     """Return what is wrong with the headers; none of their text, which may be secret."""
     name = first_set(environ, _HEADERS)
-    wrong = what_is_wrong(environ[name]) if name is not None else []
+    if name is None:
+        return []
+    missing = missing_values(environ[name])
+    wrong = [*what_is_wrong(environ[name]), *([missing] if missing else [])]
     return [BadValue(f"{name}: {what}", False) for what in wrong]
 
 
@@ -139,7 +155,11 @@ def _where_to(environ: Mapping[str, str], settings: Settings) -> list[Value]:
     if settings.endpoint is not None:
         values.append(Value("endpoint", redacted(settings.endpoint), endpoint))
     if any(str(exporter) == "otlp" for exporter in settings.exporters):
-        told = (name for name in _PROTOCOLS if environ.get(name, "").strip() == settings.protocol)
+        told = (
+            name
+            for name in _PROTOCOLS
+            if environ.get(name, "").strip().lower() == settings.protocol
+        )
         values.append(Value("protocol", settings.protocol, next(told, None)))
     headers = first_set(environ, _HEADERS)
     if headers is not None:
@@ -168,6 +188,8 @@ def _is_usable(environ: Mapping[str, str], name: str) -> bool:
     variable = next(one for one in VARIABLES if one.name == name)
     if not value:
         return False
+    if variable.field == "redact":  # what of it can be read is in force
+        return True
     try:
         variable.read(value)
     except (ValueError, TypeError, AttributeError, RuntimeError):

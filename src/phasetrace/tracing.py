@@ -28,7 +28,7 @@ from phasetrace.processor import TimingSpanProcessor
 from phasetrace.provider import TracerProvider
 from phasetrace.recorder import Recorder
 from phasetrace.redaction import Redaction
-from phasetrace.settings import Settings
+from phasetrace.settings import Settings, standard_variables
 from phasetrace.sinks import CollectorSink, FallbackSink, FeedSink, StoreSink
 from phasetrace.store.processor import StoreSpanProcessor
 from phasetrace.store.retention import Retention
@@ -475,7 +475,8 @@ class Tracing:
         provider = global_provider.actual(self._provider)
         limits = getattr(provider, "_span_limits", None)
         if not isinstance(limits, SpanLimits):
-            limits = SpanLimits()
+            with standard_variables():
+                limits = SpanLimits()
         lengths = (self.settings.max_value_length, limits.max_span_attribute_length)
         given = [length for length in lengths if length is not None]
         return Recorder(

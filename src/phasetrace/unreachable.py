@@ -25,6 +25,10 @@ _NOT_CONNECTED: Final = (
     "NewConnectionError",
     "gaierror",
 )
+_ABOUT_PROXIES: Final = ("ProxyError", "InvalidProxyURL", "ProxySchemeUnknown")
+NO_ADDRESS: Final = "there can be no such address"
+_OTHER_HOST: Final = frozenset({62, 63, 64})
+"""X509_V_ERR_HOSTNAME_MISMATCH, …_EMAIL_… and …_IP_ADDRESS_MISMATCH, of OpenSSL."""
 _NO_TLS: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")
 _NO_CLIENT: Final = ("PEM lib", "PEM_LIB", "KEY_VALUES_MISMATCH", "NO_START_LINE", "is encrypted")
 _CONNECTING_TIMED_OUT: Final = ("ConnectTimeout", "ConnectTimeoutError")
@@ -41,21 +45,29 @@ def network_verdict(error: BaseException, url: str) -> Verdict:
         certificate = _first(causes, ssl.SSLCertVerificationError)
         if isinstance(certificate, ssl.SSLCertVerificationError):
             what = f"the certificate of {address} is not trusted: {certificate.verify_message}"
+            if getattr(certificate, "verify_code", None) in _OTHER_HOST:
+                what = f"the certificate of {address} is for another host"
             return Verdict(Outcome.MISCONFIGURED, shortened(what))
         failure = _first(causes, ssl.SSLError)
         if isinstance(failure, ssl.SSLError):
             verdict = _tls_verdict(getattr(failure, "reason", None) or str(failure), address)
             if verdict is not None:
                 return verdict
-        if any("407" in str(cause) for cause in causes if _is_called(cause, "ProxyError")):
+        proxy = [cause for cause in causes if _is_called(cause, *_ABOUT_PROXIES)]
+        if any("407" in str(cause) for cause in proxy):
             what = f"the proxy in front of {address} asks who it is: {_bottom(causes)}"
             return Verdict(Outcome.MISCONFIGURED, shortened(what))
+        if proxy or any("SOCKS" in str(cause) for cause in causes):
+            what = f"the proxy in front of {address} cannot be used: {_bottom(causes)}"
+            return Verdict(Outcome.UNAVAILABLE, shortened(what))
         answer = _first(causes, http.client.BadStatusLine)
         if answer is not None and not isinstance(answer, http.client.RemoteDisconnected):
             return Verdict(Outcome.MISCONFIGURED, f"{address} does not speak HTTP/1.1")
         mistake = _first(causes, ValueError)
         if mistake is not None and "header" in str(mistake).lower():
             return BAD_HEADER
+        if mistake is not None and not _is_address(url):
+            return Verdict(Outcome.MISCONFIGURED, shortened(f"{NO_ADDRESS}: {url}"))
         if mistake is not None or type(error) is OSError:
             # An address, or a certificate's file, that there cannot be.
             return Verdict(Outcome.MISCONFIGURED, shortened(_bottom(causes)))
@@ -119,6 +131,15 @@ def _bottom(causes: list[BaseException]) -> str:
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror
     return next((str(cause) for cause in reversed(causes) if str(cause)), type(causes[0]).__name__)
+
+
+def _is_address(url: str) -> bool:
+    """Whether a scheme, a host and perhaps a port, which is a number, can be told."""
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return False
 
 
 def _address(url: str) -> str:

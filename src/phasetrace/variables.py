@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from phasetrace.errors import ConfigError
-from phasetrace.redaction_rules import EXPECTED, read_rules
+from phasetrace.redaction_rules import EXPECTED, UnreadableItemsError, read_rules
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +20,8 @@ DEFAULT_ROTATION: Final = (100 * 1024 * 1024, 5)
 TIMING_LOG: Final = ".logs/phasetrace.log"
 JSONL_FILE: Final = ".logs/traces.jsonl"
 PROTOCOLS: Final = ("http/protobuf", "grpc")
+EXPORTERS: Final = ("otlp", "console", "none", "zipkin")
+"""The names that the specification has for exporters."""
 
 _SIZES: Final = {"KB": 1024, "MB": 1024**2, "GB": 1024**3}
 _HEADER_NAME: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
@@ -232,8 +234,8 @@ def read_exporters(value: Any) -> tuple[Any, ...]:
     exporters: list[Any] = []
     for exporter in given:
         if isinstance(exporter, str):
-            exporter = exporter.strip()
-            if not exporter or exporter.lower() == "none":
+            exporter = _exporter_name(exporter.strip())
+            if not exporter or exporter == "none":
                 continue
         elif not hasattr(exporter, "export"):
             raise TypeError(exporter)
@@ -242,10 +244,24 @@ def read_exporters(value: Any) -> tuple[Any, ...]:
     return tuple(exporters)
 
 
+def _exporter_name(name: str) -> str:
+    """Return a name of the specification's in small letters, in which it means the same.
+
+    Names in the entry-point group are taken as they stand: one may differ by its case alone.
+    """
+    small = name.lower()
+    if small == name or small not in EXPORTERS:
+        return name
+    from importlib.metadata import entry_points  # dear, and hardly ever needed
+
+    there = entry_points(group="opentelemetry_traces_exporter", name=name)
+    return name if there else small
+
+
 def _read_protocol(value: Any) -> str:
-    if value not in PROTOCOLS:
+    if not isinstance(value, str) or value.lower() not in PROTOCOLS:
         raise ValueError(value)
-    return str(value)
+    return value.lower()
 
 
 def _read_text(value: Any) -> str:
@@ -290,6 +306,8 @@ def read_value(setting: Setting | Variable, source: str, value: Any) -> Any:
     """
     try:
         return setting.read(value)
+    except UnreadableItemsError as error:
+        raise ConfigError(f"{source}: {redacted(str(error))}") from None
     except (ValueError, TypeError, AttributeError, RuntimeError):
         # RuntimeError: the home folder of a "~" cannot be found.
         is_secret = isinstance(setting, Variable) and setting.is_secret

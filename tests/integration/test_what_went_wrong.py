@@ -135,7 +135,7 @@ def another_host(bench: Bench, protocol: str) -> Wrong:
     """The certificate is for a host of another name."""
     wrong = to(bench.elsewhere, protocol) | trusting(bench)
     right = to(bench.tls, protocol) | trusting(bench)
-    return Wrong(wrong, right, ("is not trusted", f"{PREFIX}ENDPOINT has to name"), bench.tls)
+    return Wrong(wrong, right, ("is for another host", f"{PREFIX}ENDPOINT has to name"), bench.tls)
 
 
 def expired(bench: Bench, protocol: str) -> Wrong:
@@ -250,7 +250,7 @@ def web_page(bench: Bench, protocol: str) -> Wrong:
 def login_page(bench: Bench, protocol: str) -> Wrong:
     """The proxy sends one on to where one logs in."""
     answer = Answer(302, b"", {"location": f"{bench.gate.address}/login"})
-    return _gated(bench, answer, "HTTP 302", "/login", f"{PREFIX}ENDPOINT", "login page")
+    return _gated(bench, answer, "HTTP 302", "/login", "login page", f"{PREFIX}ENDPOINT")
 
 
 CASES: Final = [
@@ -456,8 +456,8 @@ def test_what_is_too_large_is_cut(bench: Bench, shell: Shell, protocol: str) -> 
     ("headers", "wrong"),
     [
         (f"x-ok=1,authorization=Bearer {TOKEN};v=1", "part 2 of 2 cannot be read and is not sent"),
-        (f"authorization=Bearer%20{TOKEN}%0A%00", "it has a value that cannot be sent"),
-        (f"{TOKEN}{TOKEN}", "it cannot be read and is not sent"),
+        (f"authorization=Bearer%20{TOKEN}%0A%00", "its value holds what cannot be sent"),
+        (f"{TOKEN}{TOKEN}", "its value cannot be read and is not sent"),
     ],
 )
 def test_headers_that_cannot_be_read_are_not_shown(

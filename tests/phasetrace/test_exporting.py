@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from phasetrace.errors import ConfigError
 from phasetrace.exporting import GROUP, begin_flush, end_flush, make_outlets, shut_down
 from phasetrace.feed import Feed
+from phasetrace.otlp_attempt import configured_timeout_s
 from phasetrace.settings import Settings, settings_from
 
 HIDDEN = "hunter2"
@@ -73,6 +74,52 @@ def made(*exporters: Any, **given: Any) -> list[Any]:
 def test_the_standard_names_are_installed(name: str) -> None:
     """What the specification names, and its packages install, can be made."""
     (exporter,) = made(name)
+    exporter.shutdown()
+
+
+def test_the_case_of_a_name_does_not_matter(install: Callable[..., None]) -> None:
+    """Unless there are two that differ by nothing else: then it is taken as it stands."""
+    install(Mine=Recorded, twin=Recorded, Twin=Recorded)
+    assert [one.name for one in make_outlets(settings_from({}, exporters="MINE,Twin"))] == [
+        "Mine",
+        "Twin",
+    ]
+    with pytest.raises(ConfigError, match="no such exporter is installed"):
+        make_outlets(settings_from({}, exporters="TWIN"))
+
+
+def test_a_name_of_the_specification_s_may_be_somebody_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of exactly that name comes first."""
+    point = EntryPoint("OTLP", "nowhere", GROUP)
+    monkeypatch.setattr(
+        "importlib.metadata.entry_points", lambda group, name: [point] if name == "OTLP" else []
+    )
+    assert settings_from({"OTEL_TRACES_EXPORTER": "OTLP,Console"}).exporters == ("OTLP", "console")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"COMPRESSION": "brotli", "TIMEOUT": "abc", "TRACES_TIMEOUT": "-1"},
+        {"COMPRESSION": "", "TIMEOUT": "", "TRACES_TIMEOUT": " ", "TRACES_COMPRESSION": ""},
+        {"TRACES_COMPRESSION": "brotli", "COMPRESSION": "none"},
+    ],
+)
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_values_that_cannot_be_used_keep_no_exporter_from_being_made(
+    protocol: str,
+    values: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The official one for gRPC raises otherwise, that for HTTP logs what names no variable."""
+    for name, value in values.items():
+        monkeypatch.setenv(f"OTEL_EXPORTER_OTLP_{name}", value)
+    (exporter,) = made("otlp", protocol=protocol)
+    assert configured_timeout_s(exporter) == 10
+    if hasattr(exporter, "_compression"):  # not in all releases
+        assert exporter._compression.name.lower() in ("none", "nocompression")
+    assert caplog.records == []
     exporter.shutdown()
 
 

@@ -30,18 +30,23 @@ FAILED = f"{LAST}Tls handshake failed (TSI_PROTOCOL_FAILURE): {SSL}"
             f"{LAST}Custom verification check failed with error: UNAUTHENTICATED: Hostname"
             " Verification Check failed.",
             MISCONFIGURED,
-            "the certificate of h:1 is not trusted: it is for another host",
+            "the certificate of h:1 is for another host",
         ),
         (
             f"{LAST}Peer name h is not in peer certificate",
             MISCONFIGURED,
-            "the certificate of h:1 is not trusted: it is for another host",
+            "the certificate of h:1 is for another host",
         ),
         (f"{FAILED}WRONG_VERSION_NUMBER", MISCONFIGURED, "h:1 does not speak TLS"),
         (
             f"{FAILED}SSLV3_ALERT_BAD_CERTIFICATE",
             MISCONFIGURED,
             "h:1 ended the TLS handshake: bad certificate",
+        ),
+        (
+            f"{LAST}Cannot check peer: missing selected ALPN property.",
+            MISCONFIGURED,
+            "h:1 does not speak gRPC: there is no HTTP/2 behind its TLS",
         ),
         (
             f"{LAST}Unwrap failed (TSI_DATA_CORRUPTED)",
@@ -107,3 +112,15 @@ def test_what_is_behind_it_is_told(details: str, outcome: Outcome, reason: str) 
 def test_what_a_receiver_says_is_its_own(details: str) -> None:
     """It may be in the same words, of what is behind it; and some statuses say enough."""
     assert grpc_network_verdict(details, "h:1") is None
+
+
+def test_a_proxy_is_not_taken_for_the_receiver() -> None:
+    """Which asks who it is, or has another answer."""
+    details = "failed to connect to all addresses; last error: UNKNOWN:"
+    details = f"{details} HTTP proxy returned response code "
+    asks = grpc_network_verdict(f"{details}407", "h:1")
+    assert asks == Verdict(Outcome.MISCONFIGURED, "the proxy in front of h:1 asks who it is")
+    other = grpc_network_verdict(f"{details}502", "h:1")
+    assert other == Verdict(
+        Outcome.UNAVAILABLE, "the proxy in front of h:1 cannot be used: HTTP 502"
+    )

@@ -9,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.util.re import parse_env_headers
 
-from phasetrace.header_list import NAMELESS, read_header_list, shown_names, what_is_wrong
+from phasetrace.header_list import (
+    NAMELESS,
+    missing_values,
+    read_header_list,
+    shown_names,
+    what_is_wrong,
+)
 
 HIDDEN = "hunter2"
 
@@ -44,10 +50,13 @@ def test_it_reads_what_opentelemetry_reads(text: str) -> None:
         ("a=b", []),
         ("", []),
         ("a=Bearer x,b=%2C%3B", []),
-        (f"a={HIDDEN};v=1", ["it cannot be read and is not sent"]),
+        (f"a={HIDDEN};v=1", ["its value cannot be read and is not sent"]),
         (f"a=b,{HIDDEN}", ["part 2 of 2 cannot be read and is not sent"]),
         (f"a={HIDDEN}%0A", []),
-        (f"a={HIDDEN}%0Ax,b={HIDDEN};", ["part 2 of 2 cannot", "part 1 of 2 has a value that"]),
+        (
+            f"a={HIDDEN}%0Ax,b={HIDDEN};",
+            ["part 2 of 2 cannot", "part 1 of 2 holds what cannot be sent"],
+        ),
     ],
 )
 def test_what_is_wrong_is_told_by_its_place(text: str, wrong: list[str]) -> None:
@@ -58,9 +67,77 @@ def test_what_is_wrong_is_told_by_its_place(text: str, wrong: list[str]) -> None
     assert HIDDEN not in "".join(told)
 
 
+UNREAD = "its value cannot be read and is not sent; "
+QUOTED = "there are quotes around the whole, which do not belong to it; take them away"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (f"x-api-key: {HIDDEN}", f"{UNREAD}there is a colon behind its name; expected name=value"),
+        (f"Authorization : Basic {HIDDEN}==", f"{UNREAD}there is a colon behind its name"),
+        (f'"x-api-key={HIDDEN}"', QUOTED),
+        (f"'x-api-key={HIDDEN},a=b'", QUOTED),
+        (f' "x-api-key={HIDDEN},a=b" ', QUOTED),
+        (f'x-api-key="{HIDDEN}"', f"{UNREAD}there are quotes behind its =; take them away"),
+        (f"authorization=Basic {HIDDEN}\n{HIDDEN}==", f"{UNREAD}there is a line break in it"),
+        (f"authorization=Basic {HIDDEN}\r\n{HIDDEN}", f"{UNREAD}there is a line break in it"),
+        (f"{HIDDEN}:{HIDDEN}", f"{UNREAD}expected name=value, with %2C for a comma"),
+        (f"a={HIDDEN};v=1", f"{UNREAD}expected name=value"),
+    ],
+)
+def test_the_usual_mistakes_are_recognised(text: str, told: str) -> None:
+    """And nothing of what is behind the name is shown."""
+    (wrong,) = what_is_wrong(text)
+    assert wrong.startswith(told)
+    assert HIDDEN not in wrong
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("x-api-key=", "x-api-key has no value: is the variable in it set?"),
+        (
+            "x-api-key=,Langsmith-Project= ,a=b",
+            "x-api-key and Langsmith-Project have no value: are the variables in them set?",
+        ),
+        (
+            "authorization=Bearer%20",
+            "authorization has nothing behind Bearer: is the variable in it set?",
+        ),
+        (
+            "a=b,Authorization=basic ,x-team=",
+            "x-team has no value, Authorization has nothing behind basic: are the variables in"
+            " them set?",
+        ),
+        (f"a=b,{HIDDEN}=", "part 2 has no value: is the variable in it set?"),
+        (f"a={HIDDEN}=", ""),
+        ("authorization=Bearer%20x", ""),
+        ("a=b", ""),
+        ("", ""),
+    ],
+)
+def test_what_has_no_value_is_told(text: str, told: str) -> None:
+    """It is sent, for it is allowed; a name that may be a key is not shown."""
+    assert missing_values(text) == told
+    assert what_is_wrong(text) == []
+    assert len(read_header_list(text).headers) == len([one for one in text.split(",") if one])
+
+
+@given(texts)
+def test_whatever_is_there_can_be_looked_at(text: str) -> None:
+    """No list is too odd to be told about."""
+    assert isinstance(missing_values(text), str)
+    assert all(isinstance(one, str) for one in what_is_wrong(text))
+
+
 @pytest.mark.parametrize(
     ("text", "names"),
     [
+        ("x-api-key=,DD-API-KEY=,Langsmith-Project=", "x-api-key, DD-API-KEY, Langsmith-Project"),
+        ("aGVsbG8gd29ybGQgaGVsbG8=", NAMELESS),
+        ("qwertyuiopasdfghjklzxcvb=", NAMELESS),
+        ("AbCdEfGh=", NAMELESS),
         ("a=b, C = d", "a, C"),
         (f"{HIDDEN}", NAMELESS),
         (f"{HIDDEN}==", NAMELESS),

@@ -62,7 +62,8 @@ def test_a_home_folder_may_be_meant() -> None:
 def test_both_are_known_variables() -> None:
     """The doctor does not take them for typing mistakes."""
     assert not unknown_variables({variable.name: "" for variable in EXPORTER_VARIABLES})
-    assert unknown_variables({"PHASETRACE_JSONLS": ""}) == ["PHASETRACE_JSONLS"]
+    (unknown,) = unknown_variables({"PHASETRACE_JSONLS": ""})
+    assert unknown == ("PHASETRACE_JSONLS", "PHASETRACE_JSONL")
 
 
 def test_the_doctor_is_told_what_is_wrong() -> None:

@@ -31,9 +31,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExportResult
 
-from phasetrace.otlp_attempt import attempts
+from phasetrace.otlp_attempt import attempts, configured_timeout_s
 from phasetrace.otlp_bytes import BytesNotTakenError
 from phasetrace.otlp_clients import Seen, WatchedGrpcClient
+from phasetrace.remedies import explained
 from phasetrace.verdict import DELIVERED, Outcome, Verdict
 from tests.phasetrace.receivers import (
     SELF_SIGNED,
@@ -223,6 +224,14 @@ def test_the_exporters_own_timeout_is_kept(
     receiver.answer = receiver.hang
     exporter = getattr(exporters, transport)(receiver.port, timeout=0.2)
     assert attempt(exporter, timeout_s=asked_s).outcome is UNAVAILABLE
+
+
+def test_milliseconds_in_place_of_seconds_do_not_hold_everything_up(
+    transport: str, exporters: Exporters
+) -> None:
+    """A minute is the most that one request is given."""
+    assert configured_timeout_s(getattr(exporters, transport)(1, timeout=10_000)) == 60
+    assert configured_timeout_s(getattr(exporters, transport)(1, timeout=30)) == 30
 
 
 def test_nothing_is_logged(
@@ -480,6 +489,20 @@ def test_a_proxy_that_asks_who_it_is_is_a_matter_of_configuration(
     assert attempt(exporters.http(1, scheme="https")).outcome is UNAVAILABLE
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_that_is_not_there_is_not_taken_for_the_receiver(
+    exporters: Exporters, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    """The endpoint is not what is to be changed then."""
+    monkeypatch.setenv(f"{scheme}_proxy", f"http://me:secret@127.0.0.1:{unused_port()}")
+    monkeypatch.setenv("no_proxy", "")
+    verdict = attempt(exporters.http(1, scheme=scheme))
+    why = "the proxy in front of 127.0.0.1:1 cannot be used: Connection refused"
+    assert verdict == Verdict(UNAVAILABLE, why)
+    what = "HTTPS_PROXY or HTTP_PROXY names it; NO_PROXY names the hosts that need none"
+    assert explained(verdict, "http://127.0.0.1:1", is_grpc=False) == f"{why}; {what}"
+
+
 def retry_info(seconds: int, nanos: int = 0) -> bytes:
     """Return how long to wait, as gRPC says it."""
     info = RetryInfo(retry_delay=Duration(seconds=seconds, nanos=nanos))
@@ -690,7 +713,10 @@ def test_another_bundle_is_not_in_the_way(
 
 
 def test_what_the_headers_say_is_sent_whatever_the_machine_has_for_the_host(
-    http_server: Receiver, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    http_server: Receiver,
+    exporters: Exporters,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     """By itself requests takes an entry of ~/.netrc for better."""
     netrc = tmp_path / "netrc"
@@ -699,6 +725,6 @@ def test_what_the_headers_say_is_sent_whatever_the_machine_has_for_the_host(
     monkeypatch.setenv("NETRC", str(netrc))
     address = f"http://127.0.0.1:{http_server.port}/v1/traces"
     exporter = over_http.OTLPSpanExporter(address, headers={"authorization": "Bearer mine"})
+    exporters.made.append(exporter)
     assert attempt(exporter) is DELIVERED
     assert http_server.headers[-1]["authorization"] == "Bearer mine"
-    exporter.shutdown()

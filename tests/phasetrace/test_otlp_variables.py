@@ -31,6 +31,7 @@ def test_those_for_traces_win() -> None:
         f"{PREFIX}CERTIFICATE": "all.pem",
         f"{PREFIX}TRACES_CLIENT_KEY": " traces.key ",
         f"{PREFIX}TRACES_PROTOCOL": "grpc",
+        f"{PREFIX}COMPRESSION": "gzip",
     }
     variables = otlp_variables(environ)
     assert variables == OtlpVariables(
@@ -42,8 +43,18 @@ def test_those_for_traces_win() -> None:
         Named(f"{PREFIX}CERTIFICATE", "all.pem"),
         Named(f"{PREFIX}CLIENT_CERTIFICATE"),
         Named(f"{PREFIX}TRACES_CLIENT_KEY", "traces.key"),
+        "",
+        Named(f"{PREFIX}COMPRESSION", "gzip"),
     )
     assert "hunter2" not in repr(variables)
+
+
+def test_headers_without_a_value_are_known() -> None:
+    """By their names; and where the wider variable has values, by those of the narrower."""
+    environ = {f"{PREFIX}HEADERS": "a=b", f"{PREFIX}TRACES_HEADERS": "x-api-key="}
+    variables = otlp_variables(environ)
+    assert variables.missing == "x-api-key has no value: is the variable in it set?"
+    assert variables.has_headers
 
 
 def test_an_address_that_a_call_gave_is_in_no_variable() -> None:

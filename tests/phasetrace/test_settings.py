@@ -106,6 +106,11 @@ READ: list[tuple[str, str, str, Any]] = [
     ("OTEL_TRACES_EXPORTER", "otlp", "exporters", ("otlp",)),
     ("OTEL_TRACES_EXPORTER", " console , otlp,,console", "exporters", ("console", "otlp")),
     ("OTEL_TRACES_EXPORTER", ",", "exporters", ()),
+    ("OTEL_TRACES_EXPORTER", "OTLP , Console", "exporters", ("otlp", "console")),
+    ("OTEL_TRACES_EXPORTER", "NONE", "exporters", ()),
+    ("OTEL_TRACES_EXPORTER", "Mine,OTLP,otlp", "exporters", ("Mine", "otlp")),
+    ("OTEL_EXPORTER_OTLP_PROTOCOL", "GRPC", "protocol", "grpc"),
+    ("OTEL_EXPORTER_OTLP_PROTOCOL", "HTTP/Protobuf", "protocol", "http/protobuf"),
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://h:4318", "exporters", ("otlp",)),
     ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://h:4318", "exporters", ("otlp",)),
     ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "protocol", "grpc"),
@@ -197,6 +202,8 @@ def test_a_bad_value_of_ours_is_refused(name: str, text: str) -> None:
         ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "smoke", "protocol", "http/protobuf"),
         ("OTEL_SDK_DISABLED", "maybe", "disabled", False),
         ("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "-5", "max_value_length", None),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "brotli", "protocol", "http/protobuf"),
+        ("OTEL_TRACES_SAMPLER", "half", "protocol", "http/protobuf"),
     ],
 )
 def test_a_bad_standard_value_is_warned_about(
@@ -257,6 +264,7 @@ GIVEN: list[tuple[str, Any, Any]] = [
     ("exporters", ["console", EXPORTER, EXPORTER], ("console", EXPORTER)),
     ("exporters", EXPORTER, (EXPORTER,)),
     ("protocol", "grpc", "grpc"),
+    ("protocol", "GRPC", "grpc"),
     ("endpoint", "http://h:4317", "http://h:4317"),
     ("service_name", "s", "s"),
     ("disabled", True, True),

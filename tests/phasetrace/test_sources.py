@@ -117,6 +117,21 @@ def test_files_of_tls() -> None:
     assert values["insecure"] == ("true", "OTEL_EXPORTER_OTLP_INSECURE")
 
 
+def test_headers_without_a_value_are_told() -> None:
+    """They are sent, and most likely not meant."""
+    (bad,) = settings_with_sources({"OTEL_EXPORTER_OTLP_HEADERS": "x-api-key="}).bad
+    assert bad.message == (
+        "OTEL_EXPORTER_OTLP_HEADERS: x-api-key has no value: is the variable in it set?"
+    )
+    assert not bad.is_ours
+
+
+def test_a_protocol_in_capital_letters_has_its_source() -> None:
+    """It is the one that is in force."""
+    values = told(OTEL_EXPORTER_OTLP_PROTOCOL="GRPC", OTEL_EXPORTER_OTLP_ENDPOINT="http://h")
+    assert values["protocol"] == ("grpc", "OTEL_EXPORTER_OTLP_PROTOCOL")
+
+
 def test_headers_that_cannot_be_read() -> None:
     """Are told by their variable and their place."""
     environ = {"OTEL_EXPORTER_OTLP_TRACES_HEADERS": f"a=b,key={HIDDEN};"}

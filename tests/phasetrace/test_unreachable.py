@@ -11,7 +11,7 @@ import requests
 import urllib3
 
 from phasetrace.unreachable import NO_SCHEME, network_verdict
-from phasetrace.verdict import Outcome
+from phasetrace.verdict import Outcome, Verdict
 
 URL = "https://me:secret@receiver:4318/v1/traces"
 UNAVAILABLE, MISCONFIGURED = Outcome.UNAVAILABLE, Outcome.MISCONFIGURED
@@ -45,6 +45,9 @@ def not_connected(error: OSError) -> Exception:
 
 UNTRUSTED = ssl.SSLCertVerificationError(1, "certificate verify failed")
 UNTRUSTED.verify_message = "self-signed certificate"
+OTHER_HOST = ssl.SSLCertVerificationError(1, "certificate verify failed")
+OTHER_HOST.verify_message = "Hostname mismatch, certificate is not valid for 'receiver'."
+OTHER_HOST.verify_code = 62
 
 
 @pytest.mark.parametrize(
@@ -63,6 +66,18 @@ def test_an_address_with_another_scheme() -> None:
     """Lacks none; the client says what is wrong with it."""
     error = requests.exceptions.InvalidSchema("No connection adapters were found for 'ftp://h'")
     assert network_verdict(error, "ftp://h").reason == str(error)
+
+
+@pytest.mark.parametrize("url", ["http://localhost:43l8", "http://me:secret@:4318/", "http://h:-1"])
+def test_an_address_that_there_cannot_be(url: str) -> None:
+    """Is told as such, whatever a client makes of it."""
+    try:
+        requests.post(url, timeout=1)
+    except requests.RequestException as error:
+        verdict = network_verdict(error, url)
+    assert verdict.outcome is MISCONFIGURED
+    assert verdict.reason.startswith("there can be no such address: http://")
+    assert "secret" not in verdict.reason
 
 
 @pytest.mark.parametrize(
@@ -106,6 +121,11 @@ def test_an_address_with_another_scheme() -> None:
             requests.exceptions.SSLError(max_retries(urllib3.exceptions.SSLError(UNTRUSTED))),
             MISCONFIGURED,
             "the certificate of receiver:4318 is not trusted: self-signed certificate",
+        ),
+        (
+            requests.exceptions.SSLError(max_retries(urllib3.exceptions.SSLError(OTHER_HOST))),
+            MISCONFIGURED,
+            "the certificate of receiver:4318 is for another host",
         ),
         (
             urllib3.exceptions.LocationParseError("http://me:secret@["),
@@ -175,7 +195,7 @@ def tls_error(reason: str) -> Exception:
 )
 def test_what_openssl_says_of_the_other_side(reason: str, told: str) -> None:
     """Trying again does not help."""
-    assert network_verdict(tls_error(reason), URL) == (MISCONFIGURED, told, None, 0)
+    assert network_verdict(tls_error(reason), URL) == Verdict(MISCONFIGURED, told)
 
 
 def test_a_key_in_place_of_its_path_is_not_told() -> None:

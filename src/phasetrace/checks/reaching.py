@@ -1,4 +1,11 @@
-"""Do the destinations take spans? A real one is sent, the way that delivery sends."""
+"""Do the destinations take what is sent to them? They are asked, the way that delivery sends.
+
+By a request without spans: OTLP has a receiver answer that with success ("OTLP/HTTP Response",
+"Full Success"), after it has looked at the address, the protocol, TLS and the headers, and nothing
+stays behind in a backend. A span would, and the name of its service in a list of them. One is sent
+where it is asked for, or where a receiver finds fault with the request itself, which may be that it
+is empty.
+"""
 
 from __future__ import annotations
 
@@ -30,18 +37,19 @@ SPAN_NAME: Final = "phasetrace doctor"
 _GRPC: Final = "otlp_proto_grpc"
 _OTLP: Final = frozenset({"otlp_proto_http", _GRPC})
 _TIMEOUT_S: Final = 5.0
+_ABOUT_THE_REQUEST: Final = (Outcome.REFUSED, Outcome.TOO_LARGE, Outcome.UNKNOWN)
 
 
-def findings(settings: Settings, sends_to_all: bool = False) -> list[Finding]:
-    """Send a span to each destination that the settings name; say what became of it.
+def findings(settings: Settings, sends_spans: bool = False) -> list[Finding]:
+    """Send to each destination that the settings name; say what became of it.
 
-    Exporters that are not OTLP's get one with `sends_to_all` only: it would be printed, or stay in
-    a file.
+    With `sends_spans` that is a span. Exporters that are not OTLP's get nothing without: it would
+    be printed, or stay in a file.
     """
     if not settings.exporters:
         return [Finding(Level.OK, "exporters", "none: nothing is sent anywhere")]
     with redirect_stdout(sys.stderr):  # what an exporter prints is not the doctor's answer
-        return [_finding(settings, str(name), sends_to_all) for name in settings.exporters]
+        return [_finding(settings, str(name), sends_spans) for name in settings.exporters]
 
 
 def configured_keys(settings: Settings) -> set[str]:
@@ -72,7 +80,7 @@ def doctors_span() -> ReadableSpan:
     )
 
 
-def _finding(settings: Settings, name: str, sends_to_all: bool) -> Finding:
+def _finding(settings: Settings, name: str, sends_spans: bool) -> Finding:
     try:
         (outlet,) = exporting.make_outlets(settings._replace(exporters=(name,)))
     except ConfigError as error:
@@ -80,23 +88,26 @@ def _finding(settings: Settings, name: str, sends_to_all: bool) -> Finding:
         return Finding(Level.PROBLEM, name, str(error), advice)
     destination = Destination(outlet.name, outlet.exporter)
     try:
-        return _tried(settings, outlet, destination, sends_to_all)
+        return _tried(settings, outlet, destination, sends_spans)
     finally:
         destination.shutdown()
 
 
 def _tried(
-    settings: Settings, outlet: Outlet, destination: Destination, sends_to_all: bool
+    settings: Settings, outlet: Outlet, destination: Destination, sends_spans: bool
 ) -> Finding:
     is_otlp = outlet.name in _OTLP or destination.takes_bytes
-    if not is_otlp and not sends_to_all:
+    if not is_otlp and not sends_spans:
         return Finding(
-            Level.OK, outlet.name, "made; not OTLP, so no span was sent (--send sends one)"
+            Level.OK, outlet.name, "made; not OTLP, so nothing was sent (--send sends a span)"
         )
     is_grpc = outlet.name == _GRPC
     endpoint = redacted(otlp_endpoint(settings, is_grpc)) if outlet.name in _OTLP else ""
     began = time.monotonic_ns()
-    verdict = _send(destination)
+    verdict = None if sends_spans else _without_spans(destination)
+    is_empty = verdict is not None
+    if verdict is None:
+        verdict = _send(destination)
     took = human(time.monotonic_ns() - began)
     whither = f"{endpoint}: " if endpoint else ""
     if verdict.outcome is not Outcome.DELIVERED:
@@ -107,8 +118,19 @@ def _tried(
     if verdict.rejected:
         text = f"{whither}it answers success but kept nothing{remark}"
         return Finding(Level.PROBLEM, outlet.name, text, "the receiver's own log should say more")
-    text = f"{whither}took a span {SPAN_NAME!r} in {took}{remark}"
+    what = "a request without spans" if is_empty else f"a span {SPAN_NAME!r}"
+    more = " (--send sends one with a span)" if is_empty else ""
+    text = f"{whither}took {what} in {took}{more}{remark}"
     return Finding(Level.WARNING if remark else Level.OK, outlet.name, text)
+
+
+def _without_spans(destination: Destination) -> Verdict | None:
+    """Return the answer to an empty request; None where it takes a span to know more."""
+    if not destination.takes_bytes:
+        return None
+    verdict = destination.send(b"", 0, _TIMEOUT_S)
+    is_about_it = verdict.outcome in _ABOUT_THE_REQUEST
+    return None if is_about_it or not destination.takes_bytes else verdict
 
 
 def _send(destination: Destination) -> Verdict:
@@ -116,6 +138,8 @@ def _send(destination: Destination) -> Verdict:
     (message,) = encode([span])
     if destination.takes_bytes and message is not None:
         verdict = destination.send(frame([message]), 1, _TIMEOUT_S)
+        if verdict.outcome is Outcome.TOO_LARGE:  # no span is smaller
+            verdict = verdict._replace(outcome=Outcome.REFUSED)
         if destination.takes_bytes:  # else nothing was sent
             return verdict
     return destination.export_spans([span])

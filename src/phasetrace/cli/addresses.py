@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import sys
 from collections.abc import Iterable, Sequence
@@ -32,6 +33,11 @@ def address_of(trace_url: str, trace_id: str) -> str:
     return trace_url.replace(TRACE_ID, trace_id)
 
 
+def shown(address: str) -> str:
+    """Return an address as it may be printed: without a user and a password."""
+    return safe(re.sub(r"://[^/?#\s]*@", "://", address))
+
+
 def has_page(destination: DestinationSpec) -> bool:
     """Tell whether what is sent to a destination is what the addresses lead to: it is OTLP."""
     return destination.name.startswith("otlp")
@@ -59,7 +65,7 @@ def tell_addresses(settings: Settings, traces: Sequence[str], at_most: int = 1) 
     if settings.trace_url is None:
         return
     for trace_id in traces[:at_most]:
-        address = safe(address_of(settings.trace_url, trace_id))
+        address = shown(address_of(settings.trace_url, trace_id))
         print(f"phasetrace: trace: {address}", file=sys.stderr)  # noqa: T201
     more = len(traces) - at_most
     if more > 0:

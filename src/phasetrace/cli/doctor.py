@@ -26,16 +26,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--send",
         action="store_true",
-        help="send the test span also to exporters that are not OTLP's, like the console",
+        help="send a span, not an empty request; also to exporters that are not OTLP's",
     )
 
 
 def execute(args: argparse.Namespace) -> int:
     """Check everything, and print what was found; 1 if there is a problem."""
-    from phasetrace.settings import settings_with_sources
+    from phasetrace.settings import quieten_grpc, settings_with_sources, standard_variables
 
     sources = settings_with_sources()
-    with _silence():
+    quieten_grpc()
+    with _silence(), standard_variables():
         findings = _findings(sources, args.send)
     levels = Counter(finding.level for found in findings.values() for finding in found)
     if args.json:
@@ -61,16 +62,15 @@ def _silence() -> Iterator[None]:
         logging.disable(disabled)
 
 
-def _findings(sources: Sources, sends_to_all: bool) -> dict[str, list[Finding]]:
+def _findings(sources: Sources, sends_spans: bool) -> dict[str, list[Finding]]:
     """Return what the checks found, by their subject."""
     from phasetrace.checks import configured, keeping, ownership, reaching, timing, versions
-    from phasetrace.settings import selected_sampler
 
     settings = sources.settings
-    reached = reaching.findings(settings, sends_to_all and not settings.disabled)
+    reached = reaching.findings(settings, sends_spans and not settings.disabled)
     log = timing.findings(settings.timing)
     return {
-        "configuration": configured.findings(sources, sources.unknown, selected_sampler()),
+        "configuration": configured.findings(sources),
         "tracer provider": ownership.findings(),
         "destinations": reached,
         "store": keeping.findings(

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple, TextIO
 
+from phasetrace.cli.addresses import address_of, shown
 from phasetrace.cli.listing import LISTED
 from phasetrace.cli.status import how_to_ship
 from phasetrace.errors import PhasetraceError
@@ -108,7 +109,7 @@ def print_epilogue(tracing: Tracing, run: Run) -> None:
 def _tell_address(tracing: Tracing, exporter: str, answer: _Answer) -> None:
     url = tracing.settings.trace_url
     if url and exporter.startswith("otlp"):
-        say(f"trace: {url.replace('{trace_id}', answer.breakdown.execution.trace_id)}")
+        say(f"trace: {shown(address_of(url, answer.breakdown.execution.trace_id))}")
 
 
 def _tell(tracing: Tracing, answer: _Answer, executions: list[str], run: Run) -> None:

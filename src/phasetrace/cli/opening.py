@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from phasetrace.cli import FAILED, NothingRecorded, command
-from phasetrace.cli.addresses import TRACE_ID, address_of
+from phasetrace.cli.addresses import TRACE_ID, address_of, shown
+from phasetrace.cli.other_addresses import taking_over
 from phasetrace.errors import ConfigError, SourceError, UnknownExecution
 from phasetrace.rendering import safe
-from phasetrace.settings import otlp_endpoint, settings_from
+from phasetrace.settings import jaeger_url, no_trace_url, otlp_endpoint, settings_from
 from phasetrace.store.reader import StoreReader
 
 if TYPE_CHECKING:
@@ -56,8 +57,6 @@ def execute(args: argparse.Namespace) -> int:
     from phasetrace.recordings.references import open_reference
 
     settings = settings_from()
-    if settings.trace_url is None:
-        raise ConfigError(_no_address(settings))
     reference = args.exec_id
     if reference is not None:  # as it is recorded: bytes that are no UTF-8 are escaped
         reference = reference.encode("utf-8", "backslashreplace").decode("utf-8")
@@ -69,14 +68,17 @@ def execute(args: argparse.Namespace) -> int:
         raise NothingRecorded("nothing has been recorded yet") from None
     with source:
         known = source.arrivals(found) if isinstance(source, StoreReader) else None
-    address = address_of(settings.trace_url, found.trace_id)
+    trace_url = settings.trace_url or _where_it_went(settings, known or [])
+    if trace_url is None:
+        raise ConfigError(_no_address(settings))
+    address = address_of(trace_url, found.trace_id)
     if known is not None:
         look = _look(settings, found, known, address)
         if look.remark:
             print(f"phasetrace: {look.remark}", file=sys.stderr)  # noqa: T201
         if not look.is_worth_it:
             return FAILED
-    print(safe(address), flush=True)  # noqa: T201
+    print(shown(address), flush=True)  # noqa: T201
     if not args.only_print and sys.stdout.isatty():
         problem = _open(address)
         if problem is not None:
@@ -93,6 +95,17 @@ def _open(address: str) -> str | None:
     except (webbrowser.Error, OSError, ValueError) as error:  # BROWSER may be anything
         return f"cannot open a browser (BROWSER names it): {safe(str(error))}"
     return None if is_open else "there is no browser to open it in"
+
+
+def _where_it_went(settings: Settings, known: Sequence[Arrival]) -> str | None:
+    """Return the form of addresses of where most of an execution is, as the store has it.
+
+    None where the settings name another receiver, or want no addresses.
+    """
+    if settings.endpoint is not None or not known or no_trace_url():
+        return None
+    best = max(known, key=lambda one: one.delivered).destination
+    return jaeger_url(best.endpoint)
 
 
 def _no_address(settings: Settings) -> str:
@@ -115,9 +128,18 @@ def _look(
     arrivals = [one for one in known if here is None or one.destination.endpoint in here]
     if not arrivals:
         recorded = f"{exec_id} was recorded without a destination"
+        how = f"to send it: {command()} ship {_replay(execution.exec_id)}"
         if here is not None:
             recorded = f"{exec_id} was not to go to {safe(here[0])}"
-        return _ask(execution, recorded, address)
+            best = max(known, key=lambda one: (one.delivered, one.waiting), default=None)
+            if best is not None:
+                there = safe(best.destination.endpoint or best.destination.name)
+                verb = "went to" if best.delivered else "waits for" if best.waiting else "was for"
+                recorded = f"{exec_id} {verb} {there}, and was not to go to {safe(here[0])}"
+                if best.waiting and not best.delivered:
+                    again = taking_over(best.destination.key)
+                    how = f"if that address was wrong: {again}" if again else how
+        return _ask(execution, recorded, how, address)
     best = max(arrivals, key=lambda one: one.delivered)
     whither = safe(best.destination.endpoint or best.destination.name)
     waiting = f"{best.waiting:,} span{' waits' if best.waiting == 1 else 's wait'} for {whither}"
@@ -129,11 +151,16 @@ def _look(
     return _Look(False, f"{exec_id} is not there: {whither} refused it; see {command()} status")
 
 
-def _ask(execution: StoredExecution, recorded: str, address: str) -> _Look:
-    """Tell by Jaeger's own word, where the books have nothing: it may have been sent since."""
+def _replay(exec_id: str) -> str:
+    """Return the option that names an execution, for a shell."""
     import shlex
 
-    how = f"to send it: {command()} ship --replay {shlex.quote(safe(execution.exec_id))}"
+    quoted = shlex.quote(safe(exec_id))
+    return f"--replay={quoted}" if exec_id.startswith("-") else f"--replay {quoted}"
+
+
+def _ask(execution: StoredExecution, recorded: str, how: str, address: str) -> _Look:
+    """Tell by Jaeger's own word, where the books have nothing: it may have been sent since."""
     is_there = _jaeger_has(execution.trace_id, address)
     if is_there is None:
         return _Look(True, f"{recorded}; unless it was sent since, it is not there; {how}")

@@ -135,6 +135,13 @@ def how_to_take_over(
     return f"{command()} ship --instead-of {which}"
 
 
+def taking_over(key: str) -> str | None:
+    """Return the command that delivers what waits for a key elsewhere; None if it is not OTLP."""
+    everyone = _receivers()
+    destination = next((one for one in everyone if one.key == key), None)
+    return how_to_take_over(destination, everyone) if destination is not None else None
+
+
 def _chosen(
     which: str, everyone: Sequence[DestinationStanding], in_force: Collection[str]
 ) -> DestinationStanding:

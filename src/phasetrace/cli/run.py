@@ -107,10 +107,12 @@ class _Run:
         self._ending = Ending(self._write_out_and_tell)
 
     def set_up(self) -> None:
-        from phasetrace import clock, configuration, faults
+        from phasetrace.settings import TIMING_LOG, service_is_named, standard_variables
+
+        with standard_variables():  # by some of their values the SDK could not be imported
+            from phasetrace import clock, configuration, faults
         from phasetrace.identity import new_exec_id
         from phasetrace.redaction import in_force
-        from phasetrace.settings import TIMING_LOG, service_is_named
 
         if not self._args.quiet and sys.stderr is not None and sys.stderr.isatty():
             self._show_progress()

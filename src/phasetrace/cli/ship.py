@@ -100,8 +100,11 @@ def execute(args: argparse.Namespace) -> int:
 
 
 def _outlets(settings: Settings) -> list[Outlet]:
-    from phasetrace import exporting
+    from phasetrace.settings import quieten_grpc, standard_variables
 
+    quieten_grpc()
+    with standard_variables():
+        from phasetrace import exporting
     outlets = [one for one in exporting.make_outlets(settings) if one.spec is not None]
     if not outlets:
         raise ConfigError(

@@ -12,6 +12,7 @@ then an execution by the name of its root span, and each span a phase of the ser
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -20,7 +21,7 @@ from phasetrace.breakdowns import ExecutionBreakdown, ExecutionSummary
 from phasetrace.errors import UnknownExecution
 from phasetrace.recordings.json_values import text_of
 from phasetrace.recordings.originals import exec_id_of, span_id_in, trace_id_in, traces_data
-from phasetrace.recordings.otlp_json import DecodedSpan
+from phasetrace.recordings.otlp_json import UNKNOWN_SERVICE, DecodedSpan
 from phasetrace.recordings.source import EVERYTHING, Where
 from phasetrace.rollup import SEPARATOR, spans_within
 from phasetrace.spans import EXECUTION, SYSTEM_NODE, SpanRecord
@@ -33,6 +34,8 @@ WHOLE_MICROSECONDS: Final = "all times are whole microseconds, which is what som
 _TELLING: Final = 20
 """More spans than these do not all start and end at whole microseconds by chance."""
 _LONGEST_NEAREST: Final = 200
+_NAMED: Final = 3
+_LONGEST_SERVICE: Final = 64
 
 
 class AssembledSource:
@@ -55,13 +58,13 @@ class AssembledSource:
     ) -> None:
         self._documents = documents
         known = list(_unique(spans))
-        left_out = 0
+        left_out: Counter[str] = Counter()  # by their service
         by_exec_id: dict[str, list[DecodedSpan]] = {}
         self.is_foreign = bool(known) and all(one.exec_id is None for one in known)
         """No span names an execution."""
         for one in _named_by_traces(known) if self.is_foreign else known:
             if one.exec_id is None:
-                left_out += 1
+                left_out[one.service] += 1
             else:
                 by_exec_id.setdefault(one.exec_id, []).append(one)
         self._spans: dict[str, list[SpanRecord]] = {}
@@ -298,13 +301,25 @@ def _stored_execution(
     )
 
 
-def _notes(spans: Sequence[DecodedSpan], left_out: int) -> Iterator[str]:
+def _notes(spans: Sequence[DecodedSpan], left_out: Counter[str]) -> Iterator[str]:
     if len(spans) > _TELLING and not any(
         one.span.start_ns % 1_000 or one.span.end_ns % 1_000 for one in spans
     ):
         yield WHOLE_MICROSECONDS
     if left_out:
-        if left_out == 1:
-            yield "1 span names no execution and counts for none"
+        whose = _whose([name for name, _ in left_out.most_common() if name != UNKNOWN_SERVICE])
+        if left_out.total() == 1:
+            yield f"1 span{whose} names no execution and counts for none"
         else:
-            yield f"{left_out} spans name no execution and count for none"
+            yield f"{left_out.total()} spans{whose} name no execution and count for none"
+
+
+def _whose(services: Sequence[str]) -> str:
+    """Return by which services spans are, up to three of them by name."""
+    if not services:
+        return ""
+    named = [f"{name[:_LONGEST_SERVICE]!r}" for name in services[:_NAMED]]
+    more = len(services) - len(named)
+    if more:
+        named.append(f"{more} other service{'' if more == 1 else 's'}")
+    return f" of {' and '.join(filter(None, (', '.join(named[:-1]), named[-1])))}"

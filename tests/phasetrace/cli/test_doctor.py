@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import socket
 import sqlite3
+import sys
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +26,9 @@ from phasetrace.cli import main
 from phasetrace.remedies import remedy
 from phasetrace.rendering import cells
 from phasetrace.verdict import Outcome, Verdict
+from tests.phasetrace.cli.programs import COMMAND, run
 from tests.phasetrace.receivers import (
+    SELF_SIGNED,
     Receiver,
     fail,
     grpc_receiver,
@@ -119,9 +124,41 @@ def test_nothing_is_configured(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) 
     assert not Path(os.environ["PHASETRACE_STORE"]).exists()
 
 
-def test_a_real_span_is_sent(doctor: Doctor, receiver: Receiver) -> None:
-    """In its own trace, with the resource that programs have, the headers and the compression."""
+def test_nothing_is_left_behind(doctor: Doctor, receiver: Receiver) -> None:
+    """The request is one without spans, and has all else that others have."""
     report = doctor(
+        OTEL_EXPORTER_OTLP_ENDPOINT=address(receiver),
+        OTEL_EXPORTER_OTLP_HEADERS=f"authorization={HIDDEN}",
+        OTEL_EXPORTER_OTLP_COMPRESSION="gzip",
+    )
+    assert report.code == 0
+    (found,) = report.of("destinations")
+    assert found["found"].startswith(f"{address(receiver)}/v1/traces: took a request without spans")
+    assert found["found"].endswith("(--send sends one with a span)")
+    assert [gzip.decompress(body) for body in receiver.bodies] == [b""]
+    assert receiver.headers[0]["authorization"] == HIDDEN
+    assert receiver.headers[0]["content-type"] == "application/x-protobuf"
+
+
+@pytest.mark.parametrize("status", [400, 413, 500])
+def test_a_receiver_that_takes_no_empty_request(
+    status: int, doctor: Doctor, receiver: Receiver
+) -> None:
+    """Which OTLP has it take, is asked with a span."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        respond(200 if receiver.bodies[-1] else status)(handler)
+
+    receiver.answer = answer
+    (found,) = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=address(receiver)).of("destinations")
+    assert (found["level"], len(receiver.bodies)) == ("ok", 2)
+    assert "took a span 'phasetrace doctor' in" in found["found"]
+
+
+def test_a_real_span_is_sent(doctor: Doctor, receiver: Receiver) -> None:
+    """Where that is asked for: in its own trace, with the resource that programs have."""
+    report = doctor(
+        "--send",
         OTEL_EXPORTER_OTLP_ENDPOINT=address(receiver),
         OTEL_EXPORTER_OTLP_HEADERS=f"authorization={HIDDEN}",
         OTEL_SERVICE_NAME="shop",
@@ -159,7 +196,14 @@ def test_over_grpc(doctor: Doctor) -> None:
 
 @pytest.mark.parametrize(
     ("status", "advice"),
-    [(401, "HEADERS"), (403, "HEADERS"), (404, "path"), (503, "just now"), (400, "own log")],
+    [
+        (401, "HEADERS"),
+        (403, "HEADERS"),
+        (404, "path"),
+        (503, "just now"),
+        (400, "does OTEL_EXPORTER_OTLP_ENDPOINT name a receiver of OTLP that takes protobuf?"),
+        (413, "raise its limit, or that of a proxy before it"),
+    ],
 )
 def test_what_the_receiver_answers(
     status: int, advice: str, doctor: Doctor, receiver: Receiver
@@ -224,6 +268,56 @@ def test_it_takes_the_span_and_throws_it_away(doctor: Doctor, receiver: Receiver
         ),
         (Verdict(Outcome.MISCONFIGURED, "HTTP 301: to http://x"), "http://h", False, "points to"),
         (
+            Verdict(Outcome.MISCONFIGURED, "HTTP 308 Moved: to https://h/v1/traces"),
+            "http://h/v1/traces",
+            False,
+            "begin OTEL_EXPORTER_OTLP_ENDPOINT with https://",
+        ),
+        (
+            Verdict(Outcome.MISCONFIGURED, "HTTP 302 Found: to https://login.example/sso"),
+            "http://h/v1/traces",
+            False,
+            "that is a login page: OTEL_EXPORTER_OTLP_ENDPOINT has to name the receiver itself",
+        ),
+        (
+            Verdict(Outcome.MISCONFIGURED, "the certificate of h is for another host"),
+            "https://h",
+            False,
+            "OTEL_EXPORTER_OTLP_ENDPOINT has to name a host that the certificate is for",
+        ),
+        (
+            Verdict(Outcome.MISCONFIGURED, "h:1 does not speak gRPC: there is no HTTP/2 behind"),
+            "https://h:1",
+            True,
+            "answers like this, which OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf is for",
+        ),
+        (
+            Verdict(Outcome.UNAVAILABLE, "cannot connect to h:43l8: name or service not known"),
+            "http://h:43l8",
+            True,
+            "the port in OTEL_EXPORTER_OTLP_ENDPOINT has to be a number",
+        ),
+        (
+            Verdict(Outcome.MISCONFIGURED, "there can be no such address: http:///v1/traces"),
+            "http:///v1/traces",
+            False,
+            "set OTEL_EXPORTER_OTLP_ENDPOINT to one like http://host:4318",
+        ),
+        *(
+            (
+                Verdict(Outcome.MISCONFIGURED, reason),
+                "http://h:16686",
+                is_grpc,
+                "16686 is Jaeger's page; name the port for OTLP in OTEL_EXPORTER_OTLP_ENDPOINT:"
+                " 4318, or 4317 with OTEL_EXPORTER_OTLP_PROTOCOL=grpc",
+            )
+            for reason, is_grpc in [
+                ("HTTP 200 with a web page", False),
+                ("HTTP 405", False),
+                ("h:16686 does not speak gRPC: it answers in HTTP/1.1", True),
+            ]
+        ),
+        (
             Verdict(Outcome.MISCONFIGURED, "one of the headers cannot be sent"),
             "http://h",
             False,
@@ -280,6 +374,103 @@ def test_remedies(verdict: Verdict, endpoint: str, is_grpc: bool, advice: str) -
     assert advice in remedy(verdict, endpoint, is_grpc)
 
 
+def test_what_does_not_speak_tls_is_not_asked_about_it() -> None:
+    """The advice says what is to be changed."""
+    verdict = Verdict(Outcome.MISCONFIGURED, "h:1 does not speak TLS")
+    assert remedy(verdict, "https://h:1", False) == (
+        "begin OTEL_EXPORTER_OTLP_ENDPOINT with http://, or name the port where it does"
+    )
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "headers", "advice"),
+    [
+        (
+            f"http://me:{HIDDEN}@",
+            "",
+            "are the user and the password in OTEL_EXPORTER_OTLP_ENDPOINT right?",
+        ),
+        (
+            f"http://me:{HIDDEN}@",
+            "a=b",
+            "are the user and the password in OTEL_EXPORTER_OTLP_ENDPOINT right? (they win over an"
+            " authorization in OTEL_EXPORTER_OTLP_HEADERS)",
+        ),
+        (
+            "http://",
+            "x-api-key=,Langsmith-Project=",
+            "OTEL_EXPORTER_OTLP_HEADERS: x-api-key and Langsmith-Project have no value: are the"
+            " variables in them set?",
+        ),
+        (
+            "http://",
+            "authorization=Basic%20",
+            "OTEL_EXPORTER_OTLP_HEADERS: authorization has nothing behind Basic: is the variable"
+            " in it set?",
+        ),
+        ("http://", "", "it wants to know who sends: set OTEL_EXPORTER_OTLP_HEADERS, which is not"),
+        ("http://", f"a={HIDDEN}", "does OTEL_EXPORTER_OTLP_HEADERS hold what the receiver wants"),
+    ],
+)
+def test_who_sends(
+    endpoint: str, headers: str, advice: str, doctor: Doctor, receiver: Receiver
+) -> None:
+    """A 401 is about what was sent, wherever that came from."""
+    receiver.answer = respond(401)
+    report = doctor(
+        OTEL_EXPORTER_OTLP_ENDPOINT=f"{endpoint}127.0.0.1:{receiver.port}",
+        OTEL_EXPORTER_OTLP_HEADERS=headers,
+    )
+    (found,) = report.of("destinations")
+    assert found["advice"].startswith(advice)
+    assert HIDDEN not in report.text
+    sent = receiver.headers[0]
+    assert ("authorization" in sent) == ("me:" in endpoint or "authorization" in headers)
+    assert sent.get("x-api-key", "") == ""  # what is empty is sent, for it is allowed
+    assert ("x-api-key" in sent) == ("x-api-key" in headers)
+
+
+def test_a_certificate_for_another_host(doctor: Doctor) -> None:
+    """Is called that, and not one that nobody trusts."""
+    with http_receiver(tls=True) as receiver:
+        report = doctor(
+            OTEL_EXPORTER_OTLP_ENDPOINT=f"https://localhost:{receiver.port}",
+            OTEL_EXPORTER_OTLP_CERTIFICATE=str(SELF_SIGNED),
+        )
+    (found,) = report.of("destinations")
+    what = f": the certificate of localhost:{receiver.port} is for another host (after"
+    assert what in found["found"]
+    assert "has to name a host that the certificate is for" in found["advice"]
+
+
+def test_tls_without_http_2(doctor: Doctor) -> None:
+    """Is a receiver of the other protocol's, and running."""
+    with http_receiver(tls=True) as receiver:
+        report = doctor(
+            OTEL_EXPORTER_OTLP_ENDPOINT=f"https://127.0.0.1:{receiver.port}",
+            OTEL_EXPORTER_OTLP_CERTIFICATE=str(SELF_SIGNED),
+            OTEL_EXPORTER_OTLP_PROTOCOL="grpc",
+        )
+    (found,) = report.of("destinations")
+    assert "does not speak gRPC: there is no HTTP/2 behind its TLS" in found["found"]
+    assert found["advice"].endswith("which OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf is for")
+
+
+def test_grpc_says_nothing_itself(tmp_path: Path) -> None:
+    """On stderr, above the answer; unless somebody wants to hear it."""
+    with http_receiver(tls=True) as receiver:
+        variables = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"https://127.0.0.1:{receiver.port}",
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+        }
+        command = [sys.executable, str(COMMAND), "doctor"]
+        ended = run(command, tmp_path, tmp_path / "store.db", **variables)
+        assert "is not trusted" in ended.out
+        assert ended.err == ""
+        variables["GRPC_VERBOSITY"] = "INFO"
+        assert "Handshake failed" in run(command, tmp_path, tmp_path / "s.db", **variables).err
+
+
 def test_a_port_of_the_other_protocol(doctor: Doctor, receiver: Receiver) -> None:
     """The advice is about the port and the protocol, whatever each receiver makes of the other."""
     report = doctor(
@@ -311,10 +502,65 @@ def test_an_address_without_http(endpoint: str, doctor: Doctor) -> None:
 )
 @pytest.mark.parametrize(("value", "is_bad"), [("abc", True), ("-1", True), ("2.5", False)])
 def test_a_timeout_that_is_none(name: str, value: str, is_bad: bool, doctor: Doctor) -> None:
-    """Exporters read it, and take their default instead."""
+    """The default is in force instead."""
     (found,) = doctor(**{name: value}).of("configuration")
     assert (found["level"] == "warning") == is_bad
-    assert (found["found"] == f"{name}={value!r}: expected a number of seconds") == is_bad
+    told = f"{name}={value!r}: expected a number of seconds; the default is used"
+    assert (found["found"] == told) == is_bad
+    assert not is_bad or "timeout" not in doctor().settings
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "brotli"),
+        ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "abc"),
+        ("OTEL_SPAN_EVENT_COUNT_LIMIT", "-1"),
+        ("OTEL_TRACES_SAMPLER", "half"),
+        ("OTEL_PROPAGATORS", "foo"),
+    ],
+)
+def test_what_others_cannot_use_is_told(name: str, value: str, doctor: Doctor) -> None:
+    """In a line like that on what phasetrace reads itself, and once."""
+    (found,) = doctor(**{name: value}).of("configuration")
+    assert (found["level"], found["check"]) == ("warning", "value")
+    assert found["found"].startswith(f"{name}={value!r}: ")
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        (
+            {"OTEL_BSP_EXPORT_TIMEOUT": "30000"},
+            "OTEL_BSP_EXPORT_TIMEOUT has no effect: how long a request may take is what"
+            " OTEL_EXPORTER_OTLP_TIMEOUT says, in seconds",
+        ),
+        (
+            {"OTEL_TRACES_SAMPLER_ARG": "0.5"},
+            "OTEL_TRACES_SAMPLER_ARG has no effect: it is for OTEL_TRACES_SAMPLER=traceidratio",
+        ),
+        (
+            {"OTEL_TRACES_SAMPLER": "always_on", "OTEL_TRACES_SAMPLER_ARG": "0.5"},
+            "OTEL_TRACES_SAMPLER_ARG has no effect",
+        ),
+        ({"OTEL_TRACES_SAMPLER": "TraceIdRatio", "OTEL_TRACES_SAMPLER_ARG": "0.5"}, ""),
+    ],
+)
+def test_what_nobody_asks_for(variables: dict[str, str], told: str, doctor: Doctor) -> None:
+    """Is told here, for it changes nothing elsewhere."""
+    found = doctor(**variables).of("configuration")
+    assert [one["level"] for one in found] == ["warning" if told else "ok"]
+    assert found[0]["found"].startswith(told)
+
+
+def test_a_variable_that_is_mistyped(doctor: Doctor) -> None:
+    """Is told with the one that may have been meant."""
+    report = doctor(OTEL_EXPORTER_OTLP_ENDPONT="http://h", OTEL_PYTHON_ODD="x")
+    (found,) = report.of("configuration")
+    assert (found["level"], found["found"]) == ("warning", "OTEL_EXPORTER_OTLP_ENDPONT")
+    assert found["advice"] == (
+        "was OTEL_EXPORTER_OTLP_ENDPOINT meant? nobody reads a variable of this name"
+    )
 
 
 def test_every_bad_value_is_told(doctor: Doctor) -> None:
@@ -367,7 +613,7 @@ def test_an_exporter_that_is_not_installed(doctor: Doctor, receiver: Receiver) -
 def test_the_console_is_not_written_to(doctor: Doctor, capsys: pytest.CaptureFixture[str]) -> None:
     """Unless that is asked for; then on stderr."""
     (found,) = doctor(OTEL_TRACES_EXPORTER="console").of("destinations")
-    assert "no span was sent" in found["found"]
+    assert "nothing was sent" in found["found"]
     (found,) = doctor("--send").of("destinations")
     assert "took a span" in found["found"]
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import sqlite3
 import sys
 import webbrowser
 from collections.abc import Callable, Iterator
@@ -345,3 +347,74 @@ def test_text_is_made_safe(receiver: Receiver, say: Say, monkeypatch: pytest.Mon
     assert code == 0
     assert "run\\x1b[31m was recorded" in err
     assert "--replay 'run\\x1b[31m'" in err
+
+
+# --- another place than the environment names -----------------------------------------------------
+
+
+def call_the_destination(name: str) -> None:
+    """Have the store know its only destination by another address."""
+    with sqlite3.connect(os.environ["PHASETRACE_STORE"]) as connection:
+        connection.execute("UPDATE destinations SET endpoint = ?", (name,))
+    connection.close()
+
+
+def test_in_a_new_shell_the_store_knows_where_it_went(
+    receiver: Receiver, say: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The variable need not be set again to look at what was sent; unless it says that none is."""
+    record("run_1")
+    call_the_destination("http://jaeger.test:4318/v1/traces")
+    monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT")
+    monkeypatch.delenv("PHASETRACE_TRACE_URL")
+    there = page("run_1", "http://jaeger.test:16686/trace/{trace_id}")
+    assert say("run_1") == (0, there, "")
+    monkeypatch.setenv("PHASETRACE_TRACE_URL", "off")
+    code, out, err = say("run_1")
+    assert (code, out) == (2, "")
+    assert "no address of traces is known" in err
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (200, "went to {there}, and was not to go to {here}; "),
+        (503, "waits for {there}, and was not to go to {here}; "),
+    ],
+)
+def test_what_went_elsewhere_is_told_with_what_to_do(
+    status: int, said: str, receiver: Receiver, say: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits for an address that was wrong is taken from there, and not sent twice."""
+    receiver.answer = respond(status)
+    record("run_1")
+    there = f"{address(receiver)}/v1/traces"
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://h.test:4318")
+    err = say("run_1")[2]
+    assert f"run_1 {said.format(there=there, here='http://h.test:4318/v1/traces')}" in err
+    assert (f"ship --instead-of {there}" in err) is (status == 503)
+    assert ("ship --replay run_1" in err) is (status == 200)
+
+
+def test_a_password_is_not_printed(
+    receiver: Receiver, say: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though the address may have one."""
+    monkeypatch.setenv("PHASETRACE_TRACE_URL", "https://me:hunter2@pages.test/{trace_id}?a=b@c")
+    record("run_1")
+    assert say("run_1") == (0, page("run_1", "https://pages.test/{trace_id}?a=b@c"), "")
+
+
+def test_an_id_that_looks_like_an_option(
+    say: Say, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command that is printed can be used."""
+    monkeypatch.setenv("PHASETRACE_TRACE_URL", PAGE)
+    record("--print")
+    err = say()[2]
+    (command,) = re.findall(r"phasetrace (ship .*)$", err.strip())
+    assert command == "ship --replay=--print"
+    with http_receiver() as running:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", address(running))
+        assert main(command.split()) == 0
+    assert len(running.bodies) == 1

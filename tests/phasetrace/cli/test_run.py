@@ -440,6 +440,47 @@ def test_propagators_that_are_not_installed_keep_nobody_from_running(
     ended = run(traced("prog.py"), tmp_path, store, OTEL_PROPAGATORS="nobody")
     assert ended.code == 0
     assert phases(store) == ["p"]
+    (told,) = (line for line in ended.said if "propagator" in line)
+    assert told.startswith("OTEL_PROPAGATORS='nobody': no such propagator is installed; there are")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        (
+            "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT",
+            "abc",
+            "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT='abc': expected a whole number; the default is used",
+        ),
+        (
+            "OTEL_EXPORTER_OTLP_ENDPONT",
+            "http://h",
+            "OTEL_EXPORTER_OTLP_ENDPONT is no variable of OpenTelemetry's; was"
+            " OTEL_EXPORTER_OTLP_ENDPOINT meant?",
+        ),
+    ],
+)
+def test_a_standard_variable_that_is_set_wrongly_is_told_in_one_line(
+    name: str, value: str, told: str, tmp_path: Path, store: Path
+) -> None:
+    """And the program runs: by the first the SDK could not even be imported."""
+    ended = run_text(ONE_PHASE, tmp_path, store, **{name: value})
+    assert (ended.code, phases(store)) == (0, ["p"])
+    assert [line for line in ended.said if name in line] == [told]
+    assert ended.err == ""
+
+
+def test_a_program_that_records_can_be_started(tmp_path: Path, store: Path) -> None:
+    """Without the command as well, whatever keeps the SDK from being imported."""
+    text = ONE_PHASE.replace("import phase", "import execution, phase").replace(
+        "with ", "with execution('e'), "
+    )
+    write(tmp_path, {"prog.py": text})
+    bad = {"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "abc"}
+    ended = run([sys.executable, "prog.py"], tmp_path, store, **bad)
+    assert (ended.code, phases(store)) == (0, ["p"])
+    shipped = run([sys.executable, str(COMMAND), "ship"], tmp_path, store, **bad)
+    assert (shipped.code, shipped.err) == (2, "")
 
 
 def test_a_run_within_a_run_is_a_part_of_it(tmp_path: Path, store: Path) -> None:

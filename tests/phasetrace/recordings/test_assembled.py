@@ -15,7 +15,7 @@ from phasetrace.identity import root_span_id_of, trace_id_of
 from phasetrace.names import CANCELLED, IMPLICIT, PARENT_EXEC_ID, TYPE
 from phasetrace.recordings.assembled import WHOLE_MICROSECONDS, AssembledSource
 from phasetrace.recordings.otlp_file import file_source
-from phasetrace.recordings.otlp_json import SpanDecoder
+from phasetrace.recordings.otlp_json import UNKNOWN_SERVICE, SpanDecoder
 from phasetrace.recordings.source import Where
 from phasetrace.spans import EXECUTION, NODE, SpanRecord
 from phasetrace.store.reader import StoreReader
@@ -283,6 +283,27 @@ def test_spans_that_name_no_execution_count_for_none() -> None:
     assert source.notes == ("1 span names no execution and counts for none",)
     more = assembled(root("e"), span(8), span(9))
     assert more.notes == ("2 spans name no execution and count for none",)
+
+
+@pytest.mark.parametrize(
+    ("services", "whose"),
+    [
+        (["jaeger"], " of 'jaeger'"),
+        (["b", "a", "b"], " of 'b' and 'a'"),
+        (["a", "b", "c", "d", "a"], " of 'a', 'b', 'c' and 1 other service"),
+        ([UNKNOWN_SERVICE], ""),
+        (["x" * 100 + "\x1b"], f" of {'x' * 64!r}"),
+    ],
+)
+def test_whose_they_are_is_said(services: list[str], whose: str) -> None:
+    """By up to three services, those with most spans first."""
+    decoder = SpanDecoder()
+    spans = list(decoder.decode(document([root("e")])))
+    for index, service in enumerate(services):
+        spans += decoder.decode(document([span(8 + index)], **{"service.name": service}))
+    (note,) = AssembledSource(spans, lambda _: "running").notes
+    number = len(services)
+    assert note.startswith(f"{number} span{'s' if number > 1 else ''}{whose} name")
 
 
 def test_where_no_span_names_one_each_trace_is_an_execution() -> None:
