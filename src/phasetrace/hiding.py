@@ -3,7 +3,7 @@
 A receiver may repeat the key that it does not know, and libraries log requests with their address,
 and what they cannot send with its value. What is secret is known here, so it is taken out of every
 text before that goes anywhere: all that the exporter's headers say, and what is in its address in
-front of the host or as a query.
+front of the host or as a query. So is what has the shape of a secret, whoever's it is.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
+
+from phasetrace.secret_shapes import without
 
 Secrets = frozenset[str]
 """Texts that nobody is to see."""
@@ -43,7 +45,7 @@ _LOGGERS: Final = (
 
 
 def hide(text: str, secrets: Secrets) -> str:
-    """Return a text with "…" in place of each secret in it.
+    """Return a text with "…" in place of each secret in it, and of whatever looks like one.
 
     The text may have been cut anywhere: at its end, the beginning of a secret is hidden as well,
     if it is 8 characters or half of the secret.
@@ -54,7 +56,7 @@ def hide(text: str, secrets: Secrets) -> str:
             text = re.sub(
                 pattern if len(secret) >= _LONG else rf"(?<!\w){pattern}(?!\w)", "…", text
             )
-    return _without_beginning(text, secrets)
+    return without(_without_beginning(text, secrets), "…")
 
 
 def hidden(text: str) -> str:
@@ -170,7 +172,13 @@ def _of_address(address: str) -> set[str]:
     parts = urlsplit(address)
     query = [parts.query, *(value for _, value in parse_qsl(parts.query))]
     user = parts.netloc.rpartition("@")[0]
-    return set(_in_all_forms({*query, user, unquote(user.partition(":")[2])}))
+    found = _in_all_forms({*query, user, unquote(user.partition(":")[2])})
+    for encoding in ("latin-1", "utf-8"):  # clients make a header of it, in either
+        with suppress(UnicodeEncodeError):
+            both = unquote(user).encode(encoding)
+            header = f"Basic {base64.b64encode(both).decode()}" if user else ""
+            found |= secrets_in([("authorization", header)])
+    return set(found)
 
 
 def _in_all_forms(texts: Iterable[str]) -> Secrets:

@@ -15,7 +15,7 @@ from phasetrace import faults, redaction
 from phasetrace.encoded import is_as_plain
 from phasetrace.errors import ConfigError
 from phasetrace.redaction import ALL, EXEMPT, LOOKED_AT, Redaction
-from phasetrace.settings import redaction_rules
+from phasetrace.settings import REDACTED_INSTEAD, redaction_rules, usable_redaction_rules
 from phasetrace.span import Origin, Span
 
 
@@ -85,7 +85,8 @@ def redact_by_environment() -> None:
     try:
         redaction.put_in_force(Redaction(redaction_rules()))
     except ConfigError as error:
-        faults.logger.error("phasetrace: %s; the default is used", error)
+        faults.logger.error("phasetrace: %s; %s", error, REDACTED_INSTEAD)
+        redaction.put_in_force(Redaction(usable_redaction_rules()))
 
 
 def _shown(span: ReadableSpan, policy: Redaction, resources: dict[int, Resource]) -> ReadableSpan:

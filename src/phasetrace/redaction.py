@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Final
 
-from phasetrace import known_secrets
+from phasetrace import known_secrets, secret_shapes
 from phasetrace.attributes import faithful, text
 from phasetrace.names import COST, INPUT_TOKENS, MODEL, OUTPUT_TOKENS, RESERVED
 from phasetrace.redaction_rules import Rules
@@ -64,6 +65,9 @@ _SHORT: Final = 64
 """Values of so many characters at most are kept like names; others seldom come again."""
 _MAX_LEVELS: Final = 31
 _UNLIMITED: Final = 2**62
+_ADDRESS: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
+_USERS: Final = ("-u", "--user")
+"""Options of curl and others that have ``user:password`` behind them."""
 
 
 class Redaction:
@@ -73,7 +77,6 @@ class Redaction:
         self.rules = rules
         self._names = [_wildcards(name) for name in rules.names]
         self._texts = [re.compile(expression) for expression in rules.texts]
-        self._any_shape = known_secrets.any_shape() if rules.secrets else None
         self.verdicts: dict[str, int] = {}
         """Of names that were seen before; `verdict` puts them here."""
         self.clean_names: dict[str, str] = {}
@@ -115,7 +118,7 @@ class Redaction:
             return value
         if type(value) is str:
             if verdict != LOOKED_AT:
-                return MARK
+                return self._instead_of(text(name), value)
             if len(value) > _SHORT:
                 return self.text(value)
             shown = self.name(value)
@@ -129,10 +132,8 @@ class Redaction:
         """Return a text without what in it has the shape of a secret."""
         if type(value) is not str:
             value = text(value)
-        shape = self._any_shape
-        if shape is not None and _may_have_one(value) and shape.search(value) is not None:
-            for one in known_secrets.shapes():
-                value = one.sub(_without_group, value)
+        if self.rules.secrets:
+            value = secret_shapes.without(value, MARK)
         for expression in self._texts:
             # What is redacted already is left alone, so that to do it again changes nothing.
             value = MARK.join(expression.sub(_without, part) for part in value.split(MARK))
@@ -161,17 +162,43 @@ class Redaction:
     def _verdict(self, key: str) -> int:
         if key in RESERVED:
             return EXEMPT
-        lower, is_needed = key.lower(), key in _NEEDED
-        for name, pattern in zip(self.rules.names, self._names, strict=True):
-            if pattern.fullmatch(lower) and not (is_needed and not name.strip("*?")):
-                return ALL
-        if is_needed:
+        if self._is_named(key):
+            return ALL
+        if key in _NEEDED:
             return LOOKED_AT
         if self.rules.secrets and known_secrets.is_secret(key):
             return ALL if known_secrets.is_secret_number(key) else TEXT
         return LOOKED_AT
 
+    def _is_named(self, key: str) -> bool:
+        """Tell whether a pattern of the rules fits a name."""
+        lower, is_needed = key.lower(), key in _NEEDED
+        return any(
+            pattern.fullmatch(lower) and not (is_needed and not name.strip("*?"))
+            for name, pattern in zip(self.rules.names, self._names, strict=True)
+        )
+
+    def _instead_of(self, name: str, value: str) -> str:
+        """Return what is shown of a text whose name is a secret's: only of an address, a part."""
+        if known_secrets.may_be_address(name) and _ADDRESS.fullmatch(value):
+            shown = self.text(value)
+            if MARK in shown and not self._is_named(name):
+                return shown
+        return MARK
+
+    def _hide_arguments(self, items: list[Any], seen: list[Any]) -> None:
+        """Redact what stands behind ``--api-key`` in a list, as a command line is one."""
+        for place, (option, item) in enumerate(pairwise(items), 1):
+            if not (isinstance(option, str) and option[:1] == "-" and isinstance(item, str)):
+                continue
+            if option[:2] == "--" and item[:1] != "-" and known_secrets.is_secret(option):
+                seen[place] = MARK
+            elif option in _USERS:
+                seen[place] = self.text(f"{option} {item}")[len(option) + 1 :]
+
     def _value(self, verdict: int, path: str, value: Any, levels: int) -> Any:
+        if verdict > LOOKED_AT and isinstance(value, str):
+            return self._instead_of(path, str.__str__(value))
         if verdict == ALL:
             return MARK
         if value is None or isinstance(value, (bool, int, float)):
@@ -189,6 +216,8 @@ class Redaction:
         if isinstance(value, Sequence):
             items = list(value)
             seen = [self._value(verdict, path, item, levels - 1) for item in items]
+            if self.rules.secrets:
+                self._hide_arguments(items, seen)
             is_same = type(value) in (list, tuple) and _are_same(seen, items)
             return value if is_same else seen
         if isinstance(value, Mapping):
@@ -219,11 +248,6 @@ class Redaction:
         return max(inner, LOOKED_AT, self.verdict(name))
 
 
-def _may_have_one(value: str) -> bool:
-    """Tell, for most short texts in a tenth of the time, that there is no secret in one."""
-    return len(value) >= known_secrets.SHORTEST or "=" in value or ":" in value or " " in value
-
-
 def _are_same(some: Any, others: Any) -> bool:
     return all(one is other for one, other in zip(some, others, strict=True))
 
@@ -241,12 +265,6 @@ def _wildcards(name: str) -> re.Pattern[str]:
 
 def _without(found: re.Match[str]) -> str:
     return MARK if found[0] else ""
-
-
-def _without_group(found: re.Match[str]) -> str:
-    start, end = found.span(found.lastindex or 0)
-    before, after = found.string[found.start() : start], found.string[end : found.end()]
-    return f"{before}{MARK}{after}"
 
 
 current: Redaction = Redaction(Rules())

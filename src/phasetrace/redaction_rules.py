@@ -6,32 +6,50 @@ What is obviously a secret is, unless the setting says ``off``; patterns come on
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
-if sys.version_info >= (3, 11):
-    from re import _constants as operations
-    from re import _parser as parser
-else:
-    import sre_constants as operations
-    import sre_parse as parser
+from phasetrace.backtracking import ways
 
 SECRETS: Final = "secrets"
 OFF: Final = "off"
 EXPECTED: Final = (
-    "secrets, off, patterns of names like *.prompt or customer_*, and /regular expressions/ without"
-    " a repetition in a repetition, with commas between"
+    "secrets, off, patterns of names like *.prompt or customer_*, and /regular expressions/, with"
+    " commas between"
 )
 
 _TRUE: Final = frozenset({"1", "true", "on", "yes", SECRETS})
 _FALSE: Final = frozenset({"0", "false", "no", OFF})
 _ITEM: Final = re.compile(r"\s*(/(?:\\.|[^\\])*?/(?=\s*(?:,|\Z))|[^,/]*)\s*(?:,|\Z)")
 _NAME: Final = re.compile(r"[^\s/\[\]]+")
+_NO_NAME: Final = (
+    "is no pattern of names, which has no blanks, slashes and brackets: write a regular expression"
+    " between slashes"
+)
+_NO_END: Final = "begins as a regular expression does and ends otherwise: put a / at its end"
+_JOINED: Final = re.compile(r"(?<!\\)/\s|,\s+/")
+"""What is rather the end of one expression, or the beginning of another."""
+_TWO: Final = "looks like more than one item: put commas between them, and \\/ for a slash in one"
+_SLOW: Final = (
+    "may take for ever on a long text, for a repetition in it can match the same characters in many"
+    " ways, as (a+)+, (a|ab)* and (a?){30} can: let what is repeated begin with what cannot end it,"
+    " as (a+,)+ does"
+)
 
-_REPETITIONS: Final = frozenset({operations.MAX_REPEAT, operations.MIN_REPEAT})
-_FEW: Final = 10
-"""So many rounds may be told apart in all ways there are, which is at most some thousand."""
+_MOST_WAYS: Final = 1_000
+_MOST_SHOWN: Final = 80
+
+
+class UnreadableItemsError(ValueError):
+    """Items of the setting cannot be used; the message names each, why, and what to do.
+
+    ``rest`` is what can be redacted all the same: what the other items say, and known secrets, for
+    ``off`` may not be the whole of what was meant.
+    """
+
+    def __init__(self, problems: Iterable[str], rest: Rules) -> None:
+        super().__init__("; ".join(problems))
+        self.rest = rest
 
 
 class Rules(NamedTuple):
@@ -55,30 +73,49 @@ def read_rules(value: Any) -> Rules:
     """Return the rules that a text, a list of items, True or False says.
 
     Raises:
-        ValueError: if it makes no sense.
+        UnreadableItemsError: if items of it make no sense, or not together.
         TypeError: if it is none of these.
     """
     if isinstance(value, Rules):
         return value
     if isinstance(value, bool):
         return Rules(secrets=value)
-    words: set[str] = set()
+    words: dict[str, str] = {}
     names: list[str] = []
     texts: list[str] = []
+    problems: list[str] = []
     for item in _items(value) if isinstance(value, str) else map(str.strip, value):
         if len(item) > 1 and item[0] == item[-1] == "/":
-            texts.append(_expression(item[1:-1]))
+            problem = _what_is_wrong(item[1:-1])
+            if problem is None:
+                texts.append(item[1:-1])
         elif item.lower() in _TRUE:
-            words.add(SECRETS)
+            words[SECRETS], problem = item, None
         elif item.lower() in _FALSE:
-            words.add(OFF)
+            words[OFF], problem = item, None
         elif _NAME.fullmatch(item):
             names.append(item.lower())
+            problem = None
         else:
-            raise ValueError(item)
+            problem = _NO_NAME if item[:1] != "/" else _NO_END
+        if problem is not None:
+            problems.append(f"{_shown(item)} {problem}")
     if len(words) > 1:
-        raise ValueError(value)
-    return Rules(OFF not in words, tuple(dict.fromkeys(names)), tuple(dict.fromkeys(texts)))
+        problems.append(f"{words[SECRETS]} and {words[OFF]} contradict each other: leave one away")
+    some, others = tuple(dict.fromkeys(names)), tuple(dict.fromkeys(texts))
+    if problems:
+        raise UnreadableItemsError(problems, Rules(True, some, others))
+    return Rules(OFF not in words, some, others)
+
+
+def usable_rules(value: Any) -> Rules:
+    """Return what can be read of a setting, and known secrets at least; never raises."""
+    try:
+        return read_rules(value)
+    except UnreadableItemsError as error:
+        return error.rest
+    except (ValueError, TypeError, AttributeError):
+        return Rules()
 
 
 def _items(text: str) -> Iterator[str]:
@@ -86,65 +123,29 @@ def _items(text: str) -> Iterator[str]:
     position = 0
     while position < len(text):
         found = _ITEM.match(text, position)
-        if found is None:
-            raise ValueError(text[position:])
-        if found[1].strip():
-            yield found[1].strip()
-        position = found.end()
+        if found is None:  # what stands up to the next comma is neither a name nor an expression
+            item, _, _ = text[position:].partition(",")
+            position += len(item) + 1
+        else:
+            item, position = found[1], found.end()
+        if item.strip():
+            yield item.strip()
 
 
-def _expression(text: str) -> str:
-    """Return a regular expression that may be used.
-
-    Raises:
-        ValueError: if it is none, fits nothing at all, or may take for ever.
-    """
+def _what_is_wrong(text: str) -> str | None:
+    """Return why an expression cannot be used, and what to do; None if it can be."""
+    if _JOINED.search(text):
+        return _TWO
     try:
         pattern = re.compile(text)
-        tree: Any = parser.parse(text)
+        is_slow = ways(text) > _MOST_WAYS
     except (re.error, RecursionError, OverflowError) as error:
-        raise ValueError(text) from error
-    if pattern.fullmatch("") or _may_take_for_ever(tree):
-        raise ValueError(text)
-    return text
+        return f"is no regular expression ({error}): put a \\ before what is meant as it is"
+    if pattern.fullmatch(""):
+        return "matches everywhere, even where nothing is: write + in place of *, or more around it"
+    return _SLOW if is_slow else None
 
 
-def _may_take_for_ever(tree: Iterable[Any], is_repeated: bool = False) -> bool:
-    """Tell whether an expression has a repetition, or a choice, in one that goes on for long.
-
-    As in ``(a+)+b``, for which the ways to match 30 times an ``a`` are a thousand million. The
-    interpreter does nothing else while an expression is tried, in any thread, not even at Ctrl-C.
-    Possessive repetitions and atomic groups try one way only.
-    """
-    for operation, argument in tree:
-        if operation in _REPETITIONS:
-            least, most, inner = argument
-            if is_repeated and least != most:
-                return True
-            if _may_take_for_ever(inner, is_repeated or most > _FEW):
-                return True
-        elif operation is operations.BRANCH:
-            if is_repeated and not _begin_differently(argument[1]):
-                return True
-            if any(_may_take_for_ever(one, is_repeated) for one in argument[1]):
-                return True
-        elif operation is operations.SUBPATTERN:
-            if _may_take_for_ever(argument[-1], is_repeated):
-                return True
-        elif operation in (operations.ASSERT, operations.ASSERT_NOT):
-            if _may_take_for_ever(argument[1]):
-                return True
-        elif operation is operations.GROUPREF_EXISTS and any(
-            _may_take_for_ever(one or (), is_repeated) for one in argument[1:]
-        ):
-            return True
-    return False
-
-
-def _begin_differently(branches: Iterable[Any]) -> bool:
-    """Tell whether the alternatives of a choice begin with one letter each, and another one."""
-    firsts = [next(iter(one), None) for one in branches]
-    if any(first is None or first[0] is not operations.LITERAL for first in firsts):
-        return False
-    letters = {chr(first[1]).lower() for first in firsts if first is not None}
-    return len(letters) == len(firsts)
+def _shown(item: str) -> str:
+    shown = item if item.isprintable() else repr(item)[1:-1]
+    return shown if len(shown) <= _MOST_SHOWN else f"{shown[:_MOST_SHOWN]}…"

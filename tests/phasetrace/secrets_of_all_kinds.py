@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import re
 from typing import NamedTuple
 
 from hypothesis import strategies as st
+
+from phasetrace.vendor_keys import VENDORS, Keys
 
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 CAPITALS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
@@ -23,16 +26,6 @@ def _of(alphabet: str, least: int, most: int) -> st.SearchStrategy[str]:
     return texts.filter(lambda text: text not in ("undefined", "None", "null", "true", "false"))
 
 
-def _prefixed(
-    *prefixes: str, least: int, most: int = 60, more: str = ""
-) -> st.SearchStrategy[Written]:
-    return st.builds(
-        lambda prefix, secret: Written(prefix + secret, secret),
-        st.sampled_from(prefixes),
-        _of(LETTERS + more, least, most),
-    )
-
-
 def _basic(user: str, password: str) -> Written:
     encoded = base64.b64encode(f"{user}:{password}".encode()).decode()
     return Written(f"Basic {encoded}", encoded)
@@ -44,6 +37,25 @@ def _pem(kind: str, lines: list[str], is_cut: bool) -> Written:
     return Written(f"-----BEGIN {kind}PRIVATE KEY-----\n{body}{end}", body)
 
 
+def _keys_of(keys: Keys) -> st.SearchStrategy[Written]:
+    begins = [st.from_regex(one.replace(".", "[.]"), fullmatch=True) for one in keys.begins.split()]
+    rests = st.from_regex(keys.goes_on.replace(",}", ",70}"), fullmatch=True)
+    return st.builds(
+        lambda begin, rest: Written(f" {begin}{rest}", _secret_in(rest, keys.goes_on)),
+        st.one_of(begins),
+        rests,
+    )
+
+
+def _secret_in(rest: str, pattern: str) -> str:
+    found = re.fullmatch(pattern, rest)
+    assert found is not None
+    return str(found[found.lastindex or 0])
+
+
+_opaque = _of(LETTERS, 12, 40).filter(
+    lambda one: re.search("[0-9]", one) is not None and re.search("[A-Za-z]", one) is not None
+)
 _passwords = _of(LETTERS + "!$%*.~_-+", 8, 30).filter(
     lambda one: one[0] not in "$.~" and one != "undefined"
 )
@@ -114,25 +126,51 @@ shapes: dict[str, st.SearchStrategy[Written]] = {
         st.sampled_from(["token", "sig", "X-Amz-Signature", "api_key"]),
         _of(LETTERS + "-._~%", 8, 60),
     ),
+    "YAML": st.builds(
+        lambda name, quote, secret: Written(f"a: 1\n{name}: {quote}{secret}{quote}\nb: 2", secret),
+        _names,
+        st.sampled_from("'\""),
+        _passwords,
+    ),
+    "XML": st.builds(
+        lambda name, secret: Written(f"<{name}>{secret}</{name}>", secret),
+        _names.filter(lambda one: one != "X-API-Key"),
+        _passwords,
+    ),
+    "a token": st.builds(
+        lambda name, between, secret: Written(f"{name}{between}{secret}", secret),
+        st.sampled_from(["TOKEN", "GITHUB_TOKEN", "--token", "x.authToken", "bot_token"]),
+        st.sampled_from(["=", " = ", "='", ": ", ': "', '": "', "': '", '\\": \\"']),
+        _opaque,
+    ),
+    "an option": st.builds(
+        lambda name, between, secret: Written(f"run --{name}{between}{secret}", secret),
+        st.sampled_from(["password", "db-password", "api-key", "token"]),
+        st.sampled_from([" ", "=", "', '", '", "']),
+        _opaque,
+    ),
+    "curl": st.builds(
+        lambda before, secret: Written(f"curl {before}{secret} http://h", secret),
+        st.sampled_from(["-u me:", "-su 'me:", "--user me:", "--user=me:"]),
+        _opaque,
+    ),
+    "a header": st.builds(
+        lambda name, secret: Written(f"{name}: {secret}", secret),
+        st.sampled_from(["Authorization", "Proxy-Authorization", "X-Api-Key", "x-honeycomb-team"]),
+        _opaque,
+    ),
+    "a user that is a token": st.builds(
+        lambda secret: Written(f"git+https://{secret}@host/r.git", secret),
+        _opaque.filter(lambda one: len(one) >= 16),
+    ),
     "AWS": st.builds(
         lambda kind, secret: Written(kind + secret, secret),
         st.sampled_from(["AKIA", "ASIA"]),
         _of(CAPITALS, 16, 16),
     ),
-    "GitHub": _prefixed("ghp_", "gho_", "ghs_", "ghu_", "ghr_", "github_pat_", least=22),
-    "GitLab": _prefixed("glpat-", "glrt-", least=20, more="_-"),
-    "Slack": _prefixed("xoxb-", "xoxp-", "xapp-", least=20, more="-"),
-    "Slack's hooks": _prefixed("https://hooks.slack.com/services/", least=20, more="/"),
-    "Stripe": _prefixed("sk_live_", "rk_live_", "sk_test_", "whsec_", least=24),
-    "Hugging Face, npm and Groq": _prefixed(" hf_", "npm_", "gsk_", least=34),
-    "xAI": _prefixed("xai-", least=40),
-    "PyPI": _prefixed("pypi-AgEI", least=20, more="_-"),
-    "OpenAI": _prefixed(" sk-", least=40) | _prefixed(" sk-proj-", least=20, more="_-"),
-    "Anthropic": _prefixed(" sk-ant-api03-", least=20, more="_-"),
-    "Google": _prefixed("AIza", least=35, most=35, more="_-")
-    | _prefixed("ya29.", "GOCSPX-", least=20, more="_-"),
+    **{f"{keys.vendor} {place}": _keys_of(keys) for place, keys in enumerate(VENDORS)},
 }
-"""Those that must not stand directly behind a letter have a space in front."""
+"""A key of a vendor has a space in front, for some must not stand directly behind a letter."""
 
 secrets: st.SearchStrategy[Written] = st.sampled_from(sorted(shapes)).flatmap(shapes.__getitem__)
 

@@ -66,6 +66,15 @@ MEANT: Final[dict[str, list[Meant]]] = {
             {"authorization": "Bearer *", "x-bt-parent": "project_id:*"},
         )
     ],
+    "Chronosphere": [
+        Meant("https://*.chronosphere.io/data/opentelemetry/v1/traces", {"api-token": "*"})
+    ],
+    "Coralogix": [
+        Meant("https://ingress.*.coralogix.com:443/v1/traces", {"authorization": "Bearer *"})
+    ],
+    "Dash0": [
+        Meant("https://ingress.*.aws.dash0.com/v1/traces", {"authorization": "Bearer *"}),
+    ],
     "Datadog": [
         Meant("https://otlp.datadoghq.com/v1/traces", {"dd-api-key": "*", "compute_stats": "true"}),
         Meant("http://localhost:4318/v1/traces"),
@@ -96,15 +105,18 @@ MEANT: Final[dict[str, list[Meant]]] = {
     ],
     "Logfire": [Meant("https://logfire-us.pydantic.dev/v1/traces", {"authorization": "*"})],
     "New Relic": [Meant("https://otlp.nr-data.net/v1/traces", {"api-key": "*"})],
+    "Opik": [
+        Meant(
+            "https://www.comet.com/opik/api/v1/private/otel/v1/traces",
+            {"authorization": "*", "projectname": "*", "comet-workspace": "*"},
+        )
+    ],
     "Phoenix Cloud": [Meant("*/v1/traces", {"authorization": "Bearer *"})],
     "Sentry": [
         Meant(
             "https://*/api/*/integration/otlp/v1/traces",
             {"x-sentry-auth": "sentry sentry_key=*"},
         )
-    ],
-    "ServiceNow Cloud Observability": [
-        Meant("https://ingest.lightstep.com:443/v1/traces", {"lightstep-access-token": "*"})
     ],
     "SigNoz Cloud": [
         Meant("https://ingest.*.signoz.cloud:443/v1/traces", {"signoz-ingestion-key": "*"})
@@ -114,6 +126,7 @@ MEANT: Final[dict[str, list[Meant]]] = {
         Meant("https://ingest.*.signalfx.com:443", {"x-sf-token": "*"}, "grpc"),
     ],
     "Uptrace": [Meant("https://api.uptrace.dev/v1/traces", {"uptrace-dsn": "*"})],
+    "Weave": [Meant("https://trace.wandb.ai/otel/v1/traces", {"wandb-api-key": "*"})],
     "Receivers of one's own": [
         Meant("http://localhost:4318/v1/traces"),
         Meant("http://localhost:4317", protocol="grpc"),
@@ -234,6 +247,19 @@ def test_a_receiver_gets_the_headers_that_are_meant(
         assert got[name] == here(value)
 
 
+@pytest.mark.parametrize(("block", "meant"), CASES)
+def test_a_page_of_a_trace_has_its_id(block: str, meant: Meant) -> None:
+    """Once, in an address over TLS, unless it is on this machine; other names are filled in."""
+    environment = environment_of(block)
+    page = environment.get("PHASETRACE_TRACE_URL")
+    if page in (None, "off"):
+        return
+    assert page.startswith(("https://", "http://localhost:"))
+    assert page.count("{trace_id}") == 1
+    assert settings_from(environment).trace_url == page
+    assert "$" not in page
+
+
 def test_a_name_that_is_not_otlps_is_taken_as_it_is() -> None:
     """Azure Monitor's exporter is somebody else's, found by its entry point."""
     (block,) = blocks_by_section()[NO_OTLP]
@@ -245,7 +271,7 @@ def test_a_name_that_is_not_otlps_is_taken_as_it_is() -> None:
 def test_every_backend_in_the_table_has_its_section() -> None:
     """The links of the overview are the sections that follow, in the same order."""
     overview = PAGE.partition("\n## Hosted backends\n")[2].partition("\n### ")[0]
-    names = re.findall(r"^\| \[([^]]+)\]\(#([a-z-]+)\) \|", overview, re.MULTILINE)
+    names = re.findall(r"^\| \[([^]]+)\]\(#([a-z0-9-]+)\) \|", overview, re.MULTILINE)
     hosted = PAGE.partition("\n## Hosted backends\n")[2].partition("\n## ")[0]
     assert [name for name, _ in names] == re.findall(r"^### (.+)$", hosted, re.MULTILINE)
     assert [anchor for _, anchor in names] == [name.lower().replace(" ", "-") for name, _ in names]

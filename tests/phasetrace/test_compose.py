@@ -74,9 +74,34 @@ def test_there_is_one_release_of_jaeger() -> None:
 
 @every_service
 def test_it_is_known_when_it_is_up(name: str) -> None:
-    """`up --wait` and what depends on it wait for that; and it stays down when it went down."""
+    """`up --wait` and what depends on it wait for that."""
     assert SERVICES[name]["healthcheck"]["test"][0] == "CMD"
-    assert SERVICES[name]["restart"] == "no"
+
+
+@every_service
+def test_what_keeps_traces_in_memory_stays_down(name: str) -> None:
+    """It would come up again empty, as if nothing had been; all else is started again."""
+    in_memory = name in {"jaeger", "jaeger-spm"}
+    assert SERVICES[name]["restart"] == ("no" if in_memory else "on-failure")
+
+
+@every_service
+def test_no_service_takes_all_the_memory(name: str) -> None:
+    """Each has a limit; Jaeger's garbage collector knows of one below it."""
+    units = {"MiB": 2**20, "m": 2**20, "g": 2**30}
+    limit = re.fullmatch(r"(\d+)(m|g)", SERVICES[name]["mem_limit"])
+    assert limit is not None
+    if SERVICES[name]["image"].startswith("jaegertracing/"):
+        soft = re.fullmatch(r"(\d+)(MiB)", SERVICES[name]["environment"]["GOMEMLIMIT"])
+        assert soft is not None
+        assert 0 < int(soft[1]) * units[soft[2]] < 0.95 * int(limit[1]) * units[limit[2]]
+
+
+def test_both_jaegers_keep_as_many_traces() -> None:
+    """One is told on its command line, the other in its configuration."""
+    (option,) = SERVICES["jaeger"]["command"]
+    memory = read("jaeger/spm.yaml")["extensions"]["jaeger_storage"]["backends"]["traces"]["memory"]
+    assert option.endswith(f".memory.max_traces={memory['max_traces']}")
 
 
 @every_service
@@ -136,7 +161,7 @@ def test_the_unit_of_durations_is_that_in_which_they_are_asked_for() -> None:
     """The metric has the unit in its name."""
     spm = read("jaeger/spm.yaml")
     backend = spm["extensions"]["jaeger_storage"]["metric_backends"]["metrics"]["prometheus"]
-    assert spm["connectors"]["spanmetrics"]["histogram"]["unit"] == backend["latency_unit"]
+    assert spm["connectors"]["span_metrics"]["histogram"]["unit"] == backend["latency_unit"]
 
 
 def test_collector_and_ingester_find_kafka() -> None:
@@ -145,10 +170,22 @@ def test_collector_and_ingester_find_kafka() -> None:
     ingester = read("jaeger/ingester.yaml")["receivers"]["kafka"]
     kafka = SERVICES["kafka"]["environment"]
     for brokers in (collector["brokers"], ingester["brokers"]):
-        assert [f"PLAINTEXT://{default(each)}" for each in brokers] == [
-            kafka["KAFKA_ADVERTISED_LISTENERS"]
-        ]
+        assert f"PLAINTEXT://{default(brokers)}" == kafka["KAFKA_ADVERTISED_LISTENERS"]
     assert collector["producer"]["max_message_bytes"] == kafka["KAFKA_MESSAGE_MAX_BYTES"]
+
+
+def test_the_collector_takes_no_request_that_kafka_would_refuse() -> None:
+    """Of one trace a request is one message, with what says to which trace and when before it."""
+    collector = read("jaeger/collector.yaml")
+    most = collector["receivers"]["otlp"]["protocols"]["http"]["max_request_body_size"]
+    assert most + 100_000 < collector["exporters"]["kafka"]["producer"]["max_message_bytes"]
+
+
+def test_an_address_given_to_compose_reaches_the_parts() -> None:
+    """A variable that a configuration reads and the container does not have is never read."""
+    for name in ("collector", "ingester", "query"):
+        read_ = set(re.findall(r"\$\{env:(\w+)", (ROOT / f"deploy/jaeger/{name}.yaml").read_text()))
+        assert read_ - {"JAEGER_LISTEN_HOST"} <= SERVICES[name]["environment"].keys()
 
 
 def test_ingester_and_query_are_at_the_same_storage() -> None:
@@ -158,7 +195,9 @@ def test_ingester_and_query_are_at_the_same_storage() -> None:
         for name in ("ingester", "query")
     )
     assert ingester["cassandra"]["connection"] == query["cassandra"]["connection"]
-    assert default(query["cassandra"]["connection"]["servers"][0]) == "cassandra:9042"
+    assert default(query["cassandra"]["connection"]["servers"]) == "cassandra:9042"
+    assert ingester["cassandra"]["query"]["consistency"] == "LOCAL_QUORUM"
+    assert query["cassandra"]["query"]["consistency"] == "LOCAL_QUORUM"
     schemas = [each["cassandra"]["schema"] for each in (ingester, query)]
     assert [schema["create"] for schema in schemas] == [True, False]
     assert len({schema["keyspace"] for schema in schemas}) == 1
@@ -172,7 +211,7 @@ def test_ingester_and_query_are_at_the_same_storage() -> None:
 
 def test_no_label_has_a_value_for_each_run() -> None:
     """Ids of executions and traces would be new series with every run."""
-    connector = read("jaeger/spm.yaml")["connectors"]["spanmetrics"]
+    connector = read("jaeger/spm.yaml")["connectors"]["span_metrics"]
     assert [each["name"] for each in connector["dimensions"]] == ["node_id", "phasetrace.type"]
     assert not connector.keys() & {"calls_dimensions", "exemplars", "events"}
     assert connector["histogram"].keys() == {"unit", "explicit"}
@@ -183,7 +222,7 @@ def test_no_label_has_a_value_for_each_run() -> None:
 
 def test_buckets_reach_from_a_tenth_of_a_millisecond_to_minutes() -> None:
     """In order, none more than three times as wide as the one before reaches."""
-    buckets = read("jaeger/spm.yaml")["connectors"]["spanmetrics"]["histogram"]["explicit"]
+    buckets = read("jaeger/spm.yaml")["connectors"]["span_metrics"]["histogram"]["explicit"]
     bounds = [seconds(each) for each in buckets["buckets"]]
     assert bounds[0] <= 0.0001
     assert bounds[-1] >= 600

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import logging
+import re
 import threading
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -62,6 +64,40 @@ def test_a_password_of_basic_authentication() -> None:
     secrets = secrets_in([("Authorization", basic(f"me:{HIDDEN}"))])
     assert hide(f"{HIDDEN} is wrong for {basic(f'me:{HIDDEN}')}", secrets) == "… is wrong for …"
     assert secrets_in([("authorization", "Basic not base64")]) != NONE
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "invalid api key sk-proj-abcdefghijklmnop1234567890",
+        "denied for Basic dXNlcjpodW50ZXIycGFzcw==",
+        "no such user: postgres://me:hunter2pass@db",
+    ],
+)
+def test_what_looks_like_a_secret_is_hidden(text: str) -> None:
+    """Whoever's it is."""
+    for secrets in (NONE, secrets_in([("key", "0123456789abcdef")])):
+        hidden = hide(text, secrets)
+        assert "…" in hidden
+        assert not re.search("abcdef|dXNlcj|hunter", hidden)
+
+
+@pytest.mark.parametrize("password", ["hunter2pass", "h%C3%BCnter2pass", "hunter%402pass%3A"])
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-8"])
+def test_the_header_that_clients_make_of_an_address(password: str, encoding: str) -> None:
+    """As a whole, in part, and in either encoding."""
+    both = f"user:{unquote(password)}"
+    encoded = base64.b64encode(both.encode(encoding)).decode()
+    secrets = secrets_of(Exporter(None, f"http://user:{password}@h:4318/v1/traces"))
+    assert hide(f"denied for Basic {encoded}", secrets) == "denied for …"
+    assert hide(f"denied for {encoded}!", secrets) == "denied for …!"
+    assert hide(f"denied for {both}!", secrets) == "denied for …!"
+    assert hide(f"denied: {encoded[:10]}", secrets) == "denied: …"
+
+
+def test_an_address_without_a_password_makes_no_header() -> None:
+    """There is nobody in it."""
+    assert secrets_of(Exporter(None, "http://h:4318/v1/traces")) == NONE
 
 
 def test_what_is_no_secret() -> None:

@@ -20,8 +20,9 @@ from opentelemetry.trace import Link, SpanContext, set_tracer_provider
 from opentelemetry.trace import get_tracer as tracer_of_any
 
 import phasetrace
-from phasetrace import execution, node, phase, time_phase, timing_collector
+from phasetrace import execution, node, phase, redaction, time_phase, timing_collector
 from phasetrace.redaction import MARK
+from phasetrace.redaction_rules import Rules
 from phasetrace.settings import settings_from, shipping_environment
 from phasetrace.store.reader import StoreReader
 from phasetrace_exporters.console import ConsoleTreeExporter
@@ -300,7 +301,18 @@ def test_a_bad_setting_leaves_exporters_redacting(
     monkeypatch.setenv("PHASETRACE_REDACT", "off,on")
     with_processor(JsonLinesExporter())
     check_text((tmp_path / "alone.jsonl").read_text())
-    assert "PHASETRACE_REDACT='off,on': expected secrets, off" in caplog.text
+    assert "PHASETRACE_REDACT: on and off contradict each other" in caplog.text
+
+
+def test_a_bad_item_leaves_the_others_in_force_for_exporters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that nothing of phasetrace was configured for."""
+    monkeypatch.setenv("PHASETRACE_JSONL", str(tmp_path / "alone.jsonl"))
+    monkeypatch.setenv("PHASETRACE_REDACT", "off, /(/, n")
+    with_processor(JsonLinesExporter())
+    check_text((tmp_path / "alone.jsonl").read_text())
+    assert redaction.in_force().rules == Rules(True, ("n",))
 
 
 def test_the_console(capsys: pytest.CaptureFixture[str]) -> None:

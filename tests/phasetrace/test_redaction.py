@@ -46,11 +46,45 @@ def by(setting: str) -> Redaction:
         ("http", {"request": {"cookie": 1}}, {"request": {"cookie": MARK}}),
         ("api", {"key": "x", "n": 1}, {"key": MARK, "n": 1}),
         ("config", {"tokens": 5, "max_tokens": 7}, {"tokens": 5, "max_tokens": 7}),
+        ("num_secrets", 3, 3),
+        ("secret_santa", "bob", "bob"),
+        ("url_apikey", "https://h/p?apikey=x&n=1", f"https://h/p?apikey={MARK}&n=1"),
+        ("url_apikey", f"https://h/p?apikey={MARK}", f"https://h/p?apikey={MARK}"),
+        ("url_apikey", "https://h/hook/x", MARK),
+        ("url_apikey", "the key https://h/p?apikey=x", MARK),
+        ("url_apikey", "x", MARK),
+        ("url_password", 5, MARK),
+        ("apikey", "https://h/p?apikey=x", MARK),
+        ("url_tokens", {"api": {"token": "x"}}, {"api": {"token": MARK}}),
     ],
 )
 def test_an_attribute_is_redacted(name: str, value: Any, shown: Any) -> None:
     """As a whole by its name, in part by its shape, and by the names in it."""
     assert Redaction(Rules()).attribute(name, value) == shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        (["run", "--api-key", "a b", "x"], ["run", "--api-key", MARK, "x"]),
+        (("--token", "x"), ["--token", MARK]),
+        (["--password", "--force"], ["--password", "--force"]),
+        (["--max-tokens", "5", "--no-password", "x"], ["--max-tokens", "5", "--no-password", "x"]),
+        (["-u", "me:hunter22", "-u"], ["-u", f"me:{MARK}", "-u"]),
+        (["--user", "1000:1000", "--secret"], ["--user", "1000:1000", "--secret"]),
+        (["--secret", 5, "--secret", ["x"]], ["--secret", 5, "--secret", ["x"]]),
+        (["password", "email"], ["password", "email"]),
+    ],
+)
+def test_a_list_of_arguments_is_redacted(arguments: Any, shown: Any) -> None:
+    """What stands behind an option that is called like a secret."""
+    assert Redaction(Rules()).attribute("argv", arguments) == shown
+    assert by("off").attribute("argv", arguments) is arguments
+
+
+def test_a_pattern_redacts_an_address_as_a_whole() -> None:
+    """It says so."""
+    assert by("url_*").attribute("url_apikey", "https://h/p?apikey=x") == MARK
 
 
 @pytest.mark.parametrize(

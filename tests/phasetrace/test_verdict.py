@@ -37,6 +37,13 @@ def test_a_key_is_not_cut_into_sight() -> None:
         assert shortened(" " * 5_000 + f"invalid token: {key[:8]}") == "invalid token: …"
 
 
+def test_a_key_that_nobody_here_has_sent_is_hidden() -> None:
+    """A receiver tells of it by its shape, also where it would be cut."""
+    key = "sk-proj-abcdefghijklmnop1234567890"
+    assert shortened(f"invalid api key {key}") == "invalid api key sk-proj-…"
+    assert "abcdef" not in shortened("x" * 180 + f" {key}")
+
+
 def test_an_exception_tells_its_type_and_its_words() -> None:
     """Which may not be there."""
 
