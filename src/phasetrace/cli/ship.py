@@ -184,15 +184,16 @@ def _follow(couriers: Sequence[Shipper]) -> int:
         whither = safe(courier.spec.endpoint or courier.spec.name)
         print(f"phasetrace: delivering to {whither} until interrupted", file=sys.stderr)  # noqa: T201
         courier.hurry()
-    failing = dict.fromkeys(couriers, False)
+    failures = dict.fromkeys(couriers, 0)
+    """Up to when it last took spans."""
     with suppress(KeyboardInterrupt):
         while True:
             for courier in couriers:
                 courier.wait_for_position(_ALL, time.monotonic() + _SLICE_S)
-                if failing[courier] and courier.failing is None:
+                if courier.failing is None and courier.failures > failures[courier]:
+                    failures[courier] = courier.failures
                     whither = safe(courier.spec.endpoint or courier.spec.name)
                     print(f"phasetrace: {whither} takes spans again", file=sys.stderr)  # noqa: T201
-                failing[courier] = courier.failing is not None
     for courier in couriers:
         whither = safe(courier.spec.endpoint or courier.spec.name)
         delivered = f"{courier.delivered:,} spans delivered"

@@ -50,6 +50,7 @@ class Running:
             text=True,
         )
         self._stderr: list[str] = []
+        self._said = threading.Condition()  # guards _stderr while it is read along
         # Read along, so that a program which writes much is never held up by a full pipe.
         self._reader = threading.Thread(target=self._read_stderr, daemon=True)
         self._reader.start()
@@ -63,6 +64,14 @@ class Running:
             if self._words[-1] == word:
                 return
         raise AssertionError(f"it ended without a {word!r}: {self.finished()}")
+
+    def wait_for_complaint(self, text: str) -> None:
+        """Wait until it has said a text on stderr."""
+        deadline = time.monotonic() + _PATIENCE_S
+        with self._said:
+            while not any(text in line for line in self._stderr):
+                left_s = deadline - time.monotonic()
+                assert left_s > 0 and self._said.wait(left_s), self._stderr
 
     def wait_for_report(self, timeout_s: float) -> None:
         """Give it so much time to end, then kill it."""
@@ -101,7 +110,9 @@ class Running:
     def _read_stderr(self) -> None:
         assert self.process.stderr is not None
         for line in self.process.stderr:
-            self._stderr.append(line)
+            with self._said:
+                self._stderr.append(line)
+                self._said.notify_all()
 
 
 def environment(

@@ -87,6 +87,22 @@ def test_follow_goes_on_until_it_is_interrupted(counting: Counting, store: Path)
     assert counting.arrivals("phasetrace").seqs == set(range(2 * SPANS))
 
 
+def test_follow_says_when_the_receiver_is_back(down: Counting, store: Path) -> None:
+    """As it said that it was away; at the end, what was delivered."""
+    env = environment(store, down.endpoint, PHASETRACE_DELIVERY="off")
+    run(env, "phasetrace", "--spans", SPANS)
+    follower = Running([sys.executable, "-m", "phasetrace", "ship", "--follow"], env)
+    try:
+        follower.wait_for_complaint("cannot deliver to")
+        down.start()
+        follower.wait_for_complaint("takes spans again")
+    finally:
+        follower.process.send_signal(signal.SIGTERM)
+        done = follower.finished()
+    assert "Traceback" not in done.stderr
+    assert done.words[-1].endswith(f": {SPANS + 2:,} spans delivered")
+
+
 def arrive(receiver: Counting, count: int) -> bool:
     """Tell whether so many spans arrive within reasonable time."""
     deadline = time.monotonic() + PATIENCE_S
