@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from phasetrace.identity import root_span_id_of, trace_id_of
+from phasetrace.names import name_of_execution
 from phasetrace.store.reader import StoreReader
 
 from .rotel import ReceivedSpan, Rotel
@@ -71,7 +72,13 @@ def test_all_three_have_the_same_numbers(
         for exec_id in ("run_1", "run_2"):
             here = [span for span in received if span.attributes["exec_id"] == exec_id]
             assert stored_times(reader, exec_id) == {
-                (int(span.span_id, 16), span.name, span.start_ns, span.end_ns) for span in here
+                (
+                    int(span.span_id, 16),
+                    name_of_execution(span.name, exec_id),
+                    span.start_ns,
+                    span.end_ns,
+                )
+                for span in here
             }
             printed = command_line(store, "metrics", exec_id, "--json")
             for beyond in ("analysis", "findings", "usual"):  # what only the command works out
