@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 EXIT_TIMEOUT_S = 5.0
 """What exporters get at the end. What they have not delivered then waits in the store, and is given
 up where there is none."""
-EXIT_PATIENCE_S = 0.8
+EXIT_PATIENCE_S = 0.7
 """So long the end of the program waits for a receiver that takes nothing of what is stored."""
 _STORE_TIMEOUT_S = 30.0
 """What the store gets: it is on this machine, and a full queue takes some seconds to write."""
