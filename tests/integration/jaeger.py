@@ -33,6 +33,7 @@ import functools
 import http.client
 import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -80,6 +81,28 @@ class Answer(NamedTuple):
 def find_binary() -> Path | None:
     """Find Jaeger's program, without building it."""
     return _found()[0]
+
+
+def in_its_words(configuration: Path, folder: Path) -> Path:
+    """Return a configuration as the program here understands it, if need be rewritten in a folder.
+
+    2.20 warns of the connector's old name, and 2.13 does not know the new one.
+    """
+    text = configuration.read_text()
+    if "span_metrics:" not in text or knows_span_metrics():
+        return configuration
+    rewritten = folder / configuration.name
+    rewritten.write_text(re.sub(r"\bspan_metrics\b", "spanmetrics", text))
+    return rewritten
+
+
+@functools.cache
+def knows_span_metrics() -> bool:
+    """Tell whether the program here has the name that 2.20 has for it, and 2.13 has not."""
+    binary = find_binary()
+    assert binary is not None
+    done = subprocess.run([binary, "components"], capture_output=True, text=True, check=True)
+    return "name: span_metrics" in done.stdout
 
 
 def require_binary() -> None:
@@ -271,6 +294,8 @@ class Jaeger:
         if configuration is None:
             configuration = self._file("configuration.json")  # of which YAML is a superset
             configuration.write_text(json.dumps(_storing(self._backend)))
+        else:
+            configuration = in_its_words(configuration, self._file("configuration.json").parent)
         listening = self._file("listening.json")
         parts = yaml.safe_load(configuration.read_text())
         listening.write_text(json.dumps(_listening(self._bound(), self._health_path, parts)))

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from .jaeger import Jaeger, find_binary, require_binary
+from .jaeger import Jaeger, find_binary, in_its_words, require_binary
 from .rotel import _free_ports
 
 ROOT = Path(__file__).parents[2]
@@ -32,22 +32,23 @@ SPANS = 3 * 2 + 1
 
 
 @pytest.mark.parametrize("configuration", CONFIGURATIONS, ids=lambda path: path.stem)
-def test_jaeger_accepts_a_configuration(configuration: Path) -> None:
+def test_jaeger_accepts_a_configuration(configuration: Path, tmp_path: Path) -> None:
     """Every name and value in it, for every part, with the addresses that it has in Compose."""
-    done = validate(configuration)
+    done = validate(configuration, tmp_path)
     assert done.returncode == 0, done.stderr
     assert "deprecated" not in done.stderr
 
 
 @pytest.mark.parametrize("configuration", CONFIGURATIONS, ids=lambda path: path.stem)
-def test_the_addresses_of_other_services_can_be_given(configuration: Path) -> None:
+def test_the_addresses_of_other_services_can_be_given(configuration: Path, tmp_path: Path) -> None:
     """The variables are used, and what is in them is looked at."""
-    variables = ("KAFKA_BROKER", "CASSANDRA_SERVER", "PROMETHEUS_URL")
+    variables = ("KAFKA_BROKERS", "CASSANDRA_SERVERS", "PROMETHEUS_URL")
     assert any(variable in configuration.read_text() for variable in variables)
     done = validate(
         configuration,
-        KAFKA_BROKER="kafka-1.example:9092",
-        CASSANDRA_SERVER="cassandra-1.example:9042",
+        tmp_path,
+        KAFKA_BROKERS="kafka-1.example:9092,kafka-2.example:9092",
+        CASSANDRA_SERVERS="cassandra-1.example:9042,cassandra-2.example:9042",
         PROMETHEUS_URL="https://prometheus.example",
     )
     assert done.returncode == 0, done.stderr
@@ -58,7 +59,7 @@ def test_a_misspelt_setting_would_be_noticed(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.yaml"
     text = (ROOT / "deploy/jaeger/spm.yaml").read_text()
     wrong.write_text(text.replace("metrics_flush_interval", "metrics_flush_intervall"))
-    done = validate(wrong)
+    done = validate(wrong, tmp_path)
     assert done.returncode != 0
     assert "metrics_flush_intervall" in done.stderr
 
@@ -81,7 +82,7 @@ def test_what_kafka_does_not_take_stays_with_the_program(tmp_path: Path) -> None
     """The collector has no queue, which would be lost with it, and takes no spans for Kafka's."""
     require_binary()
     nobody = f"127.0.0.1:{_free_ports()[0]}"
-    with Jaeger(ROOT / "deploy/jaeger/collector.yaml", {"KAFKA_BROKER": nobody}) as collector:
+    with Jaeger(ROOT / "deploy/jaeger/collector.yaml", {"KAFKA_BROKERS": nobody}) as collector:
         environment = {
             "PATH": "/usr/bin:/bin",
             "HOME": str(tmp_path),
@@ -96,12 +97,15 @@ def test_what_kafka_does_not_take_stays_with_the_program(tmp_path: Path) -> None
     assert (kept["refused"], kept["lost"]) == (0, {})
 
 
-def validate(configuration: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Have Jaeger look at a configuration without running it."""
+def validate(
+    configuration: Path, folder: Path, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Have Jaeger look at a configuration without running it; the folder is to write in."""
     require_binary()
+    configuration = in_its_words(configuration, folder)
     binary = find_binary()
     assert binary is not None
-    ours = {"KAFKA_BROKER", "CASSANDRA_SERVER", "PROMETHEUS_URL", "JAEGER_LISTEN_HOST"}
+    ours = {"KAFKA_BROKERS", "CASSANDRA_SERVERS", "PROMETHEUS_URL", "JAEGER_LISTEN_HOST"}
     return subprocess.run(
         [binary, "validate", "--config", configuration],
         env={name: os.environ[name] for name in os.environ.keys() - ours} | variables,

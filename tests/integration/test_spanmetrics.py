@@ -6,10 +6,10 @@ dimensions of `deploy/jaeger/spm.yaml`. What its series are in the breakdown of 
     span_name       node_id   phasetrace_type   is
     the phase       the node                    a phase: its calls, and their total
     the node        the node  node              a node: its runs, and their total
-    the execution             execution         an execution that has a name
+    the execution             execution         an execution, `execution` if it was given no name
 
-An execution that has none is not counted, for its name is its exec_id. Spans that are in no
-execution have neither dimension. Phases of one name in several nodes are one operation to Jaeger's
+One that was given its exec_id for a name is not counted. Spans that are in no execution have
+neither dimension. Phases of one name in several nodes are one operation to Jaeger's
 tab Monitor, which looks at service and span_name alone.
 """
 
@@ -34,6 +34,7 @@ import pytest
 import yaml
 
 from phasetrace.identity import trace_id_of
+from phasetrace.names import UNNAMED
 
 from .jaeger import Jaeger, require_binary
 from .rotel import _free_ports
@@ -73,10 +74,13 @@ run(f"{prefix}-2", "nightly import")
 run(f"{prefix}-3", None)
 with time_phase(f"{prefix}-4", "by id", "insert"):
     pass
+with execution(f"{prefix}-5", name=f"{prefix}-5"):
+    pass
 """
-EXECUTIONS: Final = 4
-SPANS: Final = 3 * (1 + 3 + 9 + 1 + 3) + 2
-UNNAMED: Final = 2  # of a program's executions: what it does not count of its spans
+EXECUTIONS: Final = 5
+SPANS: Final = 3 * (1 + 3 + 9 + 1 + 3) + 2 + 1
+NAMED_BY_ID: Final = "-5"  # how the exec_id ends of what is called by it
+NOT_COUNTED: Final = 1  # its span
 
 Key = tuple[str, str]
 T = TypeVar("T")
@@ -156,19 +160,19 @@ def test_calls_and_sums_are_those_of_the_breakdown(jaeger: Jaeger, tmp_path: Pat
     """By node and phase, of two processes of one service: exactly, and to the nanosecond."""
     run_program(jaeger, tmp_path, "a")
     run_program(jaeger, tmp_path, "b")
-    series = counted(jaeger, 2 * (SPANS - UNNAMED))
+    series = counted(jaeger, 2 * (SPANS - NOT_COUNTED))
     executions = breakdowns(tmp_path)
     assert len(executions) == 2 * EXECUTIONS
     assert sums(series, kind="") == of_phases(executions)
     assert sums(series, kind="node") == of_nodes(executions)
-    assert sums(series, kind="execution") == of_named(executions)
+    assert sums(series, kind="execution") == of_executions(executions)
 
 
 def test_errors_are_a_status(jaeger: Jaeger, tmp_path: Path) -> None:
     """What failed is counted apart, under the phase that failed."""
     run_program(jaeger, tmp_path, "a")
     failed: Counter[Key] = Counter()
-    for each in counted(jaeger, SPANS - UNNAMED):
+    for each in counted(jaeger, SPANS - NOT_COUNTED):
         if each.name == CALLS and each.labels["status_code"] == "STATUS_CODE_ERROR":
             failed[each.labels["node_id"], each.labels["span_name"]] += int(each.value)
     assert failed == {
@@ -182,7 +186,7 @@ def test_errors_are_a_status(jaeger: Jaeger, tmp_path: Path) -> None:
 def test_durations_are_in_the_buckets_they_belong_in(jaeger: Jaeger, tmp_path: Path) -> None:
     """As counted by hand, over the calls that the store has."""
     run_program(jaeger, tmp_path, "a")
-    series = counted(jaeger, SPANS - UNNAMED)
+    series = counted(jaeger, SPANS - NOT_COUNTED)
     buckets = {
         float(each.labels["le"]): int(each.value)
         for each in series
@@ -205,7 +209,9 @@ def test_no_label_has_an_id_of_a_run(jaeger: Jaeger, tmp_path: Path) -> None:
     run_program(jaeger, tmp_path, "a")
     run_program(jaeger, tmp_path, "b")
     series = [
-        each for each in counted(jaeger, 2 * (SPANS - UNNAMED)) if each.name.startswith("traces")
+        each
+        for each in counted(jaeger, 2 * (SPANS - NOT_COUNTED))
+        if each.name.startswith("traces")
     ]
     assert set().union(*(each.labels for each in series)) == {
         *("service_name", "span_name", "span_kind", "status_code", "node_id", "phasetrace_type"),
@@ -247,9 +253,9 @@ def test_the_tab_monitor_has_something_to_show(
 ) -> None:
     """Call rates, error rates and latencies, of the kind of span that ours are."""
     run_program(jaeger, tmp_path, "a")
-    wait_for(lambda: calls_in(prometheus), lambda calls: calls == SPANS - UNNAMED)
+    wait_for(lambda: calls_in(prometheus), lambda calls: calls == SPANS - NOT_COUNTED)
     run_program(jaeger, tmp_path, "b")  # a rate is of what comes after the first sight of a series
-    wait_for(lambda: calls_in(prometheus), lambda calls: calls == 2 * (SPANS - UNNAMED))
+    wait_for(lambda: calls_in(prometheus), lambda calls: calls == 2 * (SPANS - NOT_COUNTED))
 
     operations = {"download", "insert", "check", "fetch", "load", "nightly import"}
     rates = monitor(jaeger, "calls")
@@ -267,7 +273,7 @@ def test_the_tab_monitor_has_something_to_show(
 def test_the_first_run_is_in_the_rate(jaeger: Jaeger, prometheus: str, tmp_path: Path) -> None:
     """Prometheus puts in the zero that the series began with, as it is told to in Compose."""
     run_program(jaeger, tmp_path, "a")
-    wait_for(lambda: calls_in(prometheus), lambda calls: calls == SPANS - UNNAMED)
+    wait_for(lambda: calls_in(prometheus), lambda calls: calls == SPANS - NOT_COUNTED)
     assert monitor(jaeger, "calls")["download"] > 0
 
 
@@ -470,13 +476,14 @@ def of_nodes(executions: list[dict[str, Any]]) -> dict[Key, Sum]:
     )
 
 
-def of_named(executions: list[dict[str, Any]]) -> dict[Key, Sum]:
-    """Return the executions that were given a name."""
+def of_executions(executions: list[dict[str, Any]]) -> dict[Key, Sum]:
+    """Return the executions by what their spans are called; those without a name are together."""
     return added(
         [
-            (("", execution["name"]), Sum(1, execution["duration_ns"]))
+            (("", UNNAMED if name in (None, exec_id) else name), Sum(1, execution["duration_ns"]))
             for execution in executions
-            if execution["name"] not in (None, execution["exec_id"])
+            for name, exec_id in [(execution["name"], execution["exec_id"])]
+            if not exec_id.endswith(NAMED_BY_ID)
         ]
     )
 
@@ -497,7 +504,7 @@ def bounds() -> list[float]:
     """Return where the buckets end, in ms."""
     spm = yaml.safe_load((DEPLOY / "jaeger/spm.yaml").read_text())
     ms = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
-    found = spm["connectors"]["spanmetrics"]["histogram"]["explicit"]["buckets"]
+    found = spm["connectors"]["span_metrics"]["histogram"]["explicit"]["buckets"]
     parts = (re.fullmatch(r"(\d+)([a-z]+)", each) for each in found)
     return [int(part[1]) * ms[part[2]] for part in parts if part]
 
