@@ -30,7 +30,7 @@ from opentelemetry.propagators.textmap import (
 from opentelemetry.trace import NonRecordingSpan, SpanContext, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from phasetrace import faults
+from phasetrace import faults, redaction
 from phasetrace.context import Ids, ids_in, with_ids
 from phasetrace.scopes import source
 from phasetrace.settings import standard_variables
@@ -150,7 +150,8 @@ def _installed() -> TextMapPropagator:
 
 
 def _written(ids: Ids) -> str:
-    values = (ids.exec_id, ids.node_id, ids.node_type)
+    node_type = redaction.in_force().node_type(ids.node_type)
+    values = (ids.exec_id, ids.node_id, node_type)
     return ";".join(
         f"{name}={quote(str(value).encode('utf-8', 'surrogatepass'), safe='')}"
         for name, value in zip(_FIELDS, values, strict=True)

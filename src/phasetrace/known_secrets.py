@@ -33,6 +33,14 @@ _PHRASES: Final = frozenset(
         "apitoken",
         "accesstoken",
         "authtoken",
+        "csrftoken",
+        "oauthtoken",
+        "xsrftoken",
+        "auth header",
+        "creds",
+        "dbpass",
+        "userpass",
+        "shared access signature",
         "bearertoken",
         "idtoken",
         "refreshtoken",
@@ -66,11 +74,12 @@ _MOST_WORDS: Final = max(map(len, _PHRASES))
 
 _ABOUT: Final = frozenset(
     _WORD.findall(
-        "age agent algorithm arn at attempts ballot banner bits bytes changed consent count"
-        " created domain enabled endpoint expired expires expiry fingerprint found id ids kind len"
-        " length location manager method mode ms name names ns number path policy provider"
-        " required reset retries rotated rotation santa sauce seconds size source status store"
-        " strength timeout ttl type types updated uri url used valid version"
+        "age agent alg algorithm arn at attempts aud audience ballot banner bits bytes changed"
+        " consent count created dir directory domain enabled endpoint exp expired expires expiry"
+        " file filename files fingerprint found iat id ids iss issuer kid kind len length location"
+        " manager method mode ms name names ns number path policy provider required reset retries"
+        " rotated rotation santa sauce seconds size source status store strength sub subject"
+        " timeout ttl type types uid updated uri url used valid version"
     )
 )
 """Last words of what says something about a secret and is none."""
@@ -84,31 +93,48 @@ _OF_PLACES: Final = frozenset(_WORD.findall("address endpoint href link uri url"
 """Words of what may have a secret in it, and be none as a whole: ``url_apikey``."""
 _OF_LANGUAGE: Final = frozenset(
     _WORD.findall(
-        "bos cached cls completion continuation cursor eos eot fim first image input last mask max"
-        " min model new next output pad page pagination per prefix prompt reasoning sep special"
-        " stop suffix sync total unk unknown vocab"
+        "bos cached cancel cancellation cls completion continuation cursor eos eot erc fencing fim"
+        " first image input last lock mask max min model new next nft output pad page pagination"
+        " per prefix prompt reasoning sep special stop suffix sync total unk unknown vocab"
     )
 )
-"""What models read and write are tokens, too, and places in a list that goes on; the word before
-says which are meant."""
-_OF_ACCESS: Final = frozenset(_WORD.findall("access api auth bearer csrf refresh session"))
+"""What models read and write are tokens, too, and places in a list that goes on, and what says who
+may go on or has to stop; the word before says which are meant."""
+_OF_ACCESS: Final = frozenset(
+    _WORD.findall("access api apns auth bearer csrf device fcm push refresh registration session")
+)
 """The words before ``tokens`` that are no such."""
 _ENDS: Final = ("password", "passwd", "passphrase")
 """Ends of words that are as good as the word: ``PGPASSWORD``."""
+_OF_PASS: Final = frozenset(
+    _WORD.findall(
+        "admin amqp auth basic client database db email ftp http imap keystore ldap login mail"
+        " mongo mqtt my mysql pg postgres proxy redis root server smtp sql ssh user"
+    )
+)
+"""The words before ``pass`` that make it a password: compilers have passes, too."""
 _DIRECTORIES: Final = ("pwd", "oldpwd")
 """Names, as a whole, of what a shell has the directory in."""
+_OF_DIRECTORIES: Final = frozenset(_WORD.findall("env environ environment process shell"))
+"""Words before the same."""
+_PLURALS: Final = frozenset(_WORD.findall("apikeys cookies keys passwords secrets"))
 
 
 def is_secret(name: str) -> bool:
     """Tell whether a text of this name is a secret."""
     words = _words_of(name)
-    if not words or words[0] in _WHETHER or (len(words) == 1 and words[0] in _DIRECTORIES):
+    if not words or words[0] in _WHETHER or _is_directory(words):
         return False
-    if words[-1] == "tokens" and len(words) > 1 and words[-2] in _OF_ACCESS:
+    last, before = words[-1], words[-2] if len(words) > 1 else ""
+    if last == "auth" or (last == "pass" and before in _OF_PASS):
         return True
-    if words[-1] == "token":
-        return len(words) == 1 or words[-2] not in _OF_LANGUAGE
-    return words[-1] not in _ABOUT and any(
+    if last == "value" and before == "token":
+        words, last, before = words[:-1], before, words[-3] if len(words) > 2 else ""
+    if last == "tokens" and before in _OF_ACCESS:
+        return True
+    if last == "token":
+        return before not in _OF_LANGUAGE
+    return last not in _ABOUT and any(
         tuple(words[start : start + length]) in _PHRASES
         for length in range(1, _MOST_WORDS + 1)
         for start in range(len(words) - length + 1)
@@ -118,10 +144,16 @@ def is_secret(name: str) -> bool:
 def is_secret_number(name: str) -> bool:
     """Tell whether even a number of this name is one, as a PIN may be: not what is only counted."""
     words = _words_of(name)
-    if words and words[0] in _COUNTING:
+    if words and (
+        words[0] in _COUNTING or (words[-1] in _PLURALS and tuple(words) not in _PHRASES)
+    ):
         return False
     ends = [tuple(words[-length:]) for length in range(1, _MOST_WORDS + 1)]
     return is_secret(name) and not _PHRASES.isdisjoint(ends)
+
+
+def _is_directory(words: list[str]) -> bool:
+    return words[-1] in _DIRECTORIES and (len(words) == 1 or words[-2] in _OF_DIRECTORIES)
 
 
 def may_be_address(name: str) -> bool:

@@ -23,6 +23,8 @@ RESERVED: Final = frozenset(
     {EXEC_ID, NODE_ID, NODE_TYPE, ITERATION, DEPENDS_ON, TYPE, CANCELLED, IMPLICIT, PARENT_EXEC_ID}
 )
 """Attributes with a meaning of their own; everything else on a phase is its metadata."""
+IDENTIFYING: Final = RESERVED - {NODE_TYPE}
+"""Those that traces are put together by, and so are never redacted."""
 
 UNNAMED: Final = "execution"
 """The name of the span of an execution that was given none: there are few names of spans, and many

@@ -14,6 +14,7 @@ from opentelemetry.trace import Link, Status
 from phasetrace import faults, redaction
 from phasetrace.encoded import is_as_plain
 from phasetrace.errors import ConfigError
+from phasetrace.names import NODE_TYPE
 from phasetrace.redaction import ALL, EXEMPT, LOOKED_AT, Redaction
 from phasetrace.settings import REDACTED_INSTEAD, redaction_rules, usable_redaction_rules
 from phasetrace.span import Origin, Span
@@ -97,7 +98,8 @@ def _shown(span: ReadableSpan, policy: Redaction, resources: dict[int, Resource]
     status = span.status
     if description is not None and policy.text(description) is not description:
         status = Status(status.status_code, policy.text(description))
-    attributes = policy.attributes(_attributes_of(span))
+    looked_at = _attributes_of(span)
+    attributes = policy.attributes(looked_at)
     events = [_event(event, policy) for event in span.events]
     links = [_link(link, policy) for link in span.links]
     if (
@@ -117,7 +119,7 @@ def _shown(span: ReadableSpan, policy: Redaction, resources: dict[int, Resource]
         attributes=_bounded(
             span.attributes or {}
             if attributes is None
-            else {**(span.attributes or {}), **attributes},
+            else {**attributes, **_others(span.attributes, looked_at)},
             span.dropped_attributes,
         ),
         events=_list(events, span.dropped_events),
@@ -134,8 +136,16 @@ def _attributes_of(span: ReadableSpan) -> Mapping[str, Any]:
     """Return the attributes to look through."""
     # PERF: most of our own have not been made into the SDK's, and need not be to be looked at.
     if isinstance(span, Span) and span._bounded is None:
-        return span._plain.copy() if span._plain is not None else {}
+        attributes = span._plain.copy() if span._plain is not None else {}
+        if span._node_details is not None and span._node_details[0] is not None:
+            attributes.setdefault(NODE_TYPE, span._node_details[0])
+        return attributes
     return span.attributes or {}
+
+
+def _others(attributes: Mapping[str, Any] | None, looked_at: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attributes that need not be looked at: the ids of our own."""
+    return {key: value for key, value in (attributes or {}).items() if key not in looked_at}
 
 
 def _resource(resource: Resource, policy: Redaction) -> Resource:

@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
-from phasetrace import known_secrets, secret_shapes
+from phasetrace import known_secrets, secret_shapes, windows
 from phasetrace.attributes import faithful, text
-from phasetrace.names import COST, INPUT_TOKENS, MODEL, OUTPUT_TOKENS, RESERVED
+from phasetrace.names import COST, IDENTIFYING, INPUT_TOKENS, MODEL, NODE_TYPE, OUTPUT_TOKENS
 from phasetrace.redaction_rules import Rules
 
 MARK: Final = "[redacted]"
@@ -36,6 +36,7 @@ _NEEDED: Final = frozenset(
         *INPUT_TOKENS,
         *OUTPUT_TOKENS,
         *COST,
+        NODE_TYPE,
         "error.type",
         "exception.escaped",
         "exception.type",
@@ -65,6 +66,8 @@ _SHORT: Final = 64
 """Values of so many characters at most are kept like names; others seldom come again."""
 _MAX_LEVELS: Final = 31
 _UNLIMITED: Final = 2**62
+_MARKS: Final = frozenset(":=@ ")
+"""What shapes have that are short."""
 _ADDRESS: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 _USERS: Final = ("-u", "--user")
 """Options of curl and others that have ``user:password`` behind them."""
@@ -78,12 +81,13 @@ class Redaction:
         self._names = [_wildcards(name) for name in rules.names]
         self._texts = [re.compile(expression) for expression in rules.texts]
         self.verdicts: dict[str, int] = {}
-        """Of names that were seen before; `verdict` puts them here."""
+        """Of names that were seen before, and may be shown; `verdict` puts them here."""
         self.clean_names: dict[str, str] = {}
         """Names, and other short texts, as they may be shown; `name` puts them here."""
 
         # What was written, by `phasetrace.wire`, of what this policy has looked at. Whoever asks a
         # policy and keeps the answer does so in tables of its own: no answer outlives it.
+        self.keys: dict[Any, bytes] = {}
         self.strings: dict[tuple[str, str], bytes] = {}
         self.truths: dict[tuple[str, bool], bytes] = {}
         self.before_floats: dict[str, bytes] = {}
@@ -102,7 +106,8 @@ class Redaction:
         known = self.verdicts.get(key)
         if known is None:
             known = self._verdict(key)
-            if len(key) <= _MAX_KEPT_LENGTH:
+            # PERF: who finds a name here need not ask whether it may be shown.
+            if len(key) <= _MAX_KEPT_LENGTH and self.key(key) == key:
                 if len(self.verdicts) >= _MAX_KEPT:
                     self.verdicts.clear()
                 self.verdicts[key] = known
@@ -136,7 +141,8 @@ class Redaction:
             value = secret_shapes.without(value, MARK)
         for expression in self._texts:
             # What is redacted already is left alone, so that to do it again changes nothing.
-            value = MARK.join(expression.sub(_without, part) for part in value.split(MARK))
+            parts = value.split(MARK)
+            value = MARK.join(windows.without(expression, part, MARK) for part in parts)
         return value
 
     def name(self, value: str) -> str:
@@ -152,15 +158,34 @@ class Redaction:
                 self.clean_names[value] = known
         return known
 
-    def attributes(self, attributes: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Return attributes as they may be shown; None if that is as they are."""
-        shown = {name: self.attribute(name, value) for name, value in attributes.items()}
-        if all(shown[name] is value for name, value in attributes.items()):
+    def key(self, key: object) -> str:
+        """Return the name of an attribute as it may be shown: by shapes, like any text."""
+        plain = key if type(key) is str else text(key)
+        may_be_more = len(plain) >= secret_shapes.SHORTEST or not _MARKS.isdisjoint(plain)
+        if not may_be_more or plain in IDENTIFYING or plain in _NEEDED:
+            return plain
+        return self.name(plain)
+
+    def node_type(self, value: str | None) -> str | None:
+        """Return the type of a node as it may be shown."""
+        if value is None:
             return None
+        shown: str = self.attribute(NODE_TYPE, value)
         return shown
 
+    def attributes(self, attributes: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return attributes as they may be shown; None if that is as they are."""
+        shown: dict[str, Any] = {}
+        is_same = True
+        for name, value in attributes.items():
+            seen = self.attribute(name, value)
+            key: Any = name if name in self.verdicts else self.key(name)
+            is_same = is_same and seen is value and key == name
+            shown[name if is_same else _apart(key, shown)] = seen
+        return None if is_same else shown
+
     def _verdict(self, key: str) -> int:
-        if key in RESERVED:
+        if key in IDENTIFYING:
             return EXEMPT
         if self._is_named(key):
             return ALL
@@ -191,7 +216,8 @@ class Redaction:
         for place, (option, item) in enumerate(pairwise(items), 1):
             if not (isinstance(option, str) and option[:1] == "-" and isinstance(item, str)):
                 continue
-            if option[:2] == "--" and item[:1] != "-" and known_secrets.is_secret(option):
+            is_value = item[:1] != "-" and not item.startswith("id=")  # as of docker build
+            if option[:2] == "--" and is_value and known_secrets.is_secret(option):
                 seen[place] = MARK
             elif option in _USERS:
                 seen[place] = self.text(f"{option} {item}")[len(option) + 1 :]
@@ -215,7 +241,7 @@ class Redaction:
             raise RecursionError("nested too deep")
         if isinstance(value, Sequence):
             items = list(value)
-            seen = [self._value(verdict, path, item, levels - 1) for item in items]
+            seen = [self._item(verdict, path, item, levels - 1) for item in items]
             if self.rules.secrets:
                 self._hide_arguments(items, seen)
             is_same = type(value) in (list, tuple) and _are_same(seen, items)
@@ -224,7 +250,8 @@ class Redaction:
             pairs = dict(value.items())
             shown_pairs: dict[Any, Any] = {}
             for name, item in pairs.items():
-                seen_item = self._value(self._inner(path, name), f"{path}.{name}", item, levels - 1)
+                inner, path_to = self._inner(path, name), f"{path}.{text(name)}"
+                seen_item = self._value(inner, path_to, item, levels - 1)
                 shown_pairs[self._shown_key(name, shown_pairs)] = seen_item
             is_same = (
                 type(value) is dict
@@ -234,18 +261,34 @@ class Redaction:
             return value if is_same else shown_pairs
         raise TypeError(f"no attribute can be a {type(value).__name__}")
 
+    def _item(self, verdict: int, path: str, item: Any, levels: int) -> Any:
+        """Return an item of a sequence; one of two with a name in front is as a mapping's is."""
+        if type(item) in (tuple, list) and len(item) == 2:
+            name, value = item
+            inner = self._inner(path, name) if isinstance(name, (str, bytes)) else LOOKED_AT
+            if inner > LOOKED_AT:
+                shown = [
+                    self._value(LOOKED_AT, path, name, levels - 1),
+                    self._value(inner, f"{path}.{text(name)}", value, levels - 1),
+                ]
+                return item if _are_same(shown, item) else shown
+        return self._value(verdict, path, item, levels)
+
     def _shown_key(self, key: object, others: Mapping[Any, Any]) -> object:
         """Return the key of an item as it may be shown, which is none of the others."""
         plain = key if type(key) is str else text(key)
         shown = self.name(plain)
-        if shown == plain:
-            return key
-        return f"{shown} ({len(others)})" if shown in others else shown
+        return key if shown == plain else _apart(shown, others)
 
     def _inner(self, path: str, name: object) -> int:
         """Return what the name of an item says, by itself or with the path to it."""
         inner = self.verdict(f"{path}.{text(name)}")
         return max(inner, LOOKED_AT, self.verdict(name))
+
+
+def _apart(key: str, others: Mapping[Any, Any]) -> str:
+    """Return a key that is none of the others."""
+    return f"{key} ({len(others)})" if key in others else key
 
 
 def _are_same(some: Any, others: Any) -> bool:
@@ -261,10 +304,6 @@ def _wildcards(name: str) -> re.Pattern[str]:
         ),
         re.DOTALL,
     )
-
-
-def _without(found: re.Match[str]) -> str:
-    return MARK if found[0] else ""
 
 
 current: Redaction = Redaction(Rules())

@@ -20,12 +20,16 @@ EXPECTED: Final = (
 
 _TRUE: Final = frozenset({"1", "true", "on", "yes", SECRETS})
 _FALSE: Final = frozenset({"0", "false", "no", OFF})
-_ITEM: Final = re.compile(r"\s*(/(?:\\.|[^\\])*?/(?=\s*(?:,|\Z))|[^,/]*)\s*(?:,|\Z)")
+_ITEM: Final = re.compile(r"\s*(/(?:(?s:\\.)|[^\\])*?/(?=\s*(?:,|\Z))|[^,/]*)\s*(?:,|\Z)")
 _NAME: Final = re.compile(r"[^\s/\[\]]+")
 _NO_NAME: Final = (
     "is no pattern of names, which has no blanks, slashes and brackets: write a regular expression"
     " between slashes"
 )
+_COMMA: Final = "has a comma in it: make two items of it"
+_NO_TEXT: Final = "is no text: give a list of texts"
+_AN_END: Final = re.compile(r"(?s:(\\.))|/(?=\s*,)")
+"""A slash that would be the end of an expression, if a text said it."""
 _NO_END: Final = "begins as a regular expression does and ends otherwise: put a / at its end"
 _JOINED: Final = re.compile(r"(?<!\\)/\s|,\s+/")
 """What is rather the end of one expression, or the beginning of another."""
@@ -84,22 +88,26 @@ def read_rules(value: Any) -> Rules:
     names: list[str] = []
     texts: list[str] = []
     problems: list[str] = []
-    for item in _items(value) if isinstance(value, str) else map(str.strip, value):
-        if len(item) > 1 and item[0] == item[-1] == "/":
+    for item in _items(value) if isinstance(value, str) else _listed(value):
+        if not isinstance(item, str):
+            problem: str | None = _NO_TEXT
+        elif len(item) > 1 and item[0] == item[-1] == "/":
             problem = _what_is_wrong(item[1:-1])
             if problem is None:
-                texts.append(item[1:-1])
+                texts.append(_AN_END.sub(lambda found: found[1] or "\\/", item[1:-1]))
         elif item.lower() in _TRUE:
             words[SECRETS], problem = item, None
         elif item.lower() in _FALSE:
             words[OFF], problem = item, None
+        elif "," in item and _NAME.fullmatch(item):
+            problem = _COMMA
         elif _NAME.fullmatch(item):
             names.append(item.lower())
             problem = None
         else:
             problem = _NO_NAME if item[:1] != "/" else _NO_END
         if problem is not None:
-            problems.append(f"{_shown(item)} {problem}")
+            problems.append(f"{_shown(str(item))} {problem}")
     if len(words) > 1:
         problems.append(f"{words[SECRETS]} and {words[OFF]} contradict each other: leave one away")
     some, others = tuple(dict.fromkeys(names)), tuple(dict.fromkeys(texts))
@@ -116,6 +124,17 @@ def usable_rules(value: Any) -> Rules:
         return error.rest
     except (ValueError, TypeError, AttributeError):
         return Rules()
+
+
+def _listed(value: Any) -> Iterator[Any]:
+    """Give the items of a list, as a text would have them.
+
+    Raises:
+        TypeError: if it is none.
+    """
+    if isinstance(value, (bytes, bytearray)):
+        raise TypeError("bytes are no text and no list")
+    return (item.strip() if isinstance(item, str) else item for item in value)
 
 
 def _items(text: str) -> Iterator[str]:

@@ -73,8 +73,8 @@ _OPTIONS: Final = (
     r"|(?:api|access|secret|private)-key|apikey)))"
 )
 
-_SCHEMES: Final = r"(?i:bearer|basic|token|apikey|digest|negotiate|aws4-hmac-sha256) +"
-_GAP: Final = "(?: +|%20)"
+_SCHEMES: Final = r"(?i:bearer|basic|token|apikey|digest|negotiate|aws4-hmac-sha256)[ \t]+"
+_GAP: Final = r"(?:[ \t]+|%20)"
 """As in the variables that say with which headers something is sent."""
 _CREDENTIAL: Final = r"[A-Za-z0-9._~+/-]"
 _BEARER: Final = (
@@ -88,22 +88,31 @@ _BASIC: Final = (
     rf"{_GAP}((?=(?:[A-Za-z0-9+/]{{4}}){{0,200}}?(?:O[g-v]{_BASE64}{{2}}"
     rf"|{_BASE64}[DTjz][o-r]{_BASE64}|{_BASE64}{{2}}[AEIMQUYcgkosw048]6)){_CREDENTIAL}+=*)"
 )
+_ESCAPES: Final = "{0,32768}"
+"""As many as the longest text may have: all of it is the secret, and nothing behind it can fail."""
 _QUOTED: Final = (
-    r"\"(?!\")([^\"\\]*(?:\\(?s:.)[^\"\\]*){0,200})",
-    r"'(?!')([^'\\]*(?:\\(?s:.)[^'\\]*){0,200})",
+    rf"\"(?!\")([^\"\\]*(?:\\(?s:.)[^\"\\]*){_ESCAPES})",
+    rf"'(?!')([^'\\]*(?:\\(?s:.)[^'\\]*){_ESCAPES})",
     r"\\\"(?!\\)([^\"\\]*)",  # JSON in a string of JSON
 )
 _QUOTED_WORD: Final = (
     # On one line, and no sentence without a digit, which rather says something about a password.
     r"\"(?!\"|[^\"\s0-9]{0,200}\s[^\"\r\n0-9]{0,200}[\"\r\n])"
-    r"([^\"\\\r\n]*(?:\\.[^\"\\\r\n]*){0,200})",
-    r"'(?!'|[^'\s0-9]{0,200}\s[^'\r\n0-9]{0,200}['\r\n])([^'\r\n]+(?:''[^'\r\n]*){0,200})",
+    rf"([^\"\\\r\n]*(?:\\.[^\"\\\r\n]*){_ESCAPES})",
+    r"'(?!['),\]]|[^'\s0-9]{0,200}\s[^'\r\n0-9]{0,200}['\r\n])"
+    rf"([^'\r\n]+(?:''[^'\r\n]*){_ESCAPES})",
 )
 _PLAIN: Final = r"[^\s&;,\"'<>()\[\]{}\\]"
+_PLACEHOLDER: Final = (
+    r"(?:\?|%s|%\(\w{1,60}\)s|\$\d{1,3}|[:@](?:p?\d{1,3}|[a-z_]{0,20}"
+    r"(?:pass|password|passwd|pwd|pw|secret|key|token|hash)))"
+)
+"""As in SQL."""
+_CALL: Final = r"[A-Za-z_][\w.]{0,80}(?:\([^()\r\n]{0,200}\)|\[[^\[\]\r\n]{0,200}\])"
 _UNQUOTED: Final = (
-    # Not what stands for nothing, nor for a variable.
+    # Not what stands for nothing, nor for a variable, nor for what a function returns.
     rf"(?!=|(?:None|[Nn]ull|[Tt]rue|[Ff]alse|nil|undefined|\$[A-Z_][A-Z0-9_]{{0,60}})(?!{_PLAIN})"
-    rf"|\$[{{(])({_PLAIN}+)"
+    rf"|\$[{{(]|{_PLACEHOLDER}(?!{_PLAIN})|{_CALL})({_PLAIN}+)"
 )
 _NO_PATH: Final = r"(?![\"']?(?:[/~.]|[A-Za-z]:[/\\]))"
 _NO_WORD: Final = r"(?=[^\s0-9]{0,64}[0-9])(?=[^\sA-Za-z]{0,64}[A-Za-z])"
@@ -136,6 +145,21 @@ def _behind_token(*between: str) -> str:
     ) + ")"  # fmt: skip
 
 
+_MORE_HOSTS: Final = r"(?:,[A-Za-z0-9_.-]{1,100}:\d{1,5}){0,20}"
+_PORTS: Final = rf"(?:\d{{1,5}}{_MORE_HOSTS}|(?i:port))"
+_CUT: Final = (
+    rf"://(?!\[)[^\s/?#@:\"'<>]*:(?!{_PORTS}[^A-Za-z0-9]{{0,3}}\Z|[{{$%])"
+    r"([^\s/?#@\"'<>]+)\Z"
+)
+"""The password in an address that was cut off before the host."""
+
+IN_SQL: Final = "'"
+_OF_SQL: Final = (
+    r"'(?<=[DdYy] ')(?:(?<=(?i:identified by) ')|(?<=(?i:with password) ')|(?<= PASSWORD '))"
+    + _QUOTED_WORD[1][1:]
+)
+"""``IDENTIFIED BY '…'``. Looked for by itself: English has apostrophes."""
+
 # Every pattern takes time that is linear in the text, whatever that is: what it runs over before it
 # fails is bounded, or cannot be run over by another attempt. And each begins with a character that
 # most texts seldom have, and looks back from there at what comes before: the machine of regular
@@ -148,9 +172,8 @@ _SHAPES: Final = (
     # scheme://user:password@host
     r"://[^\s/?#@:\"'<>]*:([^\s/?#\"'<>]+)@",
     # The same with what should have been escaped, and cut off before the host: what is no port.
-    r"://(?!\[)[^\s/?#@:\"'<>]*:(?!\d{1,5}[/?#])([^\s@\"'<>]{1,200})@",
-    r"://(?!\[)[^\s/?#@:\"'<>]*:(?!(?:\d{1,5}|(?i:port))[^A-Za-z0-9]{0,3}\Z|[{$%])"
-    r"([^\s/?#@\"'<>]+)\Z",
+    rf"://(?!\[)[^\s/?#@:\"'<>]*:(?!\d{{1,5}}{_MORE_HOSTS}[/?#])([^\s@\"'<>]{{1,200}})@",
+    _CUT,
     # https://token@host
     r":(?<=[PpSs]:)(?:(?<=(?i:https):)|(?<=(?i:http):))//(?=[A-Za-z_.~%+=-]{0,64}[0-9])"
     r"(?=[0-9_.~%+=-]{0,64}[A-Za-z])([A-Za-z0-9_.~%+=-]{16,})@",
@@ -172,7 +195,7 @@ _SHAPES: Final = (
     + rf" {{0,3}}(?:{'|'.join((_UNQUOTED, *_QUOTED))})",
     r":(?<=[\"' ]:)"
     + _behind(_IN_JSON, "[\"']:", r"\\\":", "[\"'] :")
-    + rf" {{0,3}}(?:{'|'.join(_QUOTED)})",
+    + rf" {{0,3}}(?:b?(?:{'|'.join(_QUOTED)})|([0-9]{{4,}}(?:\.[0-9]{{1,20}})?)(?![\w.]))",
     r"=(?<=[Dd ]=)(?:(?<=(?i:pwd)=)|(?<=(?i:pwd) =))"
     rf" {{0,3}}{_NO_PATH}(?:{'|'.join((_UNQUOTED, *_QUOTED))})",
     # Whatever is called a token, also in front of that.
@@ -185,13 +208,15 @@ _SHAPES: Final = (
     r":(?<=[A-Za-z]:)"
     + _behind(_IN_YAML, ":")
     + rf"(?: {{1,3}}{_NO_PATH}{_OPAQUE}| {{0,3}}(?:{'|'.join(_QUOTED_WORD)}))",
+    _OF_SQL,
     # <password>…</password>
     r">(?<=[A-Za-z]>)"
     + _behind(_IN_YAML, ">", before=r"[<A-Za-z0-9_:.-]")
     + r"(?=[^\s<>])([^<>]+)(?=</)",
     r">(?<=[Nn]>)(?<=[<A-Za-z0-9_:.-](?i:token)>)" + _TOKEN + "(?=</)",
     # --password …, and as a list has it.
-    rf"-(?<=--){_OPTIONS}(?: +(?!-)(?:{_OPAQUE}|({_PLAIN}+)(?= +-|\s*\Z)|{_QUOTED[0]}|{_QUOTED[1]})"
+    rf"-(?<=--){_OPTIONS}(?: +(?!-|(?:type=[a-z]+,)?id=)"
+    rf"(?:{_OPAQUE}|({_PLAIN}+)(?= +-|\s*\Z)|{_QUOTED[0]}|{_QUOTED[1]})"
     rf"|=(?:{_OPAQUE}|{_QUOTED[0]}|{_QUOTED[1]})|[\"'], {{0,3}}(?:{_QUOTED[0]}|{_QUOTED[1]}))",
     # curl -u user:password
     r"-(?:(?<![A-Za-z0-9_-]-)[A-Za-z]{0,4}u|(?<=--)user)(?: +|=)[\"']?[^\s:\"'/]{1,64}:"
@@ -211,9 +236,11 @@ def without(text: str, mark: str) -> str:
     # PERF: for most short texts this is a tenth of the time. A beginning that has no rare character
     # is looked for by itself: among the others, its own first letter would cost 2 ns a character.
     if (len(text) >= SHORTEST or "=" in text or ":" in text or " " in text) and (
-        any_shape().search(text) is not None or UNMARKED in text
+        any_shape().search(text) is not None
+        or UNMARKED in text
+        or (IN_SQL in text and _of_sql().search(text) is not None)
     ):
-        spans = _spans(text)
+        spans = _spans(text, mark)
         return _without(text, spans, mark) if spans else text
     return text
 
@@ -225,7 +252,7 @@ def any_shape() -> re.Pattern[str]:
     # every such character, at 2 ns each; of 15, they are not.
     rests: dict[str, list[str]] = {}
     for shape in _SHAPES:
-        if shape.startswith(UNMARKED):
+        if shape.startswith(UNMARKED) or shape == _OF_SQL:
             continue
         first = shape[:2] if shape[0] == "\\" else shape[0]
         rest = re.sub(r"\(\?P<\w+>", "(", shape[len(first) :])
@@ -239,16 +266,25 @@ def shapes() -> tuple[re.Pattern[str], ...]:
     return tuple(map(re.compile, _SHAPES))
 
 
-def _spans(text: str) -> list[tuple[int, int]]:
+@lru_cache(1)
+def _of_sql() -> re.Pattern[str]:
+    return re.compile(_OF_SQL)
+
+
+def _spans(text: str, mark: str) -> list[tuple[int, int]]:
     """Return where secrets are, in order; they may overlap.
 
     Each shape is looked for in the text as it was: what is before a secret may be in another one.
     """
-    found = (_span(one) for shape in shapes() for one in shape.finditer(text))
+    found = (_span(one, mark) for shape in shapes() for one in shape.finditer(text))
     return sorted(span for span in found if span is not None)
 
 
-def _span(found: re.Match[str]) -> tuple[int, int] | None:
+def _span(found: re.Match[str], mark: str) -> tuple[int, int] | None:
+    if found.re.pattern == _CUT and mark in found[1] and len(mark) > 1:
+        # What told that it does not end there was redacted before. A mark that is one character may
+        # as well be that of whoever has cut the text.
+        return None
     named = found.groupdict()
     name = named.get("name")
     if named.get("token") is not None:

@@ -107,6 +107,7 @@ LAYERS = {
         "verdict",
         "views",
         "whole_file",
+        "windows",
         "wire",
         "wire.decoding",
         "wire.encoding",

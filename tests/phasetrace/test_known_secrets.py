@@ -23,6 +23,9 @@ SECRET_NAMES = re.findall(
     setCookie cookies credential credentials gcp.credentials jwt bearer kundenpasswort.password
     PGPASSWORD dbpassword authtoken accesstoken clientsecret secretkey accesskey privatekey
     refresh_tokens access_tokens subscription_key x-functions-key hmac_key
+    auth http_auth basicAuth redis.auth auth_header proxyAuthHeader creds aws_creds db_pass
+    mysql.pass userPass dbpass token_value tokenValue session.token.value device_tokens push_tokens
+    oauthtoken csrftoken SharedAccessSignature db.pwd
 """,
 )
 
@@ -40,6 +43,12 @@ NO_SECRET_NAMES = re.findall(
     private_key_path authorization_url pwdx model prompt node_type description path url.full
     exec_id node_id iteration depends_on phasetrace.type db.connection_string dsn é 你好
     secret_santa secret_sauce
+    auth_type auth.method authType has_auth pass_rate pass_count render_pass compiler.pass
+    first_pass
+    token_str max_token_value token_values session_key sessionid session.id secret_id user_tokens
+    process.pwd env.PWD password_file credentials_file privateKeyFile secret_filename secret_dir
+    cancellation_token cancellationToken cancel_token fencing_token lock_token erc20.token jwt.sub
+    jwt.issuer jwt_alg k8s.secret.uid
     pwd PWD OLDPWD oldpwd page_token nextPageToken continuation_token cursor_token
 """,
 )
@@ -69,6 +78,12 @@ def test_no_secret_by_its_name(name: str) -> None:
         ("secrets", True),
         ("num_secrets", False),
         ("numberOfPasswords", False),
+        ("k8s.secrets", False),
+        ("count_of_passwords", False),
+        ("cached_api_keys", False),
+        ("auth", False),
+        ("db_pass", False),
+        ("device_tokens", False),
         ("total.credentials", False),
     ],
 )

@@ -20,7 +20,7 @@ from opentelemetry.trace import Link, SpanContext, set_tracer_provider
 from opentelemetry.trace import get_tracer as tracer_of_any
 
 import phasetrace
-from phasetrace import execution, node, phase, redaction, time_phase, timing_collector
+from phasetrace import carrier, execution, node, phase, redaction, time_phase, timing_collector
 from phasetrace.redaction import MARK
 from phasetrace.redaction_rules import Rules
 from phasetrace.settings import settings_from, shipping_environment
@@ -37,9 +37,14 @@ CONTEXT = SpanContext(3, 4, is_remote=False)
 def work(exec_id: str = "exec_1") -> None:
     """Record secrets in every part of spans, on the plain way and on others, twice."""
     for number in range(2):
-        with execution(exec_id, "work", password=HIDDEN), node("n", api_key=HIDDEN):
+        odd: dict[str, Any] = {ADDRESS: number}
+        typed = node("n", node_type=f"on {ADDRESS}", api_key=HIDDEN)
+        with execution(exec_id, "work", password=HIDDEN), typed:
             with phase("plain", token=HIDDEN, n=number, dsn=ADDRESS, input_tokens=7):
                 pass
+            with phase("odd", **odd, rows=[["x-api-key", HIDDEN]]) as span:
+                span.add_event("an event", odd)
+                span.add_link(CONTEXT, odd)
             with phase(f"connect {ADDRESS}", headers={"Authorization": HIDDEN}, words=[ADDRESS]):
                 pass
             with pytest.raises(ValueError), phase("fails") as span:
@@ -117,6 +122,9 @@ def test_the_store(store: Path, provider: str) -> None:
         answer = reader.breakdown(reader.find("exec_1"))
     names = [one.phase for found in answer.nodes for one in found.phases]
     assert f"connect postgres://me:{MARK}@db" in names
+    assert [one.node_type for one in answer.nodes if one.node_id == "n"] == [
+        f"on postgres://me:{MARK}@db"
+    ]
     assert names.count("plain") == 1
     phasetrace.shutdown()
     check_store(store)
@@ -140,12 +148,13 @@ def test_what_is_cut_is_redacted(
 
 def test_what_is_open(store: Path) -> None:
     """Rows of what runs have names only, and these are looked at, too."""
-    with execution("exec_1", f"run {ADDRESS}", password=HIDDEN):
+    run = execution("exec_1", f"run {ADDRESS}", password=HIDDEN)
+    with run, node("n", node_type=f"on {ADDRESS}"):
         assert phasetrace.force_flush()
         connection = sqlite3.connect(store)
         names = [name for (name,) in connection.execute("SELECT name FROM open_spans")]
         connection.close()
-        assert names == [f"run postgres://me:{MARK}@db"]
+        assert f"run postgres://me:{MARK}@db" in names
         check_store(store)
     phasetrace.force_flush()
     check_store(store)
@@ -220,6 +229,8 @@ def test_exporters_that_are_given(store_is_on: bool, provider: str) -> None:
     check_text(text)
     assert "'input_tokens': 7" in text
     assert f"'deploy.token': '{MARK}'" in text
+    assert f"'postgres://me:{MARK}@db': 1" in text
+    assert f"'node_type': 'on postgres://me:{MARK}@db'" in text
     assert {span.attributes["exec_id"] for span in spans if span.attributes} == {"exec_1"}
     assert {span.parent.span_id for span in spans if span.parent} <= {
         span.context.span_id for span in spans if span.context
@@ -334,6 +345,16 @@ def test_the_timing_log(tmp_path: Path) -> None:
     work()
     phasetrace.shutdown()
     check_text(file.read_text())
+
+
+def test_what_is_told_another_process() -> None:
+    """The type of the node goes with its ids."""
+    with execution("exec_1"), node("n", node_type=f"on {ADDRESS}"):
+        headers: dict[str, str] = {}
+        carrier.inject(headers)
+        text = str(headers)
+    assert HIDDEN not in text
+    assert "node_type=on%20postgres" in text
 
 
 def test_what_stays_in_the_process_is_as_it_was() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phasetrace import redaction
-from phasetrace.names import COST, INPUT_TOKENS, OUTPUT_TOKENS, RESERVED
+from phasetrace.names import COST, IDENTIFYING, INPUT_TOKENS, OUTPUT_TOKENS
 from phasetrace.redaction import MARK, Redaction
 from phasetrace.redaction_rules import Rules, read_rules
 
@@ -73,6 +73,7 @@ def test_an_attribute_is_redacted(name: str, value: Any, shown: Any) -> None:
         (["-u", "me:hunter22", "-u"], ["-u", f"me:{MARK}", "-u"]),
         (["--user", "1000:1000", "--secret"], ["--user", "1000:1000", "--secret"]),
         (["--secret", 5, "--secret", ["x"]], ["--secret", 5, "--secret", ["x"]]),
+        (["--secret", "id=npmrc,src=.npmrc"], ["--secret", "id=npmrc,src=.npmrc"]),
         (["password", "email"], ["password", "email"]),
     ],
 )
@@ -80,6 +81,36 @@ def test_a_list_of_arguments_is_redacted(arguments: Any, shown: Any) -> None:
     """What stands behind an option that is called like a secret."""
     assert Redaction(Rules()).attribute("argv", arguments) == shown
     assert by("off").attribute("argv", arguments) is arguments
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ([["x-api-key", "X"], ["accept", "y"]], [["x-api-key", MARK], ["accept", "y"]]),
+        ([("password", "X"), ("n", 5)], [["password", MARK], ("n", 5)]),
+        ([(b"authorization", b"X"), (b"n", b"X")], [[b"authorization", MARK], (b"n", b"X")]),
+        ((("a", [("api_key", 5)]),), [["a", [["api_key", MARK]]]]),
+        ([("token", 5), ("max_tokens", "x"), ("token", None)], None),
+        (["password", "X"], None),
+        ([["password", "X", 1], ["password"]], None),
+        ([("token", ["x"])], [["token", MARK]]),
+        ([(HIDDEN, "X"), ("password", MARK)], [[SHOWN, "X"], ("password", MARK)]),
+        ([(f"{HIDDEN}?password", "X")], [[f"{SHOWN}?password", MARK]]),
+    ],
+)
+def test_a_list_of_pairs_is_redacted(value: Any, shown: Any) -> None:
+    """As raw headers are: by the names in front, as a mapping would be."""
+    assert Redaction(Rules()).attribute("rows", value) == (value if shown is None else shown)
+    assert by("off").attribute("rows", value) is value
+
+
+def test_a_list_of_pairs_is_redacted_by_the_users_patterns() -> None:
+    """By the name in front, and by the path to it."""
+    value = [("customer_name", "X"), ("prompt", "Y")]
+    assert by("customer_*, llm.prompt").attribute("llm", value) == [
+        ["customer_name", MARK],
+        ["prompt", MARK],
+    ]
 
 
 def test_a_pattern_redacts_an_address_as_a_whole() -> None:
@@ -142,7 +173,7 @@ def test_what_is_redacted_already_is_left_alone(expression: str) -> None:
     assert by(expression).text(once) == once
 
 
-@pytest.mark.parametrize("name", sorted(RESERVED))
+@pytest.mark.parametrize("name", sorted(IDENTIFYING))
 def test_what_traces_are_put_together_by_is_as_it_is(name: str) -> None:
     """Whatever somebody has redacted."""
     for value in ("postgres://me:hunter2@db", 5, ["a", "b"]):
@@ -158,6 +189,7 @@ def test_what_traces_are_put_together_by_is_as_it_is(name: str) -> None:
         "gen_ai.request.max_tokens",
         "gen_ai.request.model",
         "model",
+        "node_type",
         "service.name",
         "telemetry.sdk.name",
         "exception.type",
@@ -198,6 +230,36 @@ def test_keys_are_looked_at() -> None:
         "n": 3,
     }
     assert Redaction(Rules()).attribute("seen", [{_Text(HIDDEN): 1}]) == [{SHOWN: 1}]
+
+
+def test_keys_of_attributes_are_looked_at() -> None:
+    """Those that may have a secret in them, and two that become the same stay two."""
+    policy = Redaction(Rules())
+    given_ = {HIDDEN: 1, "postgres://me:other@db": 2, SHOWN: 3, "n": 4}
+    for _ in range(2):
+        assert policy.attributes(given_) == {SHOWN: 1, f"{SHOWN} (1)": 2, f"{SHOWN} (2)": 3, "n": 4}
+        assert policy.attributes({"n": 1, "note": "x", "a" * 40: 2}) is None
+    assert HIDDEN not in policy.verdicts
+    assert by("off").attributes(given_) is None
+
+
+def test_a_short_name_of_an_attribute_is_left_alone() -> None:
+    """And so is what traces are put together by, or is read by its name."""
+    policy = by("/e/")
+    for name in ("note", "exec_id", "phasetrace.parent_exec_id", "gen_ai.usage.input_tokens"):
+        assert policy.key(name) == name
+    assert policy.key("name=e") == f"nam{MARK}={MARK}"
+
+
+@pytest.mark.parametrize(
+    ("setting", "shown"),
+    [("secrets", f"agent {SHOWN}"), ("node_type", MARK), ("*", f"agent {SHOWN}"), ("*_type", MARK)],
+)
+def test_the_type_of_a_node_is_looked_at(setting: str, shown: str) -> None:
+    """As any text is; where there is none, nothing is made of it."""
+    assert by(setting).node_type(f"agent {HIDDEN}") == shown
+    assert by(setting).attribute("node_type", f"agent {HIDDEN}") == shown
+    assert by(setting).node_type(None) is None
 
 
 plain = st.none() | st.booleans() | st.integers() | st.floats() | st.text("ab é", max_size=5)

@@ -39,6 +39,8 @@ from phasetrace.settings import (
         (r"/a\/ b/", Rules(True, (), (r"a\/ b",))),
         (r"/a,b/, x ,/c\/d/,/e/f/", Rules(True, ("x",), ("a,b", r"c\/d", "e/f"))),
         (["secrets", "*.prompt", "/a,b/"], Rules(True, ("*.prompt",), ("a,b",))),
+        (["/a/,x/"], Rules(True, (), (r"a\/,x",))),
+        ([r"/a\/,[/],\\/,x/"], Rules(True, (), (r"a\/,[/],\\\/,x",))),
         (("off", "/(?i:x)y/"), Rules(False, (), ("(?i:x)y",))),
         ("a,a,/b/,/b/", Rules(True, ("a",), ("b",))),
     ],
@@ -83,6 +85,10 @@ def test_what_makes_no_sense_is_refused(value: Any) -> None:
         ("off, k, a b", "a b", "is no pattern of names", Rules(True, ("k",))),
         ("off, k, on", "on and off", "leave one away", Rules(True, ("k",))),
         ("k,\x1b[1m", r"\x1b[1m", "is no pattern of names", Rules(True, ("k",))),
+        (["a,b", "k"], "a,b", "has a comma in it", Rules(True, ("k",))),
+        ([1, "k"], "1", "is no text", Rules(True, ("k",))),
+        ([None, "k"], "None", "is no text", Rules(True, ("k",))),
+        (["k", b"/x/"], "b'/x/'", "is no text", Rules(True, ("k",))),
         ("[" * 500, "[" * 80 + "…", "is no pattern of names", Rules()),
     ],
 )
@@ -166,6 +172,23 @@ def test_rules_are_told_as_they_are_read(secrets: bool, some: list[str], others:
     if not any("/," in one for one in others):  # an expression would end there
         assert read_rules(str(rules)) == rules
     assert read_rules(rules) is rules
+
+
+pieces = st.sampled_from(
+    ["/", ",", " ", "a", "b", r"\/", r"\\", "[/,]", "[,]", "\n", "*", ".", "é", "secrets", "off"]
+)
+items = st.lists(pieces, max_size=8).map("".join)
+an_expression = items.map(lambda inside: f"/{inside}/")
+
+
+@given(st.lists(items | an_expression, max_size=4) | items | an_expression)
+def test_what_was_read_is_told_so_that_it_is_read_again(value: Any) -> None:
+    """Whatever was said; a delivering process gets the text."""
+    try:
+        rules = read_rules(value)
+    except ValueError:
+        rules = usable_rules(value)
+    assert read_rules(str(rules)) == rules
 
 
 EVIL = [

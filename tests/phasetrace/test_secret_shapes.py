@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from phasetrace.redaction import MARK, Redaction
 from phasetrace.redaction_rules import Rules
-from phasetrace.secret_shapes import any_shape
+from phasetrace.secret_shapes import IN_SQL, any_shape
 from phasetrace.secret_shapes import shapes as patterns
 from phasetrace.vendor_keys import UNMARKED
 from tests.phasetrace.secrets_of_all_kinds import Written, secrets, shapes, surroundings
@@ -128,6 +128,22 @@ def test_to_redact_again_changes_nothing_of_one_secret(
         (f"GITHUB_TOKEN: {V}", "GITHUB_TOKEN: [redacted]"),
         (f'{{"bot_token": "{V}", "n": 1}}', '{"bot_token": "[redacted]", "n": 1}'),
         (f'"{{\\"bot_token\\": \\"{V}\\"}}"', '"{\\"bot_token\\": \\"[redacted]\\"}"'),
+        (f"Bearer\t{V}", "Bearer\t[redacted]"),
+        (f"Authorization: Bearer\t{V}", "Authorization: Bearer\t[redacted]"),
+        ('{"password":12345678}', '{"password":[redacted]}'),
+        ('{"api_key": 12345.5, "n": 1}', '{"api_key": [redacted], "n": 1}'),
+        (f"{{b'authorization': b'{V}'}}", "{b'authorization': b'[redacted]'}"),
+        ("b'x-api-key': b'abcdef',", "b'x-api-key': b'[redacted]',"),
+        ("CREATE USER x IDENTIFIED BY 'hunter'", "CREATE USER x IDENTIFIED BY '[redacted]'"),
+        ("alter role x with password 'it''s'", "alter role x with password '[redacted]'"),
+        ("ALTER USER x PASSWORD 'hunter'", "ALTER USER x PASSWORD '[redacted]'"),
+        ("password=$1$salt$hash", "password=[redacted]"),
+        ("password=%session", "password=[redacted]"),
+        ("password=:hunter2", "password=[redacted]"),
+        ("password=get(x", "password=[redacted](x"),
+        ("mongodb://me:123,a@h1:1,h2:2/db", "mongodb://me:[redacted]@h1:1,h2:2/db"),
+        ("kafka://b1:9092,b2:hunter", "kafka://b1:[redacted]"),
+        ("://:x&sig=a/b", "://:x&sig=[redacted]"),
         ("bot12345678:A" + "b" * 34 + "/send", "bot12345678:[redacted]/send"),
         (f"a {V} and --api-key={V}", f"a {V} and --api-key=[redacted]"),
     ],
@@ -184,12 +200,42 @@ def test_what_is_no_secret_stays(text: str, shown: str) -> None:
         "550e8400-e29b-41d4-a716-446655440000 page 550e8400-e29b-41d4-a716-446655440000",
         "a-very-long-name-in-kebab-case-that-goes-on-and-on-1 and_one_in_snake_case_that_does_2",
         "model=accounts/fireworks/models/llama-v3p1-70b-instruct fw_models_of_fireworks",
+        "WHERE password = ? AND api_key = %s OR secret=%(x)s",
+        "WHERE password=:pw AND api_key = $1 OR secret = @p0 OR secret = :1",
+        "password = get_password()",
+        "secret = hashlib.sha256(x).hexdigest()",
+        "api_key = os.environ['KEY']",
+        "password = input('Password: ')",
+        "kafka://b1:9092,b2:9092",
+        "mongodb://h1:27017,h2:27017/db?x=a@b",
+        "mongodb://h1:27017,h2:27017",
+        "zookeeper://z1:2181,z2:2181,z3:2181/path and me@example.org",
+        "docker build --secret id=npmrc,src=.npmrc1 --secret type=file,id=npmrc1 .",
+        '{"max_tokens": 123456, "token_count": 123456, "password": 123, "secret": true}',
+        "the user's password is his, and it's 'required'; WITH PASSWORD 'must not be empty'",
         "pk-lf-550e8400-e29b-41d4-a716-446655440000 is public",
     ],
 )
 def test_what_only_looks_like_a_secret_stays(text: str) -> None:
     """Prose, addresses, hashes, certificates."""
     assert redacted(text) == text
+
+
+@pytest.mark.parametrize("text", ["://:x&sig=a/b", "://u:p-----BEGIN PRIVATE KEY-----/"])
+def test_what_is_cut_off_by_a_mark_is_left_alone(text: str) -> None:
+    """What told that an address goes on may be what was redacted."""
+    assert MARK in redacted(text)
+    assert redacted(redacted(text)) == redacted(text)
+
+
+@pytest.mark.parametrize("quote", ["'", '"'])
+def test_a_long_secret_is_redacted_to_its_end(quote: str) -> None:
+    """However many of its characters are escaped."""
+    value = "".join(f"line{number}\\n" for number in range(9_000)) + "tail"
+    for text in (f"secret = {quote}{value}{quote} z", f"{{'secret': {quote}{value}{quote}}} z"):
+        assert "line" not in redacted(text)
+        assert "tail" not in redacted(text)
+        assert redacted(text).endswith("z")
 
 
 @given(st.text())
@@ -282,6 +328,15 @@ HARD = [
         "a.",
         "a~",
         "pylf_v1_us_",
+        "'",
+        "identified by '",
+        "with password 'a",
+        "password='\\n",
+        "password=a[",
+        "password=a(",
+        "password=:",
+        "://a:1,b:1",
+        "'password':1111",
         "pat" + "a" * 14 + ".",
         "M" + "a" * 22 + ".",
         "1Q~",
@@ -294,13 +349,13 @@ def test_one_search_says_whether_there_is_any(text: str, written: Written) -> No
     """Each shape is looked for only where one of them is."""
     for one in (text, text + written.text):
         if any(shape.search(one) for shape in patterns()):
-            assert any_shape().search(one) or UNMARKED in one
+            assert any_shape().search(one) or UNMARKED in one or IN_SQL in one
 
 
 def test_each_shape_begins_with_a_rare_character() -> None:
     """No letter of many words: a search stops at each."""
     firsts = {shape.pattern.lstrip("\\")[0] for shape in patterns()}
-    assert firsts <= set("-:Bb.=>_/z9KS~d")
+    assert firsts <= set("-:Bb.=>_/z9KS~d'")
 
 
 @pytest.mark.parametrize("piece", HARD)

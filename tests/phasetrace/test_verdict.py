@@ -42,6 +42,7 @@ def test_a_key_that_nobody_here_has_sent_is_hidden() -> None:
     key = "sk-proj-abcdefghijklmnop1234567890"
     assert shortened(f"invalid api key {key}") == "invalid api key sk-proj-…"
     assert "abcdef" not in shortened("x" * 180 + f" {key}")
+    assert "hunter" not in shortened("no way to postgres://me:hunter2…")
 
 
 def test_an_exception_tells_its_type_and_its_words() -> None:

@@ -207,6 +207,7 @@ class Batch:
                     status, type_ = handed.outcome(), handed._span_type
                     if handed._node_details is not None:
                         node_type, iteration = handed._node_details
+                        node_type = policy.node_type(node_type)
                         iteration = _plain(iteration)
                 name, node_id = handed._name, handed._node_id
                 name = clean_name(name) or policy.name(name)
@@ -321,20 +322,30 @@ class Batch:
 
 
 def shown(entry: Entry) -> Entry:
-    """Return what the store keeps of a span with a name that may be shown."""
-    name = redaction.in_force().name(entry.name)
-    return entry if name == entry.name else entry._replace(name=name)
+    """Return what the store keeps of a span with a name and a type that may be shown."""
+    policy = redaction.in_force()
+    name, node_type = policy.name(entry.name), policy.node_type(entry.node_type)
+    if name == entry.name and node_type == entry.node_type:
+        return entry
+    return entry._replace(name=name, node_type=node_type)
 
 
 def _shown_stats(stats: dict[PhaseKey, PhaseStats]) -> dict[PhaseKey, PhaseStats]:
-    """Return the totals of phases by names that may be shown; those of one name are added up."""
-    name_of = redaction.in_force().name
-    if all(key.phase is None or name_of(key.phase) == key.phase for key in stats):
+    """Return the totals of phases by names and types that may be shown; equal ones are added up."""
+    policy = redaction.in_force()
+    if all(
+        (key.phase is None or policy.name(key.phase) == key.phase)
+        and policy.node_type(stat.node_type) == stat.node_type
+        for key, stat in stats.items()
+    ):
         return stats
     merged: dict[PhaseKey, PhaseStats] = {}
     for key, stat in stats.items():
-        name = key if key.phase is None else PhaseKey(key.node_id, name_of(key.phase))
-        merged.setdefault(name, PhaseStats()).merge(stat)
+        name = key if key.phase is None else PhaseKey(key.node_id, policy.name(key.phase))
+        one = merged.setdefault(name, PhaseStats())
+        node_type = one.node_type
+        one.merge(stat)
+        one.node_type = node_type or policy.node_type(stat.node_type)
     return merged
 
 

@@ -11,9 +11,9 @@ and which is emptied when it is full: whatever threads do at once, one of them a
 what another has just written. After a fork they are as good as before.
 
 What `phasetrace.redaction` has to say is asked when something is written that was not kept. What is
-not to be shown has no place in a table, and so is never found in one. All tables but that of keys,
-which are shown as they are, belong to the policy that was asked: what is written while another one
-comes into force is kept where nobody looks any more.
+not to be shown has no place in a table, and so is never found in one. All tables but that of nested
+keys, which are written as they are, belong to the policy that was asked: what is written while
+another one comes into force is kept where nobody looks any more.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ _MAX_KEPT_LENGTH: Final = 128
 """Bytes of one item. What is longer is seldom seen twice, and fills memory."""
 
 _keys: dict[Any, bytes] = {}
+"""Of what is nested, which has been looked at as a whole; those of attributes are a policy's."""
 # Of the policy in force; see `_follow`. What is kept goes into those of the policy that was asked.
 # PERF: by the pair, so that a string or a number that was seen before takes one look-up, 70 ns,
 # where putting the pair together takes 400. One for each type, because 1 == True == 1.0.
@@ -117,16 +118,18 @@ def append_attributes(fields: list[bytes], attributes: Mapping[str, Any]) -> Non
             elif kind is bool:
                 field = _truths.get((key, value)) or _truth(key, value)
             else:
-                field = _pair(_key(key), any_value(redaction.current.attribute(key, value)))
+                policy = redaction.current
+                before = policy.keys.get(key) or _key(policy, key)
+                field = _pair(before, any_value(policy.attribute(key, value)))
             fields.append(field)
     except _NotToBeShown as number:
         _append_rest(fields, attributes, number.key)
 
 
 class _NotToBeShown(Exception):
-    """An attribute has a number whose name says that it is a secret.
+    """An attribute has a number whose name says that it is a secret, or a secret in its name.
 
-    PERF: with it, a number whose name is known costs nothing for being looked at.
+    PERF: with it, a number or a name that is known costs nothing for being looked at.
     """
 
     def __init__(self, key: object) -> None:
@@ -134,10 +137,13 @@ class _NotToBeShown(Exception):
 
 
 def _append_rest(fields: list[bytes], attributes: Mapping[str, Any], first: object) -> None:
-    """Append the attributes from one on, whose number is not to be shown."""
-    policy, items = redaction.current, list(attributes.items())
+    """Append the attributes from one on, which is not to be shown as it is."""
+    items = list(attributes.items())
     start = next(index for index, (key, _) in enumerate(items) if key is first)
-    append_attributes(fields, {key: policy.attribute(key, value) for key, value in items[start:]})
+    rest = dict(items[start:])
+    shown = redaction.current.attributes(rest)
+    for key, value in (rest if shown is None else shown).items():
+        fields.append(_pair(_written_key(key), any_value(value)))
 
 
 def any_value(value: object) -> bytes:
@@ -182,7 +188,7 @@ def _string(key: str, value: str) -> bytes:
     policy = redaction.current
     shown = policy.attribute(key, value)
     data = utf8(shown)
-    before = _keys.get(key) or _key(key)
+    before = policy.keys.get(key) or _key(policy, key)
     length = len(data)
     size = len(before) + length + 3
     if size >= 0x80:
@@ -211,8 +217,20 @@ def _truth(key: str, value: bool) -> bytes:
     return keep(policy.truths, (key, value), key, field)
 
 
-def _key(key: object) -> bytes:
-    """Return what a ``KeyValue`` has in front of the length of its value."""
+def _key(policy: Redaction, key: object) -> bytes:
+    """Return what a ``KeyValue`` has in front of the length of its value.
+
+    Raises:
+        _NotToBeShown: where the key may not be shown as it is.
+    """
+    if policy.key(key) != key:
+        raise _NotToBeShown(key)
+    data = utf8(key)
+    return keep(policy.keys, key, key, delimited(_KEY, data) + _VALUE if data else _VALUE)
+
+
+def _written_key(key: object) -> bytes:
+    """Return the same of a key that was looked at."""
     known = _keys.get(key) if type(key) is str else None
     if known is not None:
         return known
@@ -228,7 +246,7 @@ def _number_key(policy: Redaction, key: object) -> bytes:
     """
     if policy.verdict(key) == ALL:
         raise _NotToBeShown(key)
-    return keep(policy.number_keys, key, key, _key(key))
+    return keep(policy.number_keys, key, key, _key(policy, key))
 
 
 def _pair(before: bytes, value: bytes) -> bytes:
@@ -268,7 +286,7 @@ def _any_value(value: Any, levels: int) -> bytes:
     if isinstance(value, Mapping):
         pairs = [b""]
         for key, item in value.items():
-            pairs.append(_pair(_key(str(key)), _any_value(item, levels - 1)))
+            pairs.append(_pair(_written_key(str(key)), _any_value(item, levels - 1)))
         return delimited(_MAPPING, _ITEM.join(pairs))
     raise TypeError(f"no attribute can be a {type(value).__name__}")
 
