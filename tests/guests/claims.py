@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
+from phasetrace.names import name_of_execution
 from tests.guests.process import Outcome, stored
 from tests.guests.work import COUNTS, EXEC_ID, PLACES
 
@@ -71,6 +72,6 @@ def _row(span: dict[str, Any]) -> tuple[int, int | None, str, str | None]:
     return (
         int(span["context"]["span_id"], 16),
         int(parent_id, 16) if parent_id else None,
-        span["name"],
+        name_of_execution(span["name"], EXEC_ID),
         span["attributes"].get("node_id"),
     )

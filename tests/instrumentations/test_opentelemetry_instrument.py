@@ -38,7 +38,7 @@ def test_a_distribution_may_bring_its_provider(http_server: HTTPServer, tmp_path
         "phases": {"fetch": 1, "GET": 1},
     }
     spans = {span["name"]: span for span in json_objects(shown)}
-    assert spans.keys() == {"exec_1", "node_1", "fetch", "GET"}
+    assert spans.keys() == {"execution", "node_1", "fetch", "GET"}
     assert spans["GET"]["parent_id"] == spans["fetch"]["context"]["span_id"]
     assert spans["GET"]["attributes"].items() >= {"exec_id": "exec_1", "node_id": "node_1"}.items()
 

@@ -42,4 +42,4 @@ def test_the_store_and_the_delivery_make_no_spans(
     assert phasetrace.force_flush()
     assert phase_calls() == {"work": 1}  # read from the store
     assert {path for _, path, _ in http_server.requests} == {"/v1/traces"}
-    assert {span.name for span in everything.get_finished_spans()} == {"work", EXEC_ID}
+    assert {span.name for span in everything.get_finished_spans()} == {"work", "execution"}
