@@ -91,10 +91,11 @@ def tell_of_others(couriers: Sequence[Shipper], in_force: Collection[str]) -> No
     for one in waiting[:_TOLD]:
         verb = "waits" if one.waiting == 1 else "wait"
         what = f"{_spans(one)} {verb} for {safe(called(one.key, one.endpoint))}"
-        do = f"{only_if(one, in_force)}, deliver them here: {how_to_take_over(one, everyone)}"
+        them = "it" if one.waiting == 1 else "them"
+        do = f"; {only_if(one, in_force)}, send {them} here: {how_to_take_over(one, everyone)}"
         if is_in_use(one, at_ns):
-            do = f"which other programs send to: {command()} status"
-        print(f"phasetrace: {what}, {do}", file=sys.stderr)  # noqa: T201
+            do = f", which other programs send to: {command()} status"
+        print(f"phasetrace: {what}{do}", file=sys.stderr)  # noqa: T201
     if len(waiting) > _TOLD:
         more = f"{len(waiting) - _TOLD} more destinations have spans waiting: {command()} status"
         print(f"phasetrace: {more}", file=sys.stderr)  # noqa: T201
@@ -120,11 +121,11 @@ def only_if(destination: DestinationStanding, in_force: Collection[str]) -> str:
     endpoint = destination.endpoint or ""
     names = {key.partition(" ")[0] for key in in_force if _address(key) == endpoint}
     if not names:
-        return "another address; only if that address was wrong"
+        return "if that address was wrong"
     if destination.name not in names:
-        return "sent over another protocol; only if that was wrong"
-    hidden = ", password or query" if "…" in endpoint else ""
-    return f"sent with other headers{hidden}; only if those were wrong"
+        return "if the protocol was wrong"
+    hidden = ", the password or the query" if "…" in endpoint else ""
+    return f"if the headers{hidden} were wrong"
 
 
 def how_to_take_over(

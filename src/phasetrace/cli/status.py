@@ -262,10 +262,10 @@ def _taking_over(
     one, (in_force, _) = destination, _in_force()
     again = how_to_take_over(one, everyone)
     if one.key in in_force:  # with another address, or other headers, it is another destination
-        return [f"if a variable has to be changed, then afterwards: {again}"]
+        return [f"if a variable is wrong, mend it; then, to send them to where it says: {again}"]
     if is_in_use(one, now_ns):
         return []
-    return [f"{only_if(one, in_force)}, deliver as the settings say: {again}"]
+    return [f"{only_if(one, in_force)}, send them to where the settings say now: {again}"]
 
 
 def _advice(

@@ -73,10 +73,7 @@ def test_an_address_that_was_wrong(
     record(monkeypatch, address(receiver))
     assert main(["ship"]) == 0
     assert [len(names_in(body)) for body in receiver.bodies] == [2]
-    hint = (
-        f"2 spans wait for {WRONG}/v1/traces, another address; only if that address was wrong,"
-        " deliver them here: "
-    )
+    hint = f"2 spans wait for {WRONG}/v1/traces; if that address was wrong, send them here: "
     said = capsys.readouterr().err
     assert hint in said
     assert said.rstrip().endswith(f"ship --instead-of {WRONG}/v1/traces")
@@ -228,15 +225,15 @@ def test_the_key_is_named_where_the_address_is_the_same(
     receiver.answer = respond(200)
     record(monkeypatch, address(receiver), f"key={HIDDEN}-new")
     old, new = keys(capsys)
-    condition = "sent with other headers; only if those were wrong, "
+    condition = "if the headers were wrong, "
     assert main(["status"]) == 0
     out = " ".join(capsys.readouterr().out.split())
-    assert f"{condition}deliver as the settings say: " in out
+    assert f"{condition}send them to where the settings say now: " in out
     assert f"ship --instead-of '{old}'" in out
     assert main(["ship"]) == 0
     said = capsys.readouterr().err
     there, here = (f"{address(receiver)}/v1/traces ({key})" for key in (old, new))
-    assert f"phasetrace: 2 spans wait for {there}, {condition}deliver them here: " in said
+    assert f"phasetrace: 2 spans wait for {there}; {condition}send them here: " in said
     assert said.rstrip().endswith(f"ship --instead-of '{old}'")
     assert main(["ship", "--instead-of", old]) == 0
     said = capsys.readouterr().err
@@ -280,10 +277,10 @@ def test_the_settings_own_destination_is_served_by_its_address(
 def test_another_protocol_is_no_matter_of_headers() -> None:
     """The condition says what differs."""
     one = standing("otlp_proto_grpc http://h:4317", "http://h:4317")
-    said = "sent over another protocol; only if that was wrong"
+    said = "if the protocol was wrong"
     assert other_addresses.only_if(one, {"otlp_proto_http http://h:4317 #0123"}) == said
     one = standing("otlp_proto_http http://…@h #4567", "http://…@h")
-    said = "sent with other headers, password or query; only if those were wrong"
+    said = "if the headers, the password or the query were wrong"
     assert other_addresses.only_if(one, {"otlp_proto_http http://…@h #0123"}) == said
 
 
