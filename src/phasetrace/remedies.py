@@ -108,7 +108,7 @@ def what_to_change(
         )
     if reason.startswith(_ABOUT_PROXIES):
         which = "grpc_proxy, https_proxy or http_proxy" if is_grpc else "HTTPS_PROXY or HTTP_PROXY"
-        return f"{which} names it; NO_PROXY names the hosts that need none"
+        return f"{which} names the proxy; NO_PROXY names the hosts that need none"
     if verdict.outcome is Outcome.UNAVAILABLE and not reason.startswith("HTTP "):
         nobody = _nobody_there(small, one.endpoint)
         if nobody:

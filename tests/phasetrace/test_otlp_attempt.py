@@ -499,7 +499,7 @@ def test_a_proxy_that_is_not_there_is_not_taken_for_the_receiver(
     verdict = attempt(exporters.http(1, scheme=scheme))
     why = "the proxy in front of 127.0.0.1:1 cannot be used: Connection refused"
     assert verdict == Verdict(UNAVAILABLE, why)
-    what = "HTTPS_PROXY or HTTP_PROXY names it; NO_PROXY names the hosts that need none"
+    what = "HTTPS_PROXY or HTTP_PROXY names the proxy; NO_PROXY names the hosts that need none"
     assert explained(verdict, "http://127.0.0.1:1", is_grpc=False) == f"{why}; {what}"
 
 
