@@ -247,6 +247,23 @@ def test_a_click_on_a_bar_tells_of_it_and_the_pointer_as_well(show: Show) -> Non
     assert page.locator(".tooltip:visible").count() == 0
 
 
+def test_a_press_counts_where_it_began(show: Show) -> None:
+    """A finger is on the button for some frames, in which rows are drawn anew.
+
+    With the first press the tree gets the focus, and its first row is chosen.
+    """
+    page = show("iterations")
+    row = page.locator(".row", has_text="lookup").first
+    row.scroll_into_view_if_needed()
+    box = row.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    settle(page)
+    page.mouse.up()
+    assert current(page) == "lookup"
+
+
 def test_folding_by_the_mouse(show: Show) -> None:
     """By the arrow before a row, or a double click on it."""
     page = show("iterations")

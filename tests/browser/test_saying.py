@@ -105,6 +105,7 @@ def test_search_finds_what_spans_say(show: Show) -> None:
     hits = page.locator(".hits")
     whole = [colour(page, PARSE, *part) for part in ((0.02, 0.17), (0.42, 0.58))]
     search.fill("298, 299")
+    settle(page)
     assert hits.inner_text() == "1 row, 1 span"
     assert page.locator(".row.found .name").all_inner_texts() == ["parse"]
     faded, found = (colour(page, PARSE, *part) for part in ((0.02, 0.17), (0.42, 0.58)))

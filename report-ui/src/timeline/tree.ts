@@ -8,8 +8,15 @@ import type { Layout } from "./layout.ts";
 const INDENT = 14;
 const DEEPEST = 10;
 
+/** A row as it is on the page. */
+interface Drawn {
+  readonly item: HTMLElement;
+  readonly isFolded: boolean;
+}
+
 export class Tree {
   readonly element: HTMLElement;
+  private drawn: ReadonlyMap<number, Drawn> = new Map();
 
   constructor(
     private readonly trace: Trace,
@@ -40,15 +47,25 @@ export class Tree {
     found: ReadonlySet<number> | null,
   ): void {
     const items: HTMLElement[] = [];
+    const drawn = new Map<number, Drawn>();
     for (let place = Math.max(0, layout.placeAt(Math.min(offset, layout.height - 1))); ; place++) {
       if (place >= layout.visible.length || layout.tops[place] - offset > height) break;
       const row = layout.visible[place];
-      const item = this.item(row, folded.has(row), row === current, found);
+      const isFolded = folded.has(row);
+      const known = this.drawn.get(row);
+      const item = known?.isFolded === isFolded ? known.item : this.item(row, isFolded);
+      this.dress(item, row, row === current, found);
+      drawn.set(row, { item, isFolded });
       item.style.top = `${layout.tops[place] - offset}px`;
       item.style.height = `${layout.tops[place + 1] - layout.tops[place]}px`;
       items.push(item);
     }
-    this.element.replaceChildren(...items);
+    this.drawn = drawn;
+    // What stays is not touched: of what is taken out while a button is down on it, there is no click.
+    const { children } = this.element;
+    if (items.length !== children.length || items.some((item, place) => item !== children[place])) {
+      this.element.replaceChildren(...items);
+    }
     if (items.some((item) => item.id === this.idOf(current))) {
       this.element.setAttribute("aria-activedescendant", this.idOf(current));
     } else this.element.removeAttribute("aria-activedescendant");
@@ -58,26 +75,25 @@ export class Tree {
     return `${this.id}-${row}`;
   }
 
-  private item(
-    row: number,
-    isFolded: boolean,
-    isCurrent: boolean,
-    found: ReadonlySet<number> | null,
-  ): HTMLElement {
-    const { rows } = this.trace;
-    const hasBelow = rows.end[row] > row + 1;
+  /** Mark a row as current, found or not. */
+  private dress(item: HTMLElement, row: number, isCurrent: boolean, found: ReadonlySet<number> | null): void {
     const classes = ["row"];
     if (isCurrent) classes.push("current");
     if (found !== null) classes.push(found.has(row) ? "found" : "faded");
-    if (rows.type[row] !== PHASE) classes.push("strong");
+    if (this.trace.rows.type[row] !== PHASE) classes.push("strong");
+    item.className = classes.join(" ");
+    item.setAttribute("aria-selected", String(isCurrent));
+  }
+
+  private item(row: number, isFolded: boolean): HTMLElement {
+    const { rows } = this.trace;
+    const hasBelow = rows.end[row] > row + 1;
     const item = el("div", {
       id: this.idOf(row),
-      class: classes.join(" "),
       role: "treeitem",
       "data-row": row,
       "aria-level": rows.depth[row] + 1,
       "aria-expanded": hasBelow ? String(!isFolded) : null,
-      "aria-selected": String(isCurrent),
     });
     item.style.paddingInlineStart = `${6 + Math.min(rows.depth[row], DEEPEST) * INDENT}px`;
     put(item, [
