@@ -25,6 +25,7 @@ from phasetrace.recordings.source import EVERYTHING, Where
 from phasetrace.rollup import SEPARATOR, number_within, open_within, spans_within
 from phasetrace.shares import left_over
 from phasetrace.spans import EXECUTION, SYSTEM_NODE, SpanRecord
+from phasetrace.store import arrival
 from phasetrace.store.blocks import labels_of, messages, records
 from phasetrace.store.file import DamagedStore, is_damage, open_for_reading
 from phasetrace.store.process import host_name, is_alive
@@ -44,7 +45,6 @@ from phasetrace.store.totals import read_parts
 if TYPE_CHECKING:
     from phasetrace.live import Activity
     from phasetrace.store.activity import Memory
-    from phasetrace.store.arrival import Arrival
 
 _NEAREST_AMONG = 2_000
 _LONGEST_NEAREST = 200
@@ -461,19 +461,15 @@ class StoreReader:
         with self._one_moment():
             return read_standing(self._connection, self._path, self._now_ns())
 
-    def arrivals(self, execution: StoredExecution) -> list[Arrival]:
+    def arrivals(self, execution: StoredExecution) -> list[arrival.Arrival]:
         """Return what became of an execution's spans on their way to each destination."""
-        from phasetrace.store.arrival import arrivals
-
         with self._one_moment():
-            return arrivals(self._connection, execution.row)
+            return arrival.arrivals(self._connection, execution.row)
 
     def is_sampled(self, execution: StoredExecution) -> bool:
         """Tell whether a sampler has let anything of an execution be sent."""
-        from phasetrace.store.arrival import is_sampled
-
         with self._queries():
-            return is_sampled(self._connection, execution.row)
+            return arrival.is_sampled(self._connection, execution.row)
 
     @contextmanager
     def _one_moment(self) -> Iterator[None]:

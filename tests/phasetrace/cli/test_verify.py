@@ -211,7 +211,10 @@ def test_notes_about_the_source_are_said(capsys: pytest.CaptureFixture[str]) -> 
     documents[0]["resourceSpans"][0]["scopeSpans"][0]["spans"].append(stray)
     Path("f").write_text("".join(f"{json.dumps(one)}\n" for one in documents))
     assert verify("run_1") == 0
-    assert capsys.readouterr().err == "phasetrace: 1 span names no execution and counts for none\n"
+    assert (
+        capsys.readouterr().err
+        == "phasetrace: 1 span of 'unknown_service:python' names no execution and counts for none\n"
+    )
 
 
 @pytest.mark.parametrize(
