@@ -196,6 +196,9 @@ _SHAPES: Final = (
     r":(?<=[\"' ]:)"
     + _behind(_IN_JSON, "[\"']:", r"\\\":", "[\"'] :")
     + rf" {{0,3}}(?:b?(?:{'|'.join(_QUOTED)})|([0-9]{{4,}}(?:\.[0-9]{{1,20}})?)(?![\w.]))",
+    # [["x-api-key", "…"], …], as attributes become text where a release takes none that are nested.
+    r"\[(?:(?<=\[\[)|(?<=\], \[)|(?<=\],\[))[\"'](?P<name>[A-Za-z][A-Za-z0-9_.-]{0,63})[\"'], {0,3}"
+    rf"(?:{_QUOTED[0]}|{_QUOTED[1]})(?=[\"']\]|\Z)",
     r"=(?<=[Dd ]=)(?:(?<=(?i:pwd)=)|(?<=(?i:pwd) =))"
     rf" {{0,3}}{_NO_PATH}(?:{'|'.join((_UNQUOTED, *_QUOTED))})",
     # Whatever is called a token, also in front of that.

@@ -36,7 +36,7 @@ def test_every_shape_is_known(shape: str, data: st.DataObject) -> None:
 
 
 @given(written=secrets, before=surroundings, after=surroundings)
-@settings(max_examples=1_500)
+@settings(max_examples=1_500, derandomize=True)
 def test_no_secret_survives_whatever_surrounds_it(
     written: Written, before: str, after: str
 ) -> None:
@@ -47,7 +47,7 @@ def test_no_secret_survives_whatever_surrounds_it(
 
 
 @given(written=secrets, before=surroundings, after=surroundings)
-@settings(max_examples=500)
+@settings(max_examples=500, derandomize=True)
 def test_to_redact_again_changes_nothing_of_one_secret(
     written: Written, before: str, after: str
 ) -> None:
@@ -355,7 +355,7 @@ def test_one_search_says_whether_there_is_any(text: str, written: Written) -> No
 def test_each_shape_begins_with_a_rare_character() -> None:
     """No letter of many words: a search stops at each."""
     firsts = {shape.pattern.lstrip("\\")[0] for shape in patterns()}
-    assert firsts <= set("-:Bb.=>_/z9KS~d'")
+    assert firsts <= set("-:Bb.=>_/z9KS~d'[")
 
 
 @pytest.mark.parametrize("piece", HARD)
@@ -374,3 +374,18 @@ def test_no_text_takes_long(piece: str) -> None:
     short, long = takes(50_000), takes(400_000)
     assert long < 0.01 + 30 * short  # 8 times as long; 64 times, if it were quadratic
     assert long < 2.0
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (f'[["x-api-key", "{V}"]]', f'[["x-api-key", "{MARK}"]]'),
+        (f"[['a', 'b'], ['password', '{V} {V}']]", f"[['a', 'b'], ['password', '{MARK}']]"),
+        (f'[["x-api-key","{V}', f'[["x-api-key","{MARK}'),
+        ('[["max_tokens", "12"]]', None),
+        ('["password", "email"]', None),
+    ],
+)
+def test_pairs_in_a_text(text: str, shown: str | None) -> None:
+    """As attributes become one where OpenTelemetry takes none that are nested; cut, as well."""
+    assert redacted(text) == (shown or text)
