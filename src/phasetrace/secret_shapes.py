@@ -118,7 +118,8 @@ _NO_PATH: Final = r"(?![\"']?(?:[/~.]|[A-Za-z]:[/\\]))"
 _NO_WORD: Final = r"(?=[^\s0-9]{0,64}[0-9])(?=[^\sA-Za-z]{0,64}[A-Za-z])"
 """It has letters and digits."""
 _OPAQUE: Final = rf"({_NO_WORD}{_PLAIN}{{4,}})"
-_LONG_OPAQUE: Final = rf"({_NO_WORD}{_PLAIN}{{8,}})"
+_NO_COLON: Final = rf"({_NO_WORD}(?:(?!:){_PLAIN}){{8,}})"
+"""Behind a colon there may be another header."""
 _TOKEN: Final = rf"(?P<token>{_NO_WORD}{_PLAIN}{{8,}})"
 """Whether it is one depends on the whole name before it."""
 
@@ -180,8 +181,8 @@ _SHAPES: Final = (
     # Authorization: its value, and "Bearer …" or "Basic …" anywhere.
     r":(?<=[Nn\"']:)"
     + _behind(("authorization",), ":", "[\"']:")
-    + rf" *[\"']?(?:{_SCHEMES}([^\r\n\"']+)|(?:[A-Za-z][A-Za-z0-9-]{{0,30}} +)?{_LONG_OPAQUE})",
-    rf"=(?<=[Nn]=)(?<=(?i:authorization)=){_LONG_OPAQUE}",
+    + rf" *[\"']?(?:{_SCHEMES}([^\r\n\"']+)|(?:[A-Za-z][A-Za-z0-9-]{{0,30}} +)?{_NO_COLON})",
+    rf"=(?<=[Nn]=)(?<=(?i:authorization)=){_NO_COLON}",
     r"B(?i:earer)" + _BEARER,
     r"b(?i:earer)" + _BEARER,
     r"B(?i:asic)" + _BASIC,

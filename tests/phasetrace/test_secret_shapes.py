@@ -43,6 +43,8 @@ def test_no_secret_survives_whatever_surrounds_it(
     """Other secrets, halves of such, quotes, and what was redacted already."""
     text = before + written.text + after
     assume(text.count(written.secret) == 1)
+    # A name that goes on to the left is another name: prompt_token is a count.
+    assume(not (before[-1:].isalnum() and written.text[:1].isalnum()))
     assert written.secret not in redacted(text)
 
 
