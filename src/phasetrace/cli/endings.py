@@ -28,8 +28,12 @@ from phasetrace.missed_signals import InheritedHandlers
 TIMED_OUT: Final = 124
 """The exit code after ``--timeout``, that of timeout(1)."""
 
-PAUSE_S = 0.25
-"""How long the main thread waits in the handler."""
+PAUSE_S: Final = 1.5
+"""How long the main thread waits in the handler.
+
+Longer than a slow disk or a silent receiver takes, so that the program goes on only where the work
+waits for a lock of the main thread's.
+"""
 
 GRACE_S = 5.0
 """How long a program has to end after ``--timeout``."""

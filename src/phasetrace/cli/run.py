@@ -14,7 +14,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 from phasetrace.cli import command, epilogue, uncaught
-from phasetrace.cli.endings import TIMED_OUT, Ending, TimedOut, leave
+from phasetrace.cli.endings import PAUSE_S, TIMED_OUT, Ending, TimedOut, leave
 from phasetrace.cli.program import CannotStart, name_of, prepared, said_by_runpy
 from phasetrace.errors import PhasetraceError
 from phasetrace.store.reader import StoreReader
@@ -31,7 +31,9 @@ _INTERRUPTED: Final = 130
 _INNER_FRAMES: Final = 2 if sys.version_info < (3, 12) else 1
 """What lies between `_Run.run` and the program: the function that runs it, and ``exec``, which
 counts as long as functions written in C do."""
-_TELLING_S: Final = 1.0
+_TELLING_S: Final = PAUSE_S + 1.0
+"""How long a dying process waits for who reads its output, and for a main thread that the signal
+met while it held the lock of stdout."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -54,6 +54,19 @@ sys.exit(main())
 """
 
 
+SLOWLY = """
+import os, signal, time
+from phasetrace.cli.endings import Ending
+def write_out():
+    time.sleep(0.7)  # a slow disk
+    print("written", flush=True)
+ending = Ending(write_out)
+ending.install()
+os.kill(os.getpid(), signal.SIGTERM)
+print("went on", flush=True)
+"""
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
     """Return where the program's store is."""
@@ -79,6 +92,12 @@ def test_what_is_finished_is_stored_when_it_is_terminated(
         assert ended.code == -signal.SIGTERM
         assert ended.err == ""
     assert phases(store) == ["finished"]
+
+
+def test_goes_no_step_further_while_it_is_written_out(tmp_path: Path, store: Path) -> None:
+    """Also where that takes a while."""
+    ended = run([sys.executable, "-c", SLOWLY], tmp_path, store)
+    assert ended[:2] == (-signal.SIGTERM, "written\n")
 
 
 def test_what_is_open_is_cancelled_when_it_is_terminated(tmp_path: Path, store: Path) -> None:
