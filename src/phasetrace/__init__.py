@@ -92,7 +92,7 @@ def __getattr__(name: str) -> Any:
     if home is None:
         raise AttributeError(f"module 'phasetrace' has no attribute {name!r}")
     if home in _NEED_THE_SDK:
-        from phasetrace.settings import standard_variables
+        from phasetrace.environment import standard_variables
 
         with standard_variables():  # by some of their values the SDK could not be imported
             module = _module(home)

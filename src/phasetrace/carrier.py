@@ -32,8 +32,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from phasetrace import faults, redaction
 from phasetrace.context import Ids, ids_in, with_ids
+from phasetrace.environment import standard_variables
 from phasetrace.scopes import source
-from phasetrace.settings import standard_variables
 
 FIELD: Final = "phasetrace"
 _FIELDS: Final = ("exec_id", "node_id", "node_type")

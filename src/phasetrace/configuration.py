@@ -14,16 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from phasetrace import faults, redaction, scopes
 from phasetrace.collector import TimingCollector
+from phasetrace.environment import inherited_carrier, mistyped_variables, standard_variables
 from phasetrace.errors import ConfigError
 from phasetrace.executions import Executions
-from phasetrace.settings import (
-    Settings,
-    inherited_carrier,
-    mistyped_variables,
-    settings_from,
-    settings_or_defaults,
-    standard_variables,
-)
+from phasetrace.settings import Settings, settings_from, settings_or_defaults
 
 if TYPE_CHECKING:
     from phasetrace.provider import TracerProvider

@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
-from phasetrace.settings import choose_own_provider, distro_is_chosen, selected_configurator
+from phasetrace.environment import choose_own_provider, distro_is_chosen, selected_configurator
 
 _LOADER: Final = "opentelemetry.instrumentation.auto_instrumentation._load"
 _PASSED_OVER: Final = "not loaded because"

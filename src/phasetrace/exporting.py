@@ -20,25 +20,21 @@ from typing import Any, Final, NamedTuple
 
 from phasetrace import faults
 from phasetrace.destination import Destination
+from phasetrace.environment import standard_variables
 from phasetrace.errors import ConfigError
 from phasetrace.feed import Feed, Flush
 from phasetrace.header_list import read_header_list, what_is_wrong
 from phasetrace.hiding import Secrets, hidden_in_logs, hide, secret_texts, secrets_in
 from phasetrace.remedies import explained
-from phasetrace.settings import (
-    JSON_LINES,
-    BatchLimits,
-    Settings,
-    batch_limits,
+from phasetrace.sending import (
     compression_is_off,
     exporter_variables,
-    json_lines_file,
     otlp_endpoint,
     otlp_headers,
     otlp_variables,
-    standard_variables,
     tls_of_grpc,
 )
+from phasetrace.settings import JSON_LINES, BatchLimits, Settings, batch_limits, json_lines_file
 from phasetrace.store.destinations import DestinationSpec
 from phasetrace.tls_files import usable_pems
 from phasetrace.variables import redacted

@@ -22,8 +22,9 @@ from opentelemetry.sdk import trace as sdk
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 
 from phasetrace import faults
+from phasetrace.environment import selected_provider, standard_variables
 from phasetrace.provider import TracerProvider
-from phasetrace.settings import Settings, selected_provider, standard_variables
+from phasetrace.settings import Settings
 from phasetrace.switch import ProcessorSwitch
 
 _own: Final[list[TracerProvider]] = []

@@ -29,8 +29,8 @@ from typing import Any, TypeVar, cast
 
 from phasetrace import carrier as carriers
 from phasetrace.current import attach, current_context
+from phasetrace.environment import environment
 from phasetrace.leaving import give_back
-from phasetrace.settings import environment
 
 __all__ = ["Thread", "attached", "environ", "executor", "inject", "wrap"]
 

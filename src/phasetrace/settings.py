@@ -1,23 +1,19 @@
 """The settings in force: what a call gave, else the environment, else the default.
 
-This is the only module that reads ``os.environ``. Variables of our own raise `ConfigError` on a bad
-value; the standard ``OTEL_*`` ones that we read ourselves are warned about and take their default,
-as the OpenTelemetry specification asks. The SDK and the exporters read the others (sampler,
-resource, limits, endpoints, headers, TLS) themselves; what they could not use of them is warned
-about here as well, and kept out of their way.
+Variables of our own raise `ConfigError` on a bad value; the standard ``OTEL_*`` ones that we read
+ourselves are warned about and take their default, as the OpenTelemetry specification asks. The SDK
+and the exporters read the others (sampler, resource, limits, endpoints, headers, TLS) themselves;
+what they could not use of them is warned about here as well, and kept out of their way
+(`phasetrace.environment.standard_variables`).
 """
 
 from __future__ import annotations
 
-import os
-from _thread import RLock  # the modules around it are not needed to read a store
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from phasetrace.environment import own_environ
 from phasetrace.errors import ConfigError
-from phasetrace.otlp_variables import OtlpVariables, completed, lacks_path
-from phasetrace.otlp_variables import otlp_variables as in_force
 from phasetrace.redaction_rules import Rules, usable_rules
 from phasetrace.sources import (
     BadValue,
@@ -28,7 +24,6 @@ from phasetrace.sources import (
     unknown_variables,
     values_of,
 )
-from phasetrace.standard_names import mistyped
 from phasetrace.standard_values import Unusable, expected, unusable_values, without_effect
 from phasetrace.standard_values import in_force as usable_environ
 from phasetrace.variables import (
@@ -134,7 +129,7 @@ def settings_from(environ: Mapping[str, str] | None = None, **given: Any) -> Set
     def refuse(error: ConfigError, _instead: str = "") -> None:
         raise error
 
-    return _settings(os.environ if environ is None else environ, given, refuse)
+    return _settings(_or_own(environ), given, refuse)
 
 
 def settings_or_defaults(environ: Mapping[str, str] | None = None) -> Settings:
@@ -147,7 +142,7 @@ def settings_or_defaults(environ: Mapping[str, str] | None = None) -> Settings:
     def say(error: ConfigError, instead: str = "the default is used") -> None:
         _logger().error("phasetrace: %s; %s", error, instead)
 
-    return _settings(os.environ if environ is None else environ, {}, say)
+    return _settings(_or_own(environ), {}, say)
 
 
 def settings_with_sources(environ: Mapping[str, str] | None = None) -> Sources:
@@ -155,7 +150,7 @@ def settings_with_sources(environ: Mapping[str, str] | None = None) -> Sources:
 
     A bad value is in the list instead of being raised or logged; its setting has the default.
     """
-    environ = os.environ if environ is None else environ
+    environ = _or_own(environ)
     bad: list[BadValue] = []
 
     def refuse(error: ConfigError, _instead: str = "") -> None:
@@ -176,7 +171,7 @@ def settings_with_sources(environ: Mapping[str, str] | None = None) -> Sources:
     except ConfigError as error:
         refuse(error)
     bad += [*bad_headers(environ), *bad_endpoint(environ, settings.protocol)]
-    usable = usable_environ(environ, _unusable(environ, settings))
+    usable = usable_environ(environ, unusable(environ, settings))
     values = values_of(usable, settings)
     return Sources(settings, values, bad, without_effect(usable), unknown_variables(environ))
 
@@ -226,13 +221,14 @@ def _settings(
         given_endpoint=values["endpoint"] if "endpoint" in given else None,
         exporters_given="endpoint" in given or "exporters" in given,
     )
-    for one in _unusable(environ, settings):
+    for one in unusable(environ, settings):
         if one.message:
             (warn or _warn)(one.message)
     return settings
 
 
-def _unusable(environ: Mapping[str, str], settings: Settings) -> list[Unusable]:
+def unusable(environ: Mapping[str, str], settings: Settings) -> list[Unusable]:
+    """Return the standard variables that OpenTelemetry could not use."""
     is_grpc = settings.protocol == "grpc" or "otlp_proto_grpc" in settings.exporters
     return unusable_values(environ, is_grpc)
 
@@ -243,7 +239,7 @@ def json_lines_file(environ: Mapping[str, str] | None = None) -> JsonLinesFile:
     Raises:
         ConfigError: if that names none that can be.
     """
-    environ = os.environ if environ is None else environ
+    environ = _or_own(environ)
     file, rotation = EXPORTER_VARIABLES
     path = read_value(file, file.name, environ.get(file.name, "").strip() or JSONL_FILE)
     given = environ.get(rotation.name, "").strip()
@@ -257,7 +253,7 @@ def store_path(environ: Mapping[str, str] | None = None) -> Path | None:
     Raises:
         ConfigError: if it names none that can be.
     """
-    path: Path | None = _own(os.environ if environ is None else environ, "store", default_store)
+    path: Path | None = _own(_or_own(environ), "store", default_store)
     return path
 
 
@@ -267,7 +263,7 @@ def source_headers(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     Raises:
         ConfigError: if they are none.
     """
-    environ = os.environ if environ is None else environ
+    environ = _or_own(environ)
     (variable,) = SOURCE_VARIABLES
     given = environ.get(variable.name, "").strip()
     return read_value(variable, variable.name, given) if given else {}
@@ -280,7 +276,7 @@ def store_limits(environ: Mapping[str, str] | None = None) -> tuple[int | None, 
         ConfigError: if it names none that can be.
     """
     limits: tuple[int | None, int | None] = _own(
-        os.environ if environ is None else environ, "retention", lambda: DEFAULT_RETENTION
+        _or_own(environ), "retention", lambda: DEFAULT_RETENTION
     )
     return limits
 
@@ -291,13 +287,13 @@ def redaction_rules(environ: Mapping[str, str] | None = None) -> Rules:
     Raises:
         ConfigError: if it makes no sense.
     """
-    rules: Rules = _own(os.environ if environ is None else environ, "redact", Rules)
+    rules: Rules = _own(_or_own(environ), "redact", Rules)
     return rules
 
 
 def usable_redaction_rules() -> Rules:
     """Return what of that can be read, and known secrets at least; never raises."""
-    return usable_rules(os.environ.get("PHASETRACE_REDACT", "").strip())
+    return usable_rules(own_environ().get("PHASETRACE_REDACT", "").strip())
 
 
 def default_store() -> Path:
@@ -307,37 +303,6 @@ def default_store() -> Path:
     return platformdirs.user_state_path("phasetrace", appauthor=False) / "traces.db"
 
 
-def colour_wanted(is_terminal: bool, flag: bool | None = None) -> bool:
-    """Tell whether to colour: by the flag, ``NO_COLOR``, ``TERM=dumb``, the terminal."""
-    if flag is not None:
-        return flag
-    if os.environ.get("NO_COLOR"):
-        return False
-    return os.environ.get("TERM") != "dumb" and is_terminal
-
-
-def can_draw() -> bool:
-    """Tell whether a terminal, if there is one, is one that lines can be drawn over in."""
-    return os.environ.get("TERM", "") not in ("", "dumb")
-
-
-def service_is_named() -> bool:
-    """Tell whether a standard variable names the service."""
-    return bool(os.environ.get("OTEL_SERVICE_NAME")) or "service.name=" in os.environ.get(
-        "OTEL_RESOURCE_ATTRIBUTES", ""
-    )
-
-
-def selected_provider() -> str | None:
-    """Return the provider that ``OTEL_PYTHON_TRACER_PROVIDER`` names, None if it names none."""
-    return os.environ.get("OTEL_PYTHON_TRACER_PROVIDER") or None
-
-
-def selected_configurator() -> str | None:
-    """Return the configurator that ``OTEL_PYTHON_CONFIGURATOR`` names, None if it names none."""
-    return os.environ.get("OTEL_PYTHON_CONFIGURATOR") or None
-
-
 def batch_limits(
     environ: Mapping[str, str] | None = None, warn: _Warn | None = None
 ) -> BatchLimits:
@@ -345,7 +310,7 @@ def batch_limits(
 
     `warn` is told of bad values, in place of the log.
     """
-    environ, warn = os.environ if environ is None else environ, warn or _warn
+    environ, warn = _or_own(environ), warn or _warn
     limits = BatchLimits(
         _above_zero(environ, "OTEL_BSP_MAX_QUEUE_SIZE", warn),
         _above_zero(environ, _BATCH_SIZE, warn),
@@ -358,201 +323,8 @@ def batch_limits(
     return limits
 
 
-_reading = RLock()  # held while variables are out of the way
-
-
-@contextmanager
-def standard_variables(is_grpc: bool = False) -> Iterator[None]:
-    """Have OpenTelemetry read, within the block, only what can be used of its variables.
-
-    Where all can be, which is the rule, nothing happens. Else the others are away for the moment
-    that an SDK or an exporter (`is_grpc`: that for gRPC) takes to be made: it could not be made, or
-    would complain of what `settings_from` has warned about. Thread-safe.
-    """
-    with _reading:
-        unusable = unusable_values(os.environ, is_grpc)
-        if unusable:
-            before = {one.name: os.environ.get(one.name) for one in unusable}
-            for one in unusable:
-                _set(one.name, one.instead)
-            try:
-                yield
-            finally:
-                for name, value in before.items():
-                    _set(name, value)
-            return
-    yield
-
-
-def _set(name: str, value: str | None) -> None:
-    if value is None:
-        os.environ.pop(name, None)
-    else:
-        os.environ[name] = value
-
-
-def _after_fork_in_child() -> None:
-    global _reading
-    _reading = RLock()  # a thread may have held it when it forked
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
-
-
-def mistyped_variables() -> list[str]:
-    """Return a line on each variable that is set and looks like one of OpenTelemetry's."""
-    return [
-        f"{name} is no variable of OpenTelemetry's; was {meant} meant?"
-        for name, meant in mistyped(os.environ)
-    ]
-
-
-def quieten_grpc() -> None:
-    """Have gRPC print nothing of its own, unless the environment says otherwise.
-
-    It does so for the whole process, and those that this one starts: only for commands that run
-    nobody's program. To be called before gRPC is imported.
-    """
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-
-
-def otlp_endpoint(settings: Settings, is_grpc: bool) -> str:
-    """Return the address that OTLP goes to (OpenTelemetry, "Endpoint URLs for OTLP/HTTP").
-
-    A base is completed, also one that a call gave, unless that has the path already; the variable
-    for traces is taken as it is.
-    """
-    base = settings.given_endpoint
-    if base is None:
-        traces = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "").strip()
-        if traces:
-            return traces
-        base = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").strip()
-        base = base or f"http://localhost:{4317 if is_grpc else 4318}"
-    is_complete = settings.given_endpoint is not None and not lacks_path(base)
-    return base if is_grpc or is_complete else completed(base)
-
-
-def otlp_variables(settings: Settings) -> OtlpVariables:
-    """Return which of the variables that say how OTLP is sent are in force."""
-    return in_force(os.environ, settings.given_endpoint)
-
-
-def tls_of_grpc(address: str) -> bool | None:
-    """Tell whether gRPC is to be spoken over TLS; None where the exporter has its own credentials.
-
-    A scheme says so, else ``OTEL_EXPORTER_OTLP_INSECURE`` (OpenTelemetry, "OTLP Exporter
-    Configuration").
-    """
-    for name in ("", "TRACES_"):
-        if os.environ.get(f"OTEL_PYTHON_EXPORTER_OTLP_GRPC_{name}CREDENTIAL_PROVIDER"):
-            return None
-    if address.startswith(("http://", "https://")):
-        return address.startswith("https://")
-    for name in ("TRACES_", ""):
-        value = os.environ.get(f"OTEL_EXPORTER_OTLP_{name}INSECURE", "").strip().lower()
-        if value:
-            return value != "true"
-    return True
-
-
-def otlp_headers() -> list[str]:
-    """Return the variable that says with which headers OTLP is sent, if one does; it is secret."""
-    for name in ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"):
-        value = os.environ.get(name, "").strip()
-        if value:
-            return [value]
-    return []
-
-
-def exporter_variables() -> list[str]:
-    """Return what the environment says of exporters other than OTLP's; it may be secret."""
-    return sorted(
-        f"{name}={value}"
-        for name, value in os.environ.items()
-        if name.startswith("OTEL_EXPORTER_") and not name.startswith("OTEL_EXPORTER_OTLP_")
-    )
-
-
-_FILES: Final = tuple(
-    f"OTEL_EXPORTER_OTLP_{signal}{file}"
-    for signal in ("", "TRACES_")
-    for file in ("CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY")
-)
-
-
-def shipping_environment(settings: Settings) -> dict[str, str]:
-    """Return an environment in which another process has the same destinations."""
-    # Which has to import the SDK before it can be told of anything.
-    environment = usable_environ(os.environ, _unusable(os.environ, settings))
-    # Whatever instruments every program of this machine is not to trace that one.
-    environment["OTEL_SDK_DISABLED"] = "true"
-    environment["OTEL_TRACES_EXPORTER"] = ",".join(
-        exporter for exporter in settings.exporters if isinstance(exporter, str)
-    )
-    environment["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"] = settings.protocol
-    environment["PHASETRACE_REDACT"] = str(settings.redact)
-    from pathlib import Path
-
-    for name in _FILES:
-        path = environment.get(name, "").strip()
-        if path:
-            environment[name] = str(Path(path).absolute())  # the process has another folder
-    if JSON_LINES in settings.exporters:
-        with suppress(ConfigError):  # which is the exporter's to raise
-            environment[EXPORTER_VARIABLES[0].name] = str(json_lines_file().path)
-    python_path = environment.get("PYTHONPATH")
-    if python_path:
-        environment["PYTHONPATH"] = os.pathsep.join(
-            str(Path(folder).absolute()) for folder in python_path.split(os.pathsep)
-        )
-    if settings.given_endpoint is not None:
-        is_grpc = settings.protocol == "grpc"
-        environment["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] = otlp_endpoint(settings, is_grpc)
-    return environment
-
-
-def environment() -> dict[str, str]:
-    """Return the environment of this process, for another one."""
-    return dict(os.environ)
-
-
-def hand_to_children(variables: Mapping[str, str]) -> None:
-    """Put variables into the environment of the programs that this one starts."""
-    os.environ.update(variables)
-
-
-def choose_own_provider() -> bool:
-    """Have ``opentelemetry-instrument`` use phasetrace's provider, if our distro was asked for.
-
-    Returns:
-        Whether it was, and nothing else says what the provider is to be.
-    """
-    if not distro_is_chosen() or os.environ.get("OTEL_CONFIG_FILE", "").strip():
-        return False
-    os.environ.setdefault("OTEL_PYTHON_TRACER_PROVIDER", "phasetrace")
-    # Configurators would set up a provider of the SDK's beside it.
-    os.environ.setdefault("OTEL_PYTHON_CONFIGURATOR", "phasetrace")
-    return True
-
-
-def distro_is_chosen() -> bool:
-    """Tell whether ``OTEL_PYTHON_DISTRO`` names phasetrace."""
-    return os.environ.get("OTEL_PYTHON_DISTRO", "").strip() == "phasetrace"
-
-
-def inherited_carrier() -> dict[str, str]:
-    """Return the environment if it may say what the process is a part of; else nothing."""
-    return dict(os.environ) if "TRACEPARENT" in os.environ or "PHASETRACE" in os.environ else {}
-
-
-def compression_is_off() -> bool:
-    """Tell whether the variables say that OTLP requests are not to be compressed."""
-    value = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION") or os.environ.get(
-        "OTEL_EXPORTER_OTLP_COMPRESSION", ""
-    )
-    return value.strip().lower() == "none"
+def _or_own(environ: Mapping[str, str] | None) -> Mapping[str, str]:
+    return own_environ() if environ is None else environ
 
 
 def _own(environ: Mapping[str, str], field: str, default: Callable[[], Any]) -> Any:
@@ -619,12 +391,6 @@ def _logger() -> Logger:
 
 def _warn(message: str) -> None:
     _logger().warning("phasetrace: %s", message)
-
-
-def no_trace_url(environ: Mapping[str, str] | None = None) -> bool:
-    """Tell whether the environment says that addresses of traces are not wanted."""
-    environ = os.environ if environ is None else environ
-    return environ.get("PHASETRACE_TRACE_URL", "").strip().lower() == "off"
 
 
 def jaeger_url(endpoint: str | None) -> str | None:

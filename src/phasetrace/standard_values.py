@@ -4,7 +4,7 @@ They make the best of such a value, or the worst: a warning that names no variab
 cannot be made, an SDK that cannot be imported. The specification has it warned about and then taken
 for not set ("Environment Variable Specification", "Numeric", "Enum"), and an empty value for none
 at all ("Parsing empty value"). So each is judged here first, told with its variable, and kept out
-of the way while the SDK and the exporters read (`phasetrace.settings.standard_variables`).
+of the way while the SDK and the exporters read (`phasetrace.environment.standard_variables`).
 
 Nothing in here reads the environment; it is given.
 """

@@ -18,6 +18,7 @@ from phasetrace.context import is_suppressed
 from phasetrace.current import keep_apart
 from phasetrace.delivery.fleet import Delivery, Fleet
 from phasetrace.delivery.shipping import make_fleet
+from phasetrace.environment import standard_variables
 from phasetrace.executions import Executions
 from phasetrace.exporting import Outlet
 from phasetrace.feed import Feed
@@ -28,7 +29,7 @@ from phasetrace.processor import TimingSpanProcessor
 from phasetrace.provider import TracerProvider
 from phasetrace.recorder import Recorder
 from phasetrace.redaction import Redaction
-from phasetrace.settings import Settings, standard_variables
+from phasetrace.settings import Settings
 from phasetrace.sinks import CollectorSink, FallbackSink, FeedSink, StoreSink
 from phasetrace.store.processor import StoreSpanProcessor
 from phasetrace.store.retention import Retention

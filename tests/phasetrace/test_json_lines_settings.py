@@ -9,12 +9,8 @@ import pytest
 
 from phasetrace.errors import ConfigError
 from phasetrace.exporting import make_outlets
-from phasetrace.settings import (
-    json_lines_file,
-    settings_from,
-    settings_with_sources,
-    shipping_environment,
-)
+from phasetrace.sending import shipping_environment
+from phasetrace.settings import json_lines_file, settings_from, settings_with_sources
 from phasetrace.sources import unknown_variables
 from phasetrace.variables import EXPORTER_VARIABLES
 

@@ -23,7 +23,8 @@ import phasetrace
 from phasetrace import carrier, execution, node, phase, redaction, time_phase, timing_collector
 from phasetrace.redaction import MARK
 from phasetrace.redaction_rules import Rules
-from phasetrace.settings import settings_from, shipping_environment
+from phasetrace.sending import shipping_environment
+from phasetrace.settings import settings_from
 from phasetrace.store.reader import StoreReader
 from phasetrace_exporters.console import ConsoleTreeExporter
 from phasetrace_exporters.jsonl import JsonLinesExporter

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 import logging
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-import phasetrace
 from phasetrace.errors import ConfigError
 from phasetrace.redaction_rules import Rules
 from phasetrace.settings import (
@@ -21,16 +17,10 @@ from phasetrace.settings import (
     BatchLimits,
     Settings,
     batch_limits,
-    colour_wanted,
     default_store,
-    otlp_endpoint,
-    selected_provider,
-    service_is_named,
     settings_from,
     settings_or_defaults,
-    shipping_environment,
     store_path,
-    tls_of_grpc,
 )
 from phasetrace.variables import redacted
 
@@ -415,58 +405,6 @@ def test_a_bad_store_is_refused_when_reading() -> None:
         store_path({"PHASETRACE_STORE": "~no such user/x.db"})
 
 
-@pytest.mark.parametrize(
-    ("environ", "is_terminal", "flag", "wanted"),
-    [
-        ({}, True, None, True),
-        ({}, False, None, False),
-        ({"NO_COLOR": "1"}, True, None, False),
-        ({"NO_COLOR": ""}, True, None, True),
-        ({"TERM": "dumb"}, True, None, False),
-        ({"NO_COLOR": "1"}, False, True, True),
-        ({}, True, False, False),
-    ],
-)
-def test_colour(
-    environ: dict[str, str],
-    is_terminal: bool,
-    flag: bool | None,
-    wanted: bool,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """A flag comes before NO_COLOR, that before TERM=dumb, that before the terminal."""
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    monkeypatch.setenv("TERM", "xterm")
-    for name, value in environ.items():
-        monkeypatch.setenv(name, value)
-    assert colour_wanted(is_terminal, flag) is wanted
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "named"),
-    [
-        ("OTEL_SERVICE_NAME", "s", True),
-        ("OTEL_SERVICE_NAME", "", False),
-        ("OTEL_RESOURCE_ATTRIBUTES", "a=b,service.name=s", True),
-        ("OTEL_RESOURCE_ATTRIBUTES", "a=b", False),
-    ],
-)
-def test_the_service_may_be_named(
-    name: str, value: str, named: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Both standard variables can name the service."""
-    monkeypatch.setenv(name, value)
-    assert service_is_named() is named
-
-
-def test_a_provider_may_be_selected(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty variable selects none."""
-    monkeypatch.setenv("OTEL_PYTHON_TRACER_PROVIDER", "")
-    assert selected_provider() is None
-    monkeypatch.setenv("OTEL_PYTHON_TRACER_PROVIDER", "phasetrace")
-    assert selected_provider() == "phasetrace"
-
-
 def test_batch_limits_come_from_the_standard_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is not set is nobody's word."""
     assert batch_limits() == (None, None, None)
@@ -497,81 +435,8 @@ def test_a_batch_has_to_fit_into_the_queue(caplog: pytest.LogCaptureFixture) -> 
     assert "OTEL_BSP_MAX_EXPORT_BATCH_SIZE='11': expected at most" in caplog.text
 
 
-def test_the_environment_is_read_in_one_module() -> None:
-    """No other module touches ``os.environ`` or ``os.getenv``."""
-    root = Path(phasetrace.__file__).parent
-    exporters = Path(__file__).parents[2] / "exporters"
-    readers = {
-        path.name
-        for path in [*root.rglob("*.py"), *exporters.rglob("*.py")]
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
-        if (isinstance(node, ast.Attribute) and node.attr in ("environ", "environb", "getenv"))
-        or (isinstance(node, ast.alias) and node.name in ("environ", "environb", "getenv"))
-    }
-    assert readers == {"settings.py"}
-
-
 def test_secrets_in_addresses_are_not_shown() -> None:
     """Neither in front of the host, nor in a query."""
     text = "cannot reach https://u:secret@h/v1?api_key=secret, nor 'http://h?k=secret#secret'"
     assert "secret" not in redacted(text)
     assert redacted("http://h:4318/v1/traces (why?)") == "http://h:4318/v1/traces (why?)"
-
-
-def test_another_process_finds_the_same_files(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """It runs in another folder, so paths are made absolute."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", "ca.pem")
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", "/key.pem")
-    monkeypatch.setenv("PYTHONPATH", f"lib{os.pathsep}")
-    environment = shipping_environment(settings_from())
-    assert environment["OTEL_EXPORTER_OTLP_CERTIFICATE"] == str(tmp_path / "ca.pem")
-    assert environment["OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY"] == "/key.pem"
-    assert environment["PYTHONPATH"] == f"{tmp_path / 'lib'}{os.pathsep}{tmp_path}"
-
-
-@pytest.mark.parametrize(
-    ("environ", "address"),
-    [
-        ({"ENDPOINT": "http://h/v1/traces"}, "http://h/v1/traces/v1/traces"),
-        ({"ENDPOINT": "http://h//"}, "http://h//v1/traces"),
-        ({"ENDPOINT": "http://h/a"}, "http://h/a/v1/traces"),
-        ({"TRACES_ENDPOINT": "http://h", "ENDPOINT": "http://i"}, "http://h"),
-        ({}, "http://localhost:4318/v1/traces"),
-    ],
-)
-def test_the_address_is_the_one_that_the_exporter_posts_to(
-    environ: dict[str, str], address: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Also where the path is there twice then."""
-    for name, value in environ.items():
-        monkeypatch.setenv(f"OTEL_EXPORTER_OTLP_{name}", value)
-    exporter = OTLPSpanExporter()
-    assert otlp_endpoint(settings_from(), False) == exporter._endpoint == address
-    exporter.shutdown()  # type: ignore[no-untyped-call]
-
-
-@pytest.mark.parametrize(
-    ("address", "environ", "is_tls"),
-    [
-        ("https://h", {"OTEL_EXPORTER_OTLP_INSECURE": "true"}, True),
-        ("http://h", {"OTEL_EXPORTER_OTLP_INSECURE": "false"}, False),
-        ("h:1", {}, True),
-        ("h:1", {"OTEL_EXPORTER_OTLP_INSECURE": "TRUE"}, False),
-        (
-            "h:1",
-            {"OTEL_EXPORTER_OTLP_INSECURE": "true", "OTEL_EXPORTER_OTLP_TRACES_INSECURE": "no"},
-            True,
-        ),
-        ("https://h", {"OTEL_PYTHON_EXPORTER_OTLP_GRPC_CREDENTIAL_PROVIDER": "gcp"}, None),
-    ],
-)
-def test_when_grpc_speaks_tls(
-    address: str, environ: dict[str, str], is_tls: bool | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A scheme says so; without one INSECURE does; credentials of the exporter's own are its."""
-    for name, value in environ.items():
-        monkeypatch.setenv(name, value)
-    assert tls_of_grpc(address) is is_tls

@@ -17,13 +17,10 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.sampling import DEFAULT_ON, ParentBasedTraceIdRatio
 
+from phasetrace.environment import standard_variables
 from phasetrace.exporting import make_outlets
-from phasetrace.settings import (
-    settings_from,
-    settings_with_sources,
-    shipping_environment,
-    standard_variables,
-)
+from phasetrace.sending import shipping_environment
+from phasetrace.settings import settings_from, settings_with_sources
 from phasetrace.standard_values import (
     AT_IMPORT,
     SAMPLERS,
@@ -273,7 +270,7 @@ def test_others_wait_until_it_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     thread = threading.Thread(target=read)
     with standard_variables(), standard_variables():
         # Whoever looks at the variables now is inside already.
-        monkeypatch.setattr("phasetrace.settings.unusable_values", looked)
+        monkeypatch.setattr("phasetrace.environment.unusable_values", looked)
         thread.start()
         at_door.wait()
         thread.join(0.1)
@@ -287,7 +284,7 @@ def test_others_wait_until_it_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nothing_is_touched_where_all_can_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """Which is the rule."""
     monkeypatch.setenv(f"{PREFIX}TIMEOUT", "7")
-    monkeypatch.setattr("phasetrace.settings._set", lambda *_: pytest.fail("it was"))
+    monkeypatch.setattr("phasetrace.environment._set", lambda *_: pytest.fail("it was"))
     with standard_variables():
         assert os.environ[f"{PREFIX}TIMEOUT"] == "7"
 

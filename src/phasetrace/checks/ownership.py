@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 
 from phasetrace.checks.finding import Finding, Level
+from phasetrace.environment import selected_configurator, selected_provider
 from phasetrace.global_provider import installed
-from phasetrace.settings import selected_configurator, selected_provider
 
 _PROVIDERS = "opentelemetry_tracer_provider"
 _CONFIGURATORS = "opentelemetry_configurator"

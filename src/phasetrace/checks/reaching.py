@@ -24,11 +24,13 @@ from phasetrace import clock, exporting
 from phasetrace._version import __version__
 from phasetrace.checks.finding import Finding, Level
 from phasetrace.destination import Destination
+from phasetrace.environment import service_is_named
 from phasetrace.errors import ConfigError
 from phasetrace.exporting import Outlet
 from phasetrace.remedies import remedy
 from phasetrace.rendering import human
-from phasetrace.settings import Settings, otlp_endpoint, otlp_variables, service_is_named
+from phasetrace.sending import otlp_endpoint, otlp_variables
+from phasetrace.settings import Settings
 from phasetrace.variables import redacted
 from phasetrace.verdict import Outcome, Verdict
 from phasetrace.wire import encode, frame

@@ -224,7 +224,7 @@ def _save(path: Path, measured: Sequence[Measured]) -> None:
 def _show(report: Report, form: str, args: argparse.Namespace) -> None:
     from phasetrace.budgets.text import report_text
     from phasetrace.cli.table import on_terminal, terminal_width
-    from phasetrace.settings import colour_wanted
+    from phasetrace.environment import colour_wanted
 
     if args.output is not None:
         _write(args.output, _rendered(report, form))

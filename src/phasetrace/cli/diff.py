@@ -71,7 +71,7 @@ def execute(args: argparse.Namespace) -> int:
         return 0
     from phasetrace.cli.diff_text import diff_lines
     from phasetrace.cli.table import on_terminal, terminal_width
-    from phasetrace.settings import colour_wanted
+    from phasetrace.environment import colour_wanted
 
     colour = colour_wanted(on_terminal(), _COLOURS[args.color])
     lines = diff_lines(diff, everything=args.all, width=terminal_width(), colour=colour)

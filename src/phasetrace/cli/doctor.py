@@ -32,7 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Check everything, and print what was found; 1 if there is a problem."""
-    from phasetrace.settings import quieten_grpc, settings_with_sources, standard_variables
+    from phasetrace.environment import quieten_grpc, standard_variables
+    from phasetrace.settings import settings_with_sources
 
     sources = settings_with_sources()
     quieten_grpc()

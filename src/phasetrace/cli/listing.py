@@ -119,7 +119,7 @@ def _draw(executions: list[StoredExecution], width: int) -> bool:
     """Draw as much as there is room for on a terminal; return whether there is enough."""
     from phasetrace.cli.table import draw
     from phasetrace.clock import now_ns
-    from phasetrace.settings import colour_wanted
+    from phasetrace.environment import colour_wanted
 
     now = now_ns()
     rows = [_cells(execution, ago(execution.started_ns, now)) for execution in executions]

@@ -109,7 +109,7 @@ def execute(args: argparse.Namespace) -> int:
 
 def _print_sections(args: argparse.Namespace, has_sections: bool) -> None:
     from phasetrace.cli.table import on_terminal, print_breakdown, terminal_width
-    from phasetrace.settings import colour_wanted
+    from phasetrace.environment import colour_wanted
 
     columns = _checked_columns(args)
     breakdown: ExecutionBreakdown | None = None
@@ -276,7 +276,7 @@ def _remarks(
 
 def _print_summary(summary: ExecutionSummary, remarks: list[str], colour: bool | None) -> None:
     from phasetrace.cli.table import on_terminal
-    from phasetrace.settings import colour_wanted
+    from phasetrace.environment import colour_wanted
 
     print(summary_text(summary, colour=colour_wanted(on_terminal(), colour)))  # noqa: T201
     for remark in remarks:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from phasetrace.cli import FAILED, NothingRecorded, command
 from phasetrace.cli.addresses import TRACE_ID, address_of, shown
 from phasetrace.cli.other_addresses import taking_over
+from phasetrace.environment import no_trace_url
 from phasetrace.errors import ConfigError, SourceError, UnknownExecution
 from phasetrace.rendering import safe
-from phasetrace.settings import jaeger_url, no_trace_url, otlp_endpoint, settings_from
+from phasetrace.sending import otlp_endpoint
+from phasetrace.settings import jaeger_url, settings_from
 from phasetrace.store.reader import StoreReader
 
 if TYPE_CHECKING:

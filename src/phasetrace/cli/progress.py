@@ -20,8 +20,8 @@ from phasetrace import clock, faults
 from phasetrace.cli.progress_text import Doing, Progress, progress_text
 from phasetrace.cli.status_line import StatusLine
 from phasetrace.cli.table import columns_of
+from phasetrace.environment import can_draw, colour_wanted
 from phasetrace.pipeline import pipeline
-from phasetrace.settings import can_draw, colour_wanted
 from phasetrace.spans import EXECUTION, PhaseKey
 from phasetrace.threads import join_for_good
 

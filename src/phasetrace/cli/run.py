@@ -109,7 +109,8 @@ class _Run:
         self._ending = Ending(self._write_out_and_tell)
 
     def set_up(self) -> None:
-        from phasetrace.settings import TIMING_LOG, service_is_named, standard_variables
+        from phasetrace.environment import service_is_named, standard_variables
+        from phasetrace.settings import TIMING_LOG
 
         with standard_variables():  # by some of their values the SDK could not be imported
             from phasetrace import clock, configuration, faults
@@ -167,7 +168,7 @@ class _Run:
             return
         from phasetrace.carrier import in_environment, inject, of_root
         from phasetrace.context import given_ids
-        from phasetrace.settings import hand_to_children
+        from phasetrace.environment import hand_to_children
 
         inherited = configuration.executions.inherited
         if inherited is not None and given_ids(inherited) is not None:

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from phasetrace.cli.table import console, shortened, terminal_width
+from phasetrace.environment import colour_wanted
 from phasetrace.rendering import cells, safe
-from phasetrace.settings import colour_wanted
 
 if TYPE_CHECKING:
     from rich.console import Console

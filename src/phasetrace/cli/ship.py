@@ -100,7 +100,7 @@ def execute(args: argparse.Namespace) -> int:
 
 
 def _outlets(settings: Settings) -> list[Outlet]:
-    from phasetrace.settings import quieten_grpc, standard_variables
+    from phasetrace.environment import quieten_grpc, standard_variables
 
     quieten_grpc()
     with standard_variables():

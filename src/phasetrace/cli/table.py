@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from phasetrace.environment import colour_wanted
 from phasetrace.rendering import (
     SELF,
     breakdown_text,
@@ -25,7 +26,6 @@ from phasetrace.rendering import (
     own_errors,
 )
 from phasetrace.rendering import shortened as shortened
-from phasetrace.settings import colour_wanted
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """Show what is running, until somebody leaves."""
     from phasetrace.cli.table import on_terminal
-    from phasetrace.settings import can_draw, colour_wanted
+    from phasetrace.environment import can_draw, colour_wanted
 
     if args.json:
         import json

@@ -147,8 +147,8 @@ def _print(header: ExecutionHeader, tree: Tree, within: int, args: argparse.Name
     from phasetrace.cli.table import on_terminal
     from phasetrace.cli.tree_text import hidden_text, tree_lines
     from phasetrace.cli.trend_text import terminal
+    from phasetrace.environment import colour_wanted
     from phasetrace.rendering import title_text
-    from phasetrace.settings import colour_wanted
 
     colour = colour_wanted(on_terminal(), _COLOURS[args.color])
     width, in_ascii = terminal()

@@ -96,7 +96,7 @@ def execute(args: argparse.Namespace) -> int:
 
     width, in_ascii = terminal()
     if width:
-        from phasetrace.settings import colour_wanted
+        from phasetrace.environment import colour_wanted
 
         colour = colour_wanted(True, _COLOURS[args.color])
         print("\n".join(drawn(series, width, in_ascii=in_ascii, colour=colour)))  # noqa: T201

@@ -11,7 +11,8 @@ from phasetrace.delivery.remote import Remote, Starter
 from phasetrace.delivery.shipper import Shipper
 from phasetrace.destination import Destination
 from phasetrace.exporting import Outlet
-from phasetrace.settings import Settings, shipping_environment
+from phasetrace.sending import shipping_environment
+from phasetrace.settings import Settings
 
 
 def make_fleet(settings: Settings, store: Path, outlets: Sequence[Outlet]) -> Fleet:

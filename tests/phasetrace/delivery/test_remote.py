@@ -18,7 +18,8 @@ from phasetrace.delivery import remote
 from phasetrace.delivery.fleet import Fleet
 from phasetrace.delivery.lock import ServingLock, is_free, lock_path
 from phasetrace.delivery.remote import Remote, Starter
-from phasetrace.settings import settings_from, shipping_environment
+from phasetrace.sending import shipping_environment
+from phasetrace.settings import settings_from
 from phasetrace.store.ledger import Ledger, Settlement
 from tests.phasetrace.delivery.conftest import (
     HERE,
