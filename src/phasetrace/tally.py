@@ -26,6 +26,7 @@ OTHER: Final = "(other)"
 _MAX_OPEN: Final = 10_000
 _MAX_LAID: Final = 2_000
 _TOGETHER_WITHIN_NS: Final = 50_000_000
+_TOGETHER_SHARE: Final = 8
 _NS_PER_MS: Final = 1_000_000
 _NEVER: Final = sys.maxsize
 
@@ -90,6 +91,7 @@ class ExecutionTally:
         self._doubled: dict[int, int] = {}
         self._recorded_ns = 0
         self._together_ns = 0
+        self._longest_ns = 0
         self._laid: dict[str, tuple[int, int]] = {}
         self._anonymous = 0
 
@@ -128,12 +130,14 @@ class ExecutionTally:
         """Return the end of a measurement that has a length but no place (Unix ns).
 
         It ends now, if it fits in after the one recorded before. Otherwise the two were handed in
-        together, and what comes within 50 ms ended at one moment; measurements of one node that
-        would overlap lie one before the other.
+        together, and what comes within 50 ms, or an eighth of the longest of them, ended at one
+        moment; measurements of one node that would overlap lie one before the other.
         """
         fits = now_ns - duration_ns >= self._recorded_ns
-        if fits or now_ns - self._together_ns > _TOGETHER_WITHIN_NS:
-            self._together_ns = now_ns
+        self._longest_ns = max(self._longest_ns, duration_ns)
+        within_ns = max(_TOGETHER_WITHIN_NS, self._longest_ns // _TOGETHER_SHARE)
+        if fits or now_ns - self._together_ns > within_ns:
+            self._together_ns, self._longest_ns = now_ns, duration_ns
         self._recorded_ns = now_ns
         end_ns = self._together_ns
         first_ns, last_ns = self._laid.get(node_id, (end_ns, end_ns - duration_ns))

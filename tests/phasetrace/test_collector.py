@@ -153,6 +153,27 @@ def test_measurements_of_a_node_are_laid_one_before_the_other(fake_clock: FakeCl
     ]
 
 
+@pytest.mark.parametrize(
+    ("durations_ms", "apart_ms", "whole_ms"),
+    [
+        ((3_000, 200, 160), 150, 3_000),  # within an eighth of the longest, whichever comes then
+        ((160, 3_000, 200), 150, 3_000),
+        ((3_000, 200, 200), 190, 3_380),  # the last comes too late for that
+        ((100, 90), 45, 100),
+        ((100, 90), 55, 155),
+    ],
+)
+def test_measurements_that_are_handed_in_slowly_ended_at_one_moment(
+    durations_ms: tuple[int, ...], apart_ms: int, whole_ms: int, fake_clock: FakeClock
+) -> None:
+    """A program that is held up between them does not last longer for it, within bounds."""
+    collector = TimingCollector(now_ns=fake_clock)
+    for index, duration_ms in enumerate(durations_ms):
+        collector.record("e", f"n{index}", "p", duration_ms)
+        fake_clock.advance(apart_ms)
+    assert collector.breakdown("e").execution.duration_ns == whole_ms * 1_000_000
+
+
 def test_measurements_made_as_time_passes_stay_where_they_are(fake_clock: FakeClock) -> None:
     """What does not overlap ends when it was recorded."""
     collector = TimingCollector(now_ns=fake_clock)
