@@ -17,6 +17,7 @@ from phasetrace.cli.check_baseline import (
     how_it_ended,
     say,
 )
+from phasetrace.cli.options import COLOURS, add_color, add_execution, add_source
 from phasetrace.errors import UnknownExecution, UsageError
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from phasetrace.recordings.source import Source
     from phasetrace.store.stored import StoredExecution
 
-_COLOURS: Final = {"auto": None, "always": True, "never": False}
 _TEXT: Final = "text"
 _JSON: Final = "json"
 _FORMATS: Final = (_TEXT, _JSON, "junit", "markdown")
@@ -40,17 +40,8 @@ _NO_BUDGETS: Final = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``check``."""
-    parser.add_argument(
-        "exec_id",
-        nargs="?",
-        metavar="EXEC",
-        help="the execution: its id, its name, latest~1, or a file (default: the latest)",
-    )
-    parser.add_argument(
-        "--source",
-        metavar="PLACE",
-        help="read from a file of OTLP JSON lines, another store, or Jaeger (http://host:16686)",
-    )
+    add_execution(parser)
+    add_source(parser)
     parser.add_argument(
         "--budgets",
         type=Path,
@@ -100,12 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="report into a file, in the format of its ending (.txt .json .xml .md); the text goes"
         " to stderr",
     )
-    parser.add_argument(
-        "--color",
-        choices=_COLOURS,
-        default="auto",
-        help="when to colour (default: auto, on a terminal unless NO_COLOR is set)",
-    )
+    add_color(parser)
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -230,7 +216,7 @@ def _show(report: Report, form: str, args: argparse.Namespace) -> None:
         _write(args.output, _rendered(report, form))
         print(report_text(report), file=sys.stderr)  # noqa: T201
     elif form == _TEXT:
-        colour = colour_wanted(on_terminal(), _COLOURS[args.color])
+        colour = colour_wanted(on_terminal(), COLOURS[args.color])
         print(report_text(report, colour=colour, width=terminal_width()))  # noqa: T201
     else:
         print(_rendered(report, form))  # noqa: T201

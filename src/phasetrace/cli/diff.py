@@ -7,12 +7,12 @@ import sys
 from typing import TYPE_CHECKING
 
 from phasetrace.analysis.comparison import DIFF_SCHEMA, compare
+from phasetrace.cli.options import COLOURS, add_color, add_json
 from phasetrace.rendering import safe
 
 if TYPE_CHECKING:
     from phasetrace.cli.diff_sides import Side
 
-_COLOURS = {"auto": None, "always": True, "never": False}
 _BY = {"phase": "phase of node", "iteration": "phase of iteration"}
 
 
@@ -35,17 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--all", action="store_true", help="show rows of next to no time as well")
     parser.add_argument("--source", metavar="PLACE", help="where to read both from")
-    parser.add_argument(
-        "--json",
-        action="store_true",
-        help=f"print everything as JSON ({DIFF_SCHEMA}), times in integer nanoseconds",
-    )
-    parser.add_argument(
-        "--color",
-        choices=_COLOURS,
-        default="auto",
-        help="when to colour (default: auto, on a terminal unless NO_COLOR is set)",
-    )
+    add_json(parser, DIFF_SCHEMA, "everything as JSON")
+    add_color(parser)
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -73,7 +64,7 @@ def execute(args: argparse.Namespace) -> int:
     from phasetrace.cli.table import on_terminal, terminal_width
     from phasetrace.environment import colour_wanted
 
-    colour = colour_wanted(on_terminal(), _COLOURS[args.color])
+    colour = colour_wanted(on_terminal(), COLOURS[args.color])
     lines = diff_lines(diff, everything=args.all, width=terminal_width(), colour=colour)
     print("\n".join(lines))  # noqa: T201
     return 0

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from phasetrace.cli import NothingRecorded
+from phasetrace.cli.options import add_execution, add_source
 from phasetrace.errors import UnknownExecution, UsageError
 from phasetrace.exports.formats import FORMATS, NAMES, Format, format_of
 from phasetrace.rendering import safe
@@ -26,17 +27,8 @@ _ENDED: Final = ("ok", "error", "cancelled")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``export``."""
-    parser.add_argument(
-        "exec_id",
-        nargs="?",
-        metavar="EXEC",
-        help="the execution: its id, its name, latest~1, or a file (default: the latest)",
-    )
-    parser.add_argument(
-        "--source",
-        metavar="PLACE",
-        help="read from a file of OTLP JSON lines, another store, or Jaeger (http://host:16686)",
-    )
+    add_execution(parser)
+    add_source(parser)
     endings = "; ".join(f"{' '.join(one.endings)}: {one.what}" for one in FORMATS)
     parser.add_argument(
         "-o",

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from phasetrace.cli import HOW_TO_RECORD, filters, open_source
+from phasetrace.cli.options import add_json, add_source
 from phasetrace.errors import StoreMissing
 from phasetrace.recordings.places import shown
 from phasetrace.recordings.source import Where
@@ -49,16 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"how many executions at most (default: {LISTED})",
     )
-    parser.add_argument(
-        "--source",
-        metavar="PLACE",
-        help="read from a file of OTLP JSON lines, another store, or Jaeger (http://host:16686)",
-    )
-    parser.add_argument(
-        "--json",
-        action="store_true",
-        help=f"print JSON ({EXECUTIONS_SCHEMA}), times in integer nanoseconds",
-    )
+    add_source(parser)
+    add_json(parser, EXECUTIONS_SCHEMA)
 
 
 def execute(args: argparse.Namespace) -> int:

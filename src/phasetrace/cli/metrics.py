@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from phasetrace.cli import NothingRecorded, command, open_store
+from phasetrace.cli.options import COLOURS, add_color, add_execution, add_json, add_source
 from phasetrace.errors import UnknownExecution
 from phasetrace.recordings.uncollected import uncollected
 from phasetrace.rendering import safe, summary_text
@@ -23,27 +24,17 @@ if TYPE_CHECKING:
     from phasetrace.recordings.source import Source
     from phasetrace.store.stored import StoredExecution
 
-_COLOURS = {"auto": None, "always": True, "never": False}
 _BY: Final = ("node", "phase", "type", "iteration", "model")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``metrics``."""
     which = parser.add_mutually_exclusive_group()
-    which.add_argument(
-        "exec_id",
-        nargs="?",
-        metavar="EXEC",
-        help="an execution: its id, its name, or latest~1 (default: the latest)",
-    )
+    add_execution(which)
     which.add_argument(
         "--latest", action="store_true", help="the execution that started last; the default"
     )
-    parser.add_argument(
-        "--source",
-        metavar="PLACE",
-        help="read from a file of OTLP JSON lines, another store, or Jaeger (http://host:16686)",
-    )
+    add_source(parser)
     parser.add_argument(
         "--breakdown", action="store_true", help="show the time of every node and phase"
     )
@@ -75,20 +66,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="have executions that were started within it among its nodes",
     )
-    parser.add_argument(
-        "--json",
-        action="store_true",
-        help="print everything as JSON (phasetrace.breakdown/1), times in integer nanoseconds",
-    )
+    add_json(parser, "phasetrace.breakdown/1", "everything as JSON")
     parser.add_argument(
         "--plain", action="store_true", help="print plain lines on a wide terminal, too"
     )
-    parser.add_argument(
-        "--color",
-        choices=_COLOURS,
-        default="auto",
-        help="when to colour (default: auto, on a terminal unless NO_COLOR is set)",
-    )
+    add_color(parser)
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -101,7 +83,7 @@ def execute(args: argparse.Namespace) -> int:
         with _found(args) as (source, execution):
             summary = source.summary(execution)
             remarks = _remarks(source, execution, args, _verdict(source, execution))
-        _print_summary(summary, remarks, _COLOURS[args.color])
+        _print_summary(summary, remarks, COLOURS[args.color])
     else:
         _print_sections(args, has_sections)
     return 0
@@ -125,12 +107,12 @@ def _print_sections(args: argparse.Namespace, has_sections: bool) -> None:
             breakdown = source.breakdown(execution, args.rolled_up, recording)
         remarks = _remarks(source, execution, args, _verdict(source, execution))
     if breakdown is not None:
-        print_breakdown(breakdown, plain=args.plain, colour=_COLOURS[args.color])
+        print_breakdown(breakdown, plain=args.plain, colour=COLOURS[args.color])
     if examination is not None:
         from phasetrace.cli.answers_text import sections
         from phasetrace.rendering import title_text
 
-        colour = colour_wanted(on_terminal(), _COLOURS[args.color])
+        colour = colour_wanted(on_terminal(), COLOURS[args.color])
         if breakdown is None:
             print(title_text(examination.recording.execution, colour=colour))  # noqa: T201
         wanted = [

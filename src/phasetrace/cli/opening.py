@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from phasetrace.cli import FAILED, NothingRecorded, command
 from phasetrace.cli.addresses import TRACE_ID, address_of, shown
+from phasetrace.cli.options import add_execution
 from phasetrace.cli.other_addresses import taking_over
 from phasetrace.environment import no_trace_url
 from phasetrace.errors import ConfigError, SourceError, UnknownExecution
@@ -34,12 +35,7 @@ class _Look(NamedTuple):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``open``."""
-    parser.add_argument(
-        "exec_id",
-        nargs="?",
-        metavar="EXEC",
-        help="an execution: its id, its name, latest~1, or a file (default: the latest)",
-    )
+    add_execution(parser)
     parser.add_argument(
         "--print",
         action="store_true",

@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from phasetrace.cli import NothingRecorded
+from phasetrace.cli.options import add_execution, add_source
 from phasetrace.errors import UnknownExecution, UsageError
 from phasetrace.rendering import safe
 
@@ -19,17 +20,8 @@ _STDOUT: Final = "-"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``report``."""
-    parser.add_argument(
-        "exec_id",
-        nargs="?",
-        metavar="EXEC",
-        help="an execution: its id, its name, latest~1, or its file (default: the latest)",
-    )
-    parser.add_argument(
-        "--source",
-        metavar="PLACE",
-        help="read from a file of OTLP JSON lines, another store, or Jaeger (http://host:16686)",
-    )
+    add_execution(parser)
+    add_source(parser)
     parser.add_argument(
         "--compare",
         metavar="OTHER",

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from phasetrace.cli import HOW_TO_RECORD, command, open_store
+from phasetrace.cli.options import add_json
 from phasetrace.cli.other_addresses import how_to_take_over, is_in_use, only_if
 from phasetrace.cli.sheet import Line, Section, show
 from phasetrace.rendering import ago, human
@@ -34,11 +35,7 @@ _UNITS: Final = ((1024**3, "GB"), (1024**2, "MB"), (1024, "kB"))
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``status``."""
-    parser.add_argument(
-        "--json",
-        action="store_true",
-        help=f"print JSON ({STATUS_SCHEMA}), times in integer nanoseconds",
-    )
+    add_json(parser, STATUS_SCHEMA)
 
 
 def execute(args: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from phasetrace.cli import command, open_store
+from phasetrace.cli.options import COLOURS, add_color, add_json
 from phasetrace.errors import StoreError, StoreMissing
 from phasetrace.rendering import safe
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 TOP_SCHEMA: Final = "phasetrace.top/1"
 
-_COLOURS: Final = {"auto": None, "always": True, "never": False}
 _SHORTEST_S: Final = 0.1
 _LEAVES: Final = frozenset("qQ\x03\x04")
 
@@ -28,11 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="print one picture and end, as in a pipe",
     )
-    parser.add_argument(
-        "--json",
-        action="store_true",
-        help=f"print one picture as JSON ({TOP_SCHEMA}), times in integer nanoseconds",
-    )
+    add_json(parser, TOP_SCHEMA, "one picture as JSON")
     parser.add_argument(
         "--interval",
         type=_seconds,
@@ -40,12 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="look again every S seconds (default: 1); q leaves",
     )
-    parser.add_argument(
-        "--color",
-        choices=_COLOURS,
-        default="auto",
-        help="when to colour (default: auto, on a terminal unless NO_COLOR is set)",
-    )
+    add_color(parser)
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -58,9 +49,9 @@ def execute(args: argparse.Namespace) -> int:
 
         print(json.dumps(activity_dict(_activity_once()), indent=2, allow_nan=False))  # noqa: T201
     elif args.once or not on_terminal() or not can_draw():
-        _print(_activity_once(), colour_wanted(on_terminal(), _COLOURS[args.color]))
+        _print(_activity_once(), colour_wanted(on_terminal(), COLOURS[args.color]))
     else:
-        _draw(args.interval, colour_wanted(True, _COLOURS[args.color]))
+        _draw(args.interval, colour_wanted(True, COLOURS[args.color]))
     return 0
 
 

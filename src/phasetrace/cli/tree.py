@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from phasetrace.cli import NothingRecorded
+from phasetrace.cli.options import COLOURS, add_color, add_execution, add_json, add_source
 from phasetrace.errors import UnknownExecution
 from phasetrace.recordings.uncollected import uncollected
 from phasetrace.rollup import within_text
@@ -17,24 +18,14 @@ if TYPE_CHECKING:
 
 TREE_SCHEMA: Final = "phasetrace.tree/1"
 
-_COLOURS: Final = {"auto": None, "always": True, "never": False}
 _RUNNING: Final = "running"
 _NOT_ENDED: Final = "not ended"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``tree``."""
-    parser.add_argument(
-        "exec_id",
-        nargs="?",
-        metavar="EXEC",
-        help="an execution: its id, its name, or latest~1 (default: the latest)",
-    )
-    parser.add_argument(
-        "--source",
-        metavar="PLACE",
-        help="read from a file of OTLP JSON lines, another store, or Jaeger (http://host:16686)",
-    )
+    add_execution(parser)
+    add_source(parser)
     parser.add_argument(
         "--depth", type=_depth, metavar="N", help="go no further down than N levels"
     )
@@ -49,17 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="have executions that were started within it where they were started",
     )
-    parser.add_argument(
-        "--json",
-        action="store_true",
-        help=f"print JSON ({TREE_SCHEMA}), times in integer nanoseconds",
-    )
-    parser.add_argument(
-        "--color",
-        choices=_COLOURS,
-        default="auto",
-        help="when to colour (default: auto, on a terminal unless NO_COLOR is set)",
-    )
+    add_json(parser, TREE_SCHEMA)
+    add_color(parser)
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -150,7 +132,7 @@ def _print(header: ExecutionHeader, tree: Tree, within: int, args: argparse.Name
     from phasetrace.environment import colour_wanted
     from phasetrace.rendering import title_text
 
-    colour = colour_wanted(on_terminal(), _COLOURS[args.color])
+    colour = colour_wanted(on_terminal(), COLOURS[args.color])
     width, in_ascii = terminal()
     lines = [title_text(header, colour=colour)]
     lines += [

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from phasetrace.cli import NothingRecorded, open_source
+from phasetrace.cli.options import COLOURS, add_color, add_json, add_source
 from phasetrace.errors import UsageError
 from phasetrace.recordings.series import MILLION, QUANTITIES, Series, series_of
 from phasetrace.recordings.source import Where
@@ -21,8 +22,6 @@ TREND_SCHEMA: Final = "phasetrace.trend/1"
 
 RUNS: Final = 30
 """How many runs are shown unless another number is asked for."""
-
-_COLOURS: Final = {"auto": None, "always": True, "never": False}
 
 
 class UnknownName(NothingRecorded):
@@ -60,22 +59,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what of it: its total, its self time, its share of the execution, the 95th"
         " percentile of its calls, what it owns of the critical path (default: total)",
     )
-    parser.add_argument(
-        "--source",
-        metavar="PLACE",
-        help="read from a file of OTLP JSON lines, another store, or Jaeger (http://host:16686)",
-    )
-    parser.add_argument(
-        "--json",
-        action="store_true",
-        help=f"print JSON ({TREND_SCHEMA}), times in integer nanoseconds",
-    )
-    parser.add_argument(
-        "--color",
-        choices=_COLOURS,
-        default="auto",
-        help="when to colour (default: auto, on a terminal unless NO_COLOR is set)",
-    )
+    add_source(parser)
+    add_json(parser, TREND_SCHEMA)
+    add_color(parser)
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -98,7 +84,7 @@ def execute(args: argparse.Namespace) -> int:
     if width:
         from phasetrace.environment import colour_wanted
 
-        colour = colour_wanted(True, _COLOURS[args.color])
+        colour = colour_wanted(True, COLOURS[args.color])
         print("\n".join(drawn(series, width, in_ascii=in_ascii, colour=colour)))  # noqa: T201
         return 0
     print("\n".join(plain_lines(series)))  # noqa: T201

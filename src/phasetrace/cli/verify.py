@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from phasetrace.cli import FAILED, open_source, open_store
+from phasetrace.cli.options import add_json
 from phasetrace.rendering import cells, human, name_text, safe, shortened
 from phasetrace.spans import EXECUTION, NODE, SYSTEM_NODE
 
@@ -39,11 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PLACE",
         help="compare with a file of OTLP JSON lines, another store, or Jaeger (http://host:16686)",
     )
-    parser.add_argument(
-        "--json",
-        action="store_true",
-        help=f"print JSON ({VERIFY_SCHEMA}), times in integer nanoseconds",
-    )
+    add_json(parser, VERIFY_SCHEMA)
 
 
 def execute(args: argparse.Namespace) -> int:
