@@ -27,6 +27,7 @@ from opentelemetry.sdk.trace.sampling import (
 from phasetrace import faults
 from phasetrace.feed import Feed, FeedCounts
 from phasetrace.settings import BatchLimits
+from tests.phasetrace.timing import least_s
 
 SUCCESS, FAILURE = SpanExportResult.SUCCESS, SpanExportResult.FAILURE
 LONG_S = 60.0
@@ -615,9 +616,11 @@ def test_a_flush_keeps_its_deadline(make_feed: Callable[..., Feed]) -> None:
     """To within ten per cent, while the exporter hangs."""
     feed = make_feed(Hanging())
     feed.take(spans(1))
-    started = time.monotonic()
-    assert not feed.force_flush(1000)
-    assert 1.0 <= time.monotonic() - started < 1.1
+
+    def flush() -> None:
+        assert not feed.force_flush(1000)
+
+    assert 1.0 <= least_s(flush) < 1.1
 
 
 # --- the end ---------------------------------------------------------------------------------
@@ -667,13 +670,14 @@ def test_at_the_end_a_flush_has_its_answer(make_feed: Callable[..., Feed]) -> No
 
 def test_an_exporter_that_hangs_is_given_up(make_feed: Callable[..., Feed]) -> None:
     """What waits has failed; what it has is counted when it answers, after all."""
-    exporter = Hanging()
-    feed = make_feed(exporter, max_export_batch_size=4)
-    exporter.while_shutting_down = exporter.go_on.wait
-    feed.take(spans(10))
-    started = time.monotonic()
-    feed.shutdown(0.5)
-    assert 0.5 <= time.monotonic() - started < 0.6
+    exporters = [Hanging() for _ in range(3)]
+    feeds = [make_feed(exporter, max_export_batch_size=4) for exporter in exporters]
+    for exporter, feed in zip(exporters, feeds, strict=True):
+        exporter.while_shutting_down = exporter.go_on.wait
+        feed.take(spans(10))
+    left = iter(feeds)
+    assert 0.5 <= least_s(lambda: next(left).shutdown(0.5), len(feeds)) < 0.6
+    exporter, feed = exporters[0], feeds[0]
     assert feed.counts() == FeedCounts(0, 4, 0, 6, 0)
     exporter.go_on.set()
     with feed._worker.changed:
