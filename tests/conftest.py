@@ -22,7 +22,7 @@ from phasetrace.testing import forget_everything
 settings.register_profile("own", deadline=None)
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.register_profile("few", deadline=None, derandomize=True, max_examples=20)
-settings.load_profile("own")
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "own"))
 
 OTHERS = ("TRACEPARENT", "TRACESTATE", "GRPC_VERBOSITY")
 
