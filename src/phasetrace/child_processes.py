@@ -1,4 +1,4 @@
-"""Children of ``multiprocessing``: writing out before they end.
+"""Children of ``multiprocessing``: whether this process is one, and writing out before it ends.
 
 A child that was forked (by the start methods fork and forkserver) ends with ``os._exit`` after
 multiprocessing's own finalizers; the handlers of `atexit` do not run in it.
@@ -9,13 +9,15 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 _AFTER_ALL_OTHERS = -100  # the queues of multiprocessing are joined at -5
+_once_more: Final[list[Callable[[], None]]] = []  # multiprocessing does not keep them
 
 
-def at_end_of_child(call: Callable[[], None]) -> None:
-    """Call `call` when this process ends, if it is a child of multiprocessing.
+def in_child(call: Callable[[], None]) -> None:
+    """Call `call` if this process is a child of multiprocessing; more than once, it may be.
 
     Does nothing, and imports nothing, in any other process.
     """
@@ -23,12 +25,24 @@ def at_end_of_child(call: Callable[[], None]) -> None:
     if process is None:
         return
     if process.parent_process() is not None:
-        _finalize(call)
+        call()
     elif getattr(process.current_process(), "_inheriting", False):
-        # The child is still importing its main module; it forgets finalizers when it has done so.
+        # The child is still importing its main module. Those that are then forked from it, by the
+        # start method forkserver, forget finalizers.
         from multiprocessing import util
 
-        util.register_after_fork(call, _finalize)
+        call()
+        _once_more.append(call)
+        util.register_after_fork(call, _call)
+
+
+def at_end_of_child(call: Callable[[], None]) -> None:
+    """Call `call` when this process ends, if it is a child of multiprocessing; see `in_child`."""
+    in_child(partial(_finalize, call))
+
+
+def _call(call: Callable[[], None]) -> None:
+    call()
 
 
 def _finalize(call: Callable[[], None]) -> None:

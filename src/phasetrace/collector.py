@@ -61,7 +61,8 @@ class TimingCollector:
 
     Thread-safe. Bounded: past `max_executions` the execution that was longest without a new span is
     evicted, past `max_keys` an execution's further phases are added up under ``(other)``;
-    ``evicted_executions`` and ``merged_spans`` count both.
+    ``evicted_executions`` and ``merged_spans`` count both. ``spans_outside`` are phasetrace's own
+    spans that were in no execution, which count nowhere else.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class TimingCollector:
         self._parts = itertools.count()
         self.evicted_executions = 0
         self.merged_spans = 0
+        self.spans_outside = 0
         self.emit: Callable[[str, str, str, int, Metadata], None] | None = None
         """Where `record` sends measurements to become spans; without it they are only added up."""
         self.settled_elsewhere = False
@@ -433,6 +435,7 @@ class TimingCollector:
         exec_id, execution = None, None
         for span in spans:
             if span._exec_id is None:
+                self.spans_outside += 1
                 continue
             if span._exec_id != exec_id or execution is None:
                 exec_id = span._exec_id

@@ -10,14 +10,21 @@ import atexit
 import os
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from phasetrace import faults, redaction, scopes
 from phasetrace.collector import TimingCollector
-from phasetrace.environment import inherited_carrier, mistyped_variables, standard_variables
+from phasetrace.environment import (
+    inherited_carrier,
+    own_environ,
+    standard_variables,
+    was_handed_on,
+)
 from phasetrace.errors import ConfigError
 from phasetrace.executions import Executions
 from phasetrace.settings import Settings, settings_from, settings_or_defaults
+from phasetrace.sources import mistyped_names
 
 if TYPE_CHECKING:
     from phasetrace.provider import TracerProvider
@@ -35,12 +42,13 @@ executions: Final = Executions()
 before_first_span: Final[list[Callable[[], None]]] = []
 """What else a process is to do before its first span, a forked one too."""
 
-_lock = threading.RLock()  # guards _tracing and _defaults
+_lock = threading.RLock()  # guards _tracing, _defaults and _told
 _tracing: Tracing | None = None
 _latest: Tracing | None = None
 _signals: SignalHandling | None = None
 _defaults: dict[str, Any] = {}
 _origin_known = False
+_told: set[str] = set()  # of names; a forked child says none of it again
 _writing_out = threading.RLock()  # nobody leaves while another thread writes out
 
 
@@ -76,8 +84,6 @@ def set_defaults(**settings: Any) -> None:
     with _lock:
         _defaults.update(settings)
         _configure(settings_from(**_defaults))
-        for line in mistyped_variables():
-            faults.tell(line)
 
 
 def current_tracing() -> Tracing:
@@ -150,6 +156,7 @@ def forget() -> None:
     redaction.forget()
     executions.__init__()  # type: ignore[misc]
     _defaults.clear()
+    _told.clear()
     _origin_known = False
     _tracing = _latest = None
     scopes.source.recorder = _first_recorder
@@ -166,7 +173,7 @@ def _configure(settings: Settings) -> None:
 
     _handle_signals(settings.handle_signals)
     _look_at_origin()
-    hooks = Hooks(_at_first_use, _before_the_provider_ends)
+    hooks = Hooks(partial(_at_first_use, settings), _before_the_provider_ends)
     tracing = Tracing(settings, timing_collector, executions, hooks)  # may raise
     tracing.start(previous)
     _tracing = _latest = tracing
@@ -177,6 +184,17 @@ def _configure(settings: Settings) -> None:
     if previous is not None:
         previous.disconnect()
         previous.write_out()
+    _tell_of_names()
+
+
+def _tell_of_names() -> None:
+    """Say, once, which variables nobody reads that look like ones that somebody does."""
+    if was_handed_on():  # who has started this process has said so
+        return
+    for line in mistyped_names(own_environ()):
+        if line not in _told:
+            _told.add(line)
+            faults.tell(line)
 
 
 def ignore_origin() -> None:
@@ -200,20 +218,36 @@ def _look_at_origin() -> None:
                 faults.report("looking at what started the process", error)
 
 
-def _handle_signals(wanted: bool) -> None:
-    global _signals
+def _handle_signals(wanted: bool | None) -> None:
     if wanted:
-        from phasetrace.signals import SignalHandling
-
-        if _signals is None:
-            _signals = SignalHandling(_at_signal)
-            before_first_span.append(_signals.before_first_span)
         try:
-            _signals.install()
+            _signal_handling().install()
         except ValueError as error:
             raise ConfigError(f"handle_signals=True: {error}") from None
     elif _signals is not None and threading.current_thread() is threading.main_thread():
         _signals.remove()
+
+
+def _handle_signals_of_child() -> None:
+    try:
+        _signal_handling().install_in_child()
+    except Exception as error:
+        faults.report("handling the signals of a child process", error)
+
+
+def _signal_handling() -> SignalHandling:
+    global _signals
+    if _signals is None:
+        from phasetrace.signals import SignalHandling
+
+        _signals = SignalHandling(_at_signal, is_writing_out)
+        before_first_span.append(_signals.before_first_span)
+    return _signals
+
+
+def is_writing_out() -> bool:
+    """Tell whether this very thread is writing everything out; takes no lock."""
+    return _writing_out._is_owned()  # type: ignore[attr-defined, no-any-return]
 
 
 def _at_signal(is_the_end: bool) -> None:
@@ -252,12 +286,15 @@ def _record_nothing(error: Exception) -> None:
     timing_collector.emit = None
 
 
-def _at_first_use() -> None:
-    from phasetrace.child_processes import at_end_of_child
+def _at_first_use(settings: Settings) -> None:
+    from phasetrace.child_processes import at_end_of_child, in_child
 
-    at_end_of_child(_at_exit)
+    at_end_of_child(_at_end_of_child)
     for call in before_first_span:
         call()
+    # What looks out for signals that are missed is the thread that writes the store.
+    if settings.handle_signals is None and settings.store is not None:
+        in_child(_handle_signals_of_child)
 
 
 def _before_the_provider_ends() -> None:
@@ -280,6 +317,18 @@ def _at_exit() -> None:
             _tracing.write_out()
 
 
+def _at_end() -> None:
+    _at_exit()
+    if _latest is not None:
+        _latest.shut_down_providers()
+
+
+def _at_end_of_child() -> None:
+    _at_exit()
+    if _tracing is not None:
+        _tracing.flush_provider_at_end()
+
+
 def _before_fork() -> None:
     timing_collector.before_fork()
     if _tracing is not None:
@@ -300,6 +349,6 @@ def _after_fork_in_child() -> None:
 
 scopes.source.recorder = _first_recorder
 timing_collector.emit = _first_emit
-atexit.register(_at_exit)
+atexit.register(_at_end)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)

@@ -79,10 +79,13 @@ class Destination:
         """False if the last call failed, or the present one takes more than two seconds."""
         return not self._failing and self.busy_s <= _SLOW_S
 
-    def export(self, spans: Sequence[ReadableSpan]) -> Iterator[tuple[int, bool]]:
+    def export(
+        self, spans: Sequence[ReadableSpan], until: float | None = None
+    ) -> Iterator[tuple[int, bool]]:
         """Export spans, in one request or more; give of each how many and whether successfully.
 
-        The numbers add up to the number of spans.
+        The numbers add up to the number of spans. An exporter that is known well enough is tried no
+        longer than `until` (monotonic seconds).
         """
         if not self.takes_bytes:
             shown = redacted_spans(spans)
@@ -95,7 +98,7 @@ class Destination:
         if len(pairs) < len(spans):
             yield len(spans) - len(pairs), False
         for request in _requests(pairs):
-            yield len(request), self._export(partial(self._export_encoded, request))
+            yield len(request), self._export(partial(self._export_encoded, request, until))
 
     def send(self, payload: bytes, spans: int, timeout_s: float | None = None) -> Verdict:
         """Send a serialized ``ExportTraceServiceRequest`` with so many spans in it, once.
@@ -126,12 +129,12 @@ class Destination:
         self._is_over.set()
         self._call(f"shutting the exporter {self._name} down", self._exporter.shutdown, None)
 
-    def _export_encoded(self, request: list[_Pair]) -> SpanExportResult:
+    def _export_encoded(self, request: list[_Pair], until: float | None) -> SpanExportResult:
         if self._send is not None:
             try:
                 if self._attempt is not None:
                     payload = frame(one for _, one in request)
-                    return self._persist(self._attempt, payload, len(request))
+                    return self._persist(self._attempt, payload, len(request), until)
                 return self._send(frame(one for _, one in request), len(request))
             except BytesNotTakenError as error:
                 self._takes_no_bytes(error)
@@ -139,7 +142,9 @@ class Destination:
         result: SpanExportResult = self._exporter.export(shown)
         return result
 
-    def _persist(self, attempt: Attempt, payload: bytes, spans: int) -> SpanExportResult:
+    def _persist(
+        self, attempt: Attempt, payload: bytes, spans: int, until: float | None
+    ) -> SpanExportResult:
         """Send, and send again while that may help and the exporter's time is not over.
 
         Raises:
@@ -148,6 +153,8 @@ class Destination:
         from phasetrace.otlp_attempt import configured_timeout_s
 
         deadline = time.monotonic() + configured_timeout_s(self._exporter)
+        if until is not None:
+            deadline = min(deadline, until)
         backoff = Backoff()
         while True:
             verdict = attempt(payload, spans, deadline - time.monotonic())
@@ -157,9 +164,13 @@ class Destination:
             is_passing = verdict.outcome in (Outcome.UNAVAILABLE, Outcome.UNKNOWN)
             is_late = time.monotonic() + wait_s >= deadline
             if not is_passing or is_late or self._is_over.wait(wait_s):
-                self.problem = self._explain(self._hidden(verdict))
+                self.problem = self.explained(verdict)
                 faults.report(f"cannot deliver to {self._name}: {self.problem}")
                 return SpanExportResult.FAILURE
+
+    def explained(self, verdict: Verdict) -> str:
+        """Return in one line why spans did not arrive, and what to change."""
+        return self._explain(self._hidden(verdict))
 
     def _hidden(self, verdict: Verdict) -> Verdict:
         return verdict._replace(reason=hide(verdict.reason, self._secrets))

@@ -135,6 +135,9 @@ def _message(span: Span) -> bytes:
             attributes.setdefault(NODE_ID, span._node_id)
         else:
             attributes = {**span.ids(), **attributes}
+        if span._kept is not None:
+            for name, value in span._kept.items():
+                attributes.setdefault(name, value)
     parent = span._parent_given
     events, links = span._event_list, span._link_list
     return encode_span(

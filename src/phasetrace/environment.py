@@ -11,7 +11,6 @@ from _thread import RLock  # the modules around it are not needed to read a stor
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from phasetrace.standard_names import mistyped
 from phasetrace.standard_values import unusable_values
 
 
@@ -80,6 +79,11 @@ def inherited_carrier() -> dict[str, str]:
     return dict(os.environ) if "TRACEPARENT" in os.environ or "PHASETRACE" in os.environ else {}
 
 
+def was_handed_on() -> bool:
+    """Tell whether a process with phasetrace has started this one, in its execution."""
+    return bool(os.environ.get("PHASETRACE"))
+
+
 def environment() -> dict[str, str]:
     """Return the environment of this process, for another one."""
     return dict(os.environ)
@@ -97,14 +101,6 @@ def quieten_grpc() -> None:
     nobody's program. To be called before gRPC is imported.
     """
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-
-
-def mistyped_variables() -> list[str]:
-    """Return a line on each variable that is set and looks like one of OpenTelemetry's."""
-    return [
-        f"{name} is no variable of OpenTelemetry's; was {meant} meant?"
-        for name, meant in mistyped(os.environ)
-    ]
 
 
 _reading = RLock()  # held while variables are out of the way

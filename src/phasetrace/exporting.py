@@ -10,7 +10,6 @@ given) is fed from memory.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -19,8 +18,9 @@ from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from phasetrace import faults
+from phasetrace.credential_provider import missing_provider
 from phasetrace.destination import Destination
-from phasetrace.environment import standard_variables
+from phasetrace.environment import own_environ, standard_variables
 from phasetrace.errors import ConfigError
 from phasetrace.feed import Feed, Flush
 from phasetrace.header_list import read_header_list, what_is_wrong
@@ -39,6 +39,7 @@ from phasetrace.store.destinations import DestinationSpec
 from phasetrace.tls_files import usable_pems
 from phasetrace.variables import redacted
 from phasetrace.verdict import Verdict
+from phasetrace.way import digest, sender, way
 
 GROUP: Final = "opentelemetry_traces_exporter"
 _OTLP: Final = {"http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"}
@@ -98,6 +99,10 @@ def make_outlets(settings: Settings, makes: bool = True) -> list[Outlet]:
             except Exception as error:
                 for outlet in outlets:
                     _undo(outlet)
+                if entry in _OTLP.values():
+                    missing = missing_provider(own_environ(), entry == _OTLP["grpc"])
+                    if missing:
+                        raise ConfigError(missing) from None
                 reason = hide(redacted(f"{type(error).__name__}: {error}"), _secrets())
                 raise ConfigError(f"cannot make the exporter {exporter!r}: {reason}") from None
         explain = _explanation(entry, settings)
@@ -148,17 +153,16 @@ def _spec(entry: str, settings: Settings) -> DestinationSpec | None:
         return None
     endpoint, secrets = None, exporter_variables()
     if entry in _OTLP.values():
-        endpoint = otlp_endpoint(settings, entry == _OTLP["grpc"])
-        secrets = otlp_headers()
+        is_grpc = entry == _OTLP["grpc"]
+        endpoint = otlp_endpoint(settings, is_grpc)
+        secrets = [*otlp_headers(), *sender(settings, is_grpc, endpoint)]
     elif entry == JSON_LINES:  # of another folder it is another file
         endpoint, secrets = str(json_lines_file().path), []
     shown = redacted(endpoint) if endpoint is not None else None
     key = f"{entry} {shown or ''}".strip()
     if secrets or shown != endpoint:  # who sends, and with what rights, makes a difference
-        told = "\n".join([endpoint or "", *secrets])
-        digest = hashlib.sha256(told.encode("utf-8", "backslashreplace")).hexdigest()
-        key = f"{key} #{digest[:12]}"
-    return DestinationSpec(key, entry, shown, False)
+        key = f"{key} #{digest([endpoint or '', *secrets])}"
+    return DestinationSpec(key, entry, shown, False, way(settings))
 
 
 def _entry(name: str, installed: dict[str, Any], settings: Settings) -> str:

@@ -283,7 +283,7 @@ class Feed(SpanProcessor):
             self._since = time.monotonic()
         unanswered = len(batch)
         try:
-            for number, is_delivered in self._destination.export(batch):
+            for number, is_delivered in self._destination.export(batch, self._worker.lent_until):
                 unanswered -= number
                 self._settle(number, is_delivered)
                 if self._worker.stopped:

@@ -29,6 +29,13 @@ _COLON: Final = re.compile(rf"{_NAME_OF_WORDS.pattern}[ \t]*:")
 _QUOTES: Final = "\"'"
 _SCHEMES: Final = frozenset({"bearer", "basic", "token", "apikey", "api-key", "api-token"})
 """What stands in front of a key in a header's value; alone it says nothing."""
+_VARIABLE: Final = "[A-Za-z_][A-Za-z0-9_]{0,63}"
+_UNEXPANDED: Final = re.compile(
+    rf"(?:[A-Za-z-]+[ \t]+)?(\${_VARIABLE}|\$\{{{_VARIABLE}\}}|%{_VARIABLE}%)"
+)
+"""A variable's name in place of its value, as in a shell, in a file for one, or on Windows."""
+_SURELY_A_NAME: Final = re.compile(r"\$[A-Z0-9_]+|\$\{.*\}|%[A-Z0-9_]+%")
+"""What of it may be shown: a password may begin with a dollar, too."""
 _EXPECTED: Final = "expected name=value, with %2C for a comma, %3B for a semicolon"
 
 
@@ -102,9 +109,9 @@ def missing_values(text: str) -> str:
     """Return which headers are sent without what they are for; empty if there are none.
 
     The specification allows them, so they are sent; but nobody wants them: most likely they were
-    written with a shell variable that is not set.
+    written with a shell variable that is not set, or with one that nobody has put its value for.
     """
-    empty, bare = [], []
+    empty, bare, unexpanded = [], [], []
     for place, part in enumerate(filter(None, _BETWEEN.split(text.strip())), 1):
         name, sign, value = part.partition("=")
         name, value = shown_names(part), value.replace("%20", " ").strip()
@@ -116,6 +123,12 @@ def missing_values(text: str) -> str:
             empty.append(name)
         elif value.lower() in _SCHEMES:
             bare.append(f"{name} has nothing behind {value}")
+        elif found := _UNEXPANDED.fullmatch(value):
+            unexpanded.append(found[1] if _SURELY_A_NAME.fullmatch(found[1]) else "$…")
+    return "; ".join(filter(None, (_unset(empty, bare), _as_they_are(unexpanded))))
+
+
+def _unset(empty: list[str], bare: list[str]) -> str:
     if empty:
         bare.insert(0, f"{' and '.join(empty)} {'has' if len(empty) == 1 else 'have'} no value")
     if not bare:
@@ -123,6 +136,17 @@ def missing_values(text: str) -> str:
     is_one = len(empty) + len(bare) - bool(empty) == 1
     asks = "is the variable in it set?" if is_one else "are the variables in them set?"
     return f"{', '.join(bare)}: {asks}"
+
+
+def _as_they_are(unexpanded: list[str]) -> str:
+    names = list(dict.fromkeys(unexpanded))
+    if not names:
+        return ""
+    stands, was = ("stands in it as it is", "was it")
+    if len(names) > 1:
+        stands, was = ("stand in it as they are", "were they")
+    where = "in single quotes, or in a file that nobody expands?"
+    return f"{' and '.join(names)} {stands}: {was} {where}"
 
 
 def _is_quoted(text: str) -> bool:

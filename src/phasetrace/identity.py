@@ -22,8 +22,12 @@ def root_span_id_of(exec_id: str) -> int:
 
 
 def new_exec_id(name: str = "exec") -> str:
-    """Return a fresh execution id that sorts by the second and is unlikely to be met twice."""
-    return f"{name}_{time.strftime('%Y%m%d_%H%M%S')}_{os.urandom(3).hex()}"
+    """Return a fresh execution id that sorts by the second and is unlikely to be met twice.
+
+    White space in the name becomes ``_``, so that a command line takes the id without quotes.
+    """
+    written = "_".join(name.split()) or "exec"
+    return f"{written}_{time.strftime('%Y%m%d_%H%M%S')}_{os.urandom(3).hex()}"
 
 
 def _digest(exec_id: str, purpose: bytes, size: int) -> int:

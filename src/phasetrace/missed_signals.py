@@ -1,13 +1,15 @@
-"""Signals that come in the instant before a call that blocks, in a forked child.
+"""Signals that the main thread of a child process does not get to handle.
 
 Python's handler of a signal runs in the main thread between two bytecodes. A signal that arrives
 after the last look for one, and before a system call that blocks, interrupts nothing, and its
 handler waits for as long as the call does. A pool's worker that waits for its next task is often in
-that instant when the pool terminates it, once, and then waits for its end for ever.
+that instant when the pool terminates it, once, and then waits for its end for ever. Nor does a
+signal interrupt a library in C that goes on all the same.
 
 That a signal has come is noted at once in a pipe (`signal.set_wakeup_fd`). The thread that
-writes spans looks there, ten times a second, and has the main thread interrupted once more. A child
-without such a thread has nothing to write, and is better off without a handler.
+writes spans looks there, ten times a second, and has the main thread interrupted once more; where
+that has been of no use for a second or two, it does without that thread. A child without a thread
+that writes has nothing to write, and is better off without a handler.
 """
 
 from __future__ import annotations
@@ -18,7 +20,10 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Final
+
+_INTERRUPTIONS: Final = 5
+_KERNEL_S: Final = 0.05
 
 watchers: list[Callable[[], None]] = []
 """What the thread that writes spans calls whenever it wakes."""
@@ -28,18 +33,27 @@ class InheritedHandlers:
     """The handlers that a forked child has from its parent.
 
     `previous` tells what handled a signal before; where it does not, that was the default. Whoever
-    handles a signal says so by `called`.
+    handles a signal says so by `called`. `stuck` is called, in another thread, with a signal that
+    the main thread does not come to handle.
     """
 
-    def __init__(self, numbers: Iterable[int], handler: Any, previous: Mapping[int, Any]) -> None:
+    def __init__(
+        self,
+        numbers: Iterable[int],
+        handler: Any,
+        previous: Mapping[int, Any],
+        stuck: Callable[[int], None],
+    ) -> None:
         self._numbers = frozenset(numbers)
         self._handler = handler
         self._previous = previous
+        self._stuck = stuck
         self._given_back: dict[int, Any] = {}
         self._reading = self._writing = -1
         self._called_at = 0.0
         self._looked_at = 0.0
         self._missed: int | None = None
+        self._interruptions = 0
 
     def called(self) -> None:
         """Note that the handler has been called."""
@@ -68,9 +82,10 @@ class InheritedHandlers:
             signal.signal(number, self._handler)
         self._given_back.clear()
         if ours:
-            self._listen()
+            self.listen()
 
-    def _listen(self) -> None:
+    def listen(self) -> None:
+        """Have the thread that writes spans look out for signals that are missed."""
         reading, writing = os.pipe()
         os.set_blocking(reading, False)
         os.set_blocking(writing, False)
@@ -81,6 +96,7 @@ class InheritedHandlers:
             os.close(writing)
             return
         self._reading, self._writing, self._missed = reading, writing, None
+        self._interruptions = 0
         self._looked_at = time.monotonic()
         watchers.append(self._look)
 
@@ -106,7 +122,7 @@ class InheritedHandlers:
         except OSError:  # nothing, or the program has closed what it does not know
             noted = b""
         if self._called_at >= before:
-            self._missed = None
+            self._missed, self._interruptions = None, 0
             return
         # Not at the first sight, when it may be about to be handled; and once: the main thread is
         # interrupted in its call, or else is about to look for signals by itself.
@@ -115,4 +131,24 @@ class InheritedHandlers:
         if missed is None:
             self._missed = next((one for one in noted if one in self._numbers), None)
         elif main is not None and signal.getsignal(missed) == self._handler:
-            signal.pthread_kill(main, missed)
+            self._interruptions += 1
+            if self._interruptions <= _INTERRUPTIONS:
+                signal.pthread_kill(main, missed)
+            else:
+                self._interruptions = 0
+                self._stuck(missed)
+
+
+def die_of(number: int) -> None:
+    """End the process by a signal, from any thread; return if that cannot be done.
+
+    For a main thread that waits where no handler of Python's can run: in a library in C, or for the
+    lock of stdout, which a thread holds that writes to a full pipe.
+    """
+    with contextlib.suppress(Exception):
+        import ctypes
+
+        # Python lets only the main thread change what a signal does, the C library any thread.
+        ctypes.CDLL(None).signal(number, int(signal.SIG_DFL))
+        os.kill(os.getpid(), number)
+        time.sleep(_KERNEL_S)  # which may deliver it to another thread

@@ -7,6 +7,7 @@ Nothing in here reads the environment; it is given.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
@@ -15,6 +16,9 @@ from phasetrace.header_list import missing_values
 ENDPOINT: Final = "ENDPOINT"
 _PREFIX: Final = "OTEL_EXPORTER_OTLP_"
 _PATH: Final = "/v1/traces"
+_SCHEME: Final = re.compile("[A-Za-z][A-Za-z0-9+.-]{0,31}")
+"""RFC 3986, 3.1; what is longer is no mistyped one."""
+UNKNOWN_SCHEME: Final = "is neither http:// nor https://"
 
 
 class Named(NamedTuple):
@@ -72,6 +76,13 @@ def is_doubled(address: str) -> bool:
 def lacks_path(address: str) -> bool:
     """Whether an address does not end with the usual path for traces."""
     return not address.partition("?")[0].rstrip("/").endswith(_PATH)
+
+
+def unknown_scheme(address: str) -> str:
+    """Return what an address begins with in place of http:// or https://; empty if it does not."""
+    scheme, sign, _ = address.partition("://")
+    is_one = sign and _SCHEME.fullmatch(scheme) is not None
+    return f"{scheme}{sign}" if is_one and scheme.lower() not in ("http", "https") else ""
 
 
 def _in_force(environ: Mapping[str, str], what: str) -> Named:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from phasetrace.feed import Feed
@@ -68,9 +68,9 @@ class Drainer:
 
 
 class Pace:
-    """A draining thread, and the feeds behind it."""
+    """A draining thread, and the feeds behind it, which `feeds` returns."""
 
-    def __init__(self, draining: Draining, feeds: Sequence[Feed]) -> None:
+    def __init__(self, draining: Draining, feeds: Callable[[], Sequence[Feed]]) -> None:
         self._draining = draining
         self._feeds = feeds
 
@@ -91,7 +91,7 @@ class Pace:
         and only while it answers.
         """
         backlog = self._draining.backlog
-        for feed in self._feeds:
+        for feed in self._feeds():
             if feed.keeps_up:
                 backlog = max(backlog, feed.backlog - feed.limit // 2 + HIGH_WATER)
         return backlog

@@ -98,6 +98,7 @@ class Pipeline:
         """To be called once, before the first span of a process."""
         self.worker: Worker | None = None
         self.flush: Callable[[float], bool] = _nothing_to_flush
+        self.settle: Callable[[], None] = _nothing_to_settle
         self.owner: object = None
         """Who connected the sinks; a predecessor must not disconnect them."""
         self.unhurried: Final[set[int]] = set()
@@ -113,15 +114,18 @@ class Pipeline:
         sinks: Sequence[Sink],
         worker: Worker | None,
         flush: Callable[[float], bool],
+        settle: Callable[[], None] | None = None,
     ) -> None:
         """Hand spans to these sinks from now on; those that wait go to the old ones.
 
         `worker` drains the pipeline now and then. `flush` brings what the sinks have to where it
-        goes, within a time in seconds, and returns whether it is there.
+        goes, within a time in seconds, and returns whether it is there; `settle` does that for as
+        long as the end of a program takes.
         """
         self.drain()
         with self._lock:
             self.owner, self.worker, self.flush = owner, worker, flush
+            self.settle = settle or _nothing_to_settle
             self._sinks = tuple(sinks)
             self.limit = CROWDED
 
@@ -131,7 +135,7 @@ class Pipeline:
         with self._lock:
             if self.owner is owner:
                 self.owner = self.worker = self.first_use = None
-                self.flush = _nothing_to_flush
+                self.flush, self.settle = _nothing_to_flush, _nothing_to_settle
                 self._sinks = ()
                 self.limit = CROWDED
 
@@ -290,6 +294,10 @@ class Pipeline:
 
 def _nothing_to_flush(timeout_s: float) -> bool:
     return True
+
+
+def _nothing_to_settle() -> None:
+    pass
 
 
 pipeline: Final = Pipeline()

@@ -56,7 +56,10 @@ def find_project_file(folder: Path | None = None) -> ProjectFile | None:
         ConfigError: if one that mentions phasetrace cannot be read, or says something else than it
             can.
     """
-    folder = Path.cwd() if folder is None else folder.absolute()
+    try:
+        folder = Path.cwd() if folder is None else folder.absolute()
+    except FileNotFoundError:  # it has been deleted, and what was above it is not known
+        return None
     for place in (folder, *folder.parents):
         path = place / _NAME
         if path.is_file() and _TABLE.encode() in _bytes(path):

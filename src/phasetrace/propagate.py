@@ -25,6 +25,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from types import MethodType
 from typing import Any, TypeVar, cast
 
 from phasetrace import carrier as carriers
@@ -41,7 +42,9 @@ def wrap(function: Function) -> Function:
     """Return `function` as one that runs in the context that is current now.
 
     Whichever thread, task or callback calls it, however often, and also at the same time. Of a
-    coroutine function or a generator function it is the work itself that runs there.
+    coroutine function or a generator function it is the work itself that runs there. What is
+    returned for a function of a module can be sent to other processes; there it has execution, node
+    and span, and nothing else of the context.
 
     Raises:
         TypeError: if `function` cannot be called.
@@ -62,13 +65,7 @@ def wrap(function: Function) -> Function:
     elif inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         wrapper = _generator(function, context)
     else:
-        variables = contextvars.copy_context()
-
-        def run(*args: Any, **kwargs: Any) -> Any:
-            # A context can be entered once at a time, and its copies are cheap.
-            return variables.copy().run(function, *args, **kwargs)
-
-        wrapper = run
+        wrapper = _Carried(function, contextvars.copy_context())
     try:
         return cast("Function", functools.wraps(function)(wrapper))
     except Exception:  # an object that is wrong about its own name
@@ -80,7 +77,15 @@ def executor(executor: Executor) -> Executor:
 
     What is submitted to the one given is run as before. Processes get execution, node and span;
     what else is in the context cannot be sent there.
+
+    Raises:
+        TypeError: if it is none. A ``multiprocessing.Pool`` takes functions that `wrap` returned.
     """
+    if not callable(getattr(executor, "submit", None)):
+        raise TypeError(
+            f"propagate.executor() takes an executor of concurrent.futures, not {executor!r}; "
+            "a pool of multiprocessing takes functions that propagate.wrap() returned"
+        )
     return _Executor(executor)
 
 
@@ -167,6 +172,24 @@ class _Executor(Executor):
 
     def _wrapped(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return _Sent(function, inject()) if self._is_elsewhere else wrap(function)
+
+
+class _Carried:
+    """A function that runs in the context it was wrapped in."""
+
+    def __init__(self, function: Callable[..., Any], variables: contextvars.Context) -> None:
+        self._function = function
+        self._variables = variables
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        # A context can be entered once at a time, and its copies are cheap.
+        return self._variables.copy().run(self._function, *args, **kwargs)
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        return self if instance is None else MethodType(self, instance)
+
+    def __reduce__(self) -> tuple[type[_Sent], tuple[Callable[..., Any], dict[str, str]]]:
+        return _Sent, (self._function, self._variables.copy().run(inject))
 
 
 class _Sent:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, Final
 from weakref import WeakSet
@@ -18,7 +19,6 @@ from phasetrace.tracer import Tracer
 _SDK_TRACER: Final[Any] = (
     Tracer.__base__
 )  # what ours derives from, whatever stands in its place now
-_SHUTDOWN_S: Final = 30.0
 
 _lock = threading.RLock()  # guards the lean tracers of all providers, and what they send where
 
@@ -45,6 +45,8 @@ class TracerProvider(sdk.TracerProvider):
         """Where finished spans go, beside the processors that were added."""
         self.first_tracer: Callable[[], None] | None = None
         """To be called before the first tracer is made."""
+        self.has_processors = False
+        """Some were added, and have not been shut down."""
         self._feeds_exporters = False
         self._on_change: Callable[[], None] | None = None
         self._lean_tracers: WeakSet[Tracer] = WeakSet()
@@ -86,6 +88,7 @@ class TracerProvider(sdk.TracerProvider):
         called whenever spans have to do more, or other things, than they had before.
         """
         with _lock:
+            self.first_tracer = None  # set up by now: its first tracer may be wanted right after
             self.pipeline, self._feeds_exporters = pipeline, feeds_exporters
             self._on_change = on_change
             for tracer in self._lean_tracers:
@@ -95,18 +98,21 @@ class TracerProvider(sdk.TracerProvider):
     def add_span_processor(self, span_processor: SpanProcessor) -> None:
         """Register a processor, which is then told of every span, phases included."""
         super().add_span_processor(span_processor)
+        self.has_processors = True
         if self._on_change is not None:
             self._on_change()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Bring everything finished to where it goes; return whether it is there."""
+        """Bring everything finished to where it goes, in time; return whether it is there."""
+        deadline = time.monotonic() + timeout_millis / 1000
         flushed = super().force_flush(timeout_millis) is not False
         if self.pipeline is not None:
-            flushed = self.pipeline.flush(timeout_millis / 1000) and flushed
+            flushed = self.pipeline.flush(max(0.0, deadline - time.monotonic())) and flushed
         return flushed
 
     def shutdown(self) -> None:
-        """Shut the processors down, and write out; what comes later is still recorded."""
+        """Shut the processors down, and write out, as at the end; what comes later is recorded."""
+        self.has_processors = False
         super().shutdown()
         if self.pipeline is not None:
-            self.pipeline.flush(_SHUTDOWN_S)
+            self.pipeline.settle()

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
-from opentelemetry.sdk.util import BoundedList
 from opentelemetry.trace import Link, Status
 
 from phasetrace import faults, redaction
+from phasetrace.bounded import bounded_attributes, bounded_list
 from phasetrace.encoded import is_as_plain
 from phasetrace.errors import ConfigError
 from phasetrace.names import NODE_TYPE
@@ -116,14 +115,14 @@ def _shown(span: ReadableSpan, policy: Redaction, resources: dict[int, Resource]
         context=span.get_span_context(),
         parent=span.parent,
         resource=resource,
-        attributes=_bounded(
+        attributes=bounded_attributes(
             span.attributes or {}
             if attributes is None
             else {**attributes, **_others(span.attributes, looked_at)},
             span.dropped_attributes,
         ),
-        events=_list(events, span.dropped_events),
-        links=_list(links, span.dropped_links),
+        events=bounded_list(events, span.dropped_events),
+        links=bounded_list(links, span.dropped_links),
         kind=span.kind,
         status=status,
         start_time=span.start_time,
@@ -157,7 +156,7 @@ def _event(event: Event, policy: Redaction) -> Event:
     name, shown = policy.name(event.name), policy.attributes(event.attributes or {})
     if shown is None and name == event.name:
         return event
-    attributes = _bounded(shown or event.attributes or {}, event.dropped_attributes)
+    attributes = bounded_attributes(shown or event.attributes or {}, event.dropped_attributes)
     return Event(name, attributes, event.timestamp)
 
 
@@ -165,20 +164,4 @@ def _link(link: Link, policy: Redaction) -> Link:
     shown = policy.attributes(link.attributes or {})
     if shown is None:
         return link
-    return Link(link.context, _bounded(shown, link.dropped_attributes))
-
-
-def _bounded(attributes: Mapping[str, Any], dropped: int) -> BoundedAttributes:
-    # The SDK's own way would clean them again, to what its release allows.
-    bounded = BoundedAttributes(immutable=False)
-    bounded._dict = dict(attributes)
-    bounded.dropped = dropped
-    bounded._immutable = True
-    return bounded
-
-
-def _list(items: list[Any], dropped: int) -> BoundedList[Any]:
-    bounded: BoundedList[Any] = BoundedList(None)
-    bounded.extend(items)
-    bounded.dropped = dropped
-    return bounded
+    return Link(link.context, bounded_attributes(shown, link.dropped_attributes))

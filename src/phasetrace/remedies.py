@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 from urllib.parse import urlsplit
 
-from phasetrace.otlp_variables import OtlpVariables, is_doubled, lacks_path
+from phasetrace.otlp_variables import UNKNOWN_SCHEME, OtlpVariables, is_doubled, lacks_path
 from phasetrace.tls_files import about_files
 from phasetrace.unreachable import NO_ADDRESS, NO_SCHEME
 from phasetrace.verdict import Outcome, Verdict
@@ -68,6 +69,20 @@ _ABOUT_PROTOCOLS: Final = (
 )
 """What each says of a receiver of the other, or what a client says whom it has hung up on."""
 _DEFAULTS: Final = OtlpVariables()
+_NAMED: Final = r"(?:the endpoint|\S+)"
+_OTHERWISE: Final = re.compile(
+    rf".*; (?:put http:// in front of it in {_NAMED}|the port in {_NAMED} has to be a number"
+    rf"|set {_NAMED} to one like|16686 is Jaeger's page|port \d+ is usually for"
+    rf"|that is a login page|begin {_NAMED} with https?://|if what it points to is the receiver"
+    rf"|does {_NAMED} name the receiver, and not|does {_NAMED} name a receiver of OTLP\? this"
+    rf"|{_NAMED} has to name a host|without http:// in front of {_NAMED}|is the path right\?"
+    rf"|/v1/traces is added to|is {_NAMED} well-formed\?|are the user and the password in"
+    rf"|it wants to know who sends|does {_NAMED} hold what|\S+_HEADERS: \S)"
+    r"|(?!no answer from |gRPC UNAVAILABLE).*; is this the port for"
+)
+"""What `explained` returns where the advice is about the address, the protocol or the headers,
+which are what tells one destination from another. What may be right as it is (nobody listens, a
+connection ends, a certificate is unknown, a proxy is away) is not among it."""
 
 
 def remedy(
@@ -90,6 +105,15 @@ def explained(
     return f"{verdict.reason.rstrip('.')}; {advice}" if advice else verdict.reason
 
 
+def is_sent_wrongly(explanation: str) -> bool:
+    """Tell whether what `explained` returned asks for another address, protocol or headers.
+
+    Then what waits for the destination will never be taken there: mended, it is another one. A
+    store keeps the line and nothing else of why spans did not arrive.
+    """
+    return _OTHERWISE.match(explanation) is not None
+
+
 def what_to_change(
     verdict: Verdict, endpoint: str, is_grpc: bool, variables: OtlpVariables = _DEFAULTS
 ) -> str:
@@ -97,6 +121,8 @@ def what_to_change(
     reason, small, one = verdict.reason, verdict.reason.lower(), variables
     if verdict == NO_SCHEME:
         return f"put http:// in front of it in {one.endpoint}, or https:// if it speaks TLS"
+    if reason.endswith(UNKNOWN_SCHEME):
+        return f"begin {one.endpoint} with http://, or with https:// if it speaks TLS"
     if _port(endpoint) == _NO_NUMBER:
         return f"the port in {one.endpoint} has to be a number up to 65535"
     if reason.startswith(NO_ADDRESS):
@@ -232,6 +258,8 @@ def _about_tls(small: str, endpoint: str, is_grpc: bool, variables: OtlpVariable
                 " the files"
             )
         return f"does the receiver trust the certificate in {client.name}, and is it valid still?"
+    if endpoint.startswith("unix:"):
+        return "set OTEL_EXPORTER_OTLP_INSECURE=true, if the receiver behind it does not speak TLS"
     return f"does the receiver speak TLS? if not, begin {one.endpoint} with http://"
 
 

@@ -10,6 +10,7 @@ import os
 from contextlib import suppress
 from typing import Final
 
+from phasetrace.credential_provider import PROVIDERS
 from phasetrace.environment import own_environ
 from phasetrace.errors import ConfigError
 from phasetrace.otlp_variables import OtlpVariables, completed, lacks_path
@@ -47,9 +48,8 @@ def tls_of_grpc(address: str) -> bool | None:
     A scheme says so, else ``OTEL_EXPORTER_OTLP_INSECURE`` (OpenTelemetry, "OTLP Exporter
     Configuration").
     """
-    for name in ("", "TRACES_"):
-        if own_environ().get(f"OTEL_PYTHON_EXPORTER_OTLP_GRPC_{name}CREDENTIAL_PROVIDER"):
-            return None
+    if any(own_environ().get(name, "").strip() for name in PROVIDERS[True]):
+        return None
     if address.startswith(("http://", "https://")):
         return address.startswith("https://")
     for name in ("TRACES_", ""):

@@ -78,8 +78,9 @@ class Settings(NamedTuple):
     disabled: bool
     max_value_length: int | None
     """Characters of one attribute value; None is phasetrace's own limit."""
-    handle_signals: bool
-    """SIGTERM and SIGHUP have everything written out before what the program does with them."""
+    handle_signals: bool | None
+    """SIGTERM and SIGHUP have everything written out before what the program does with them; None
+    is so in children of multiprocessing alone, where nobody handles them."""
     given_endpoint: str | None
     """The endpoint, where a call named it and not the environment."""
     exporters_given: bool
@@ -359,7 +360,7 @@ def _standard(environ: Mapping[str, str], warn: _Warn) -> dict[str, Any]:
         "service_name": None,
         "disabled": disabled == "true",
         "max_value_length": _length_limit(environ, warn),
-        "handle_signals": False,
+        "handle_signals": None,
     }
 
 

@@ -5,6 +5,10 @@ any lock just then. The handler therefore takes none: it starts a thread that wr
 a moment. In the ordinary case that is enough, and the program takes not one step more. Where the
 writing needs a lock that the main thread holds, the program goes on until it has been written, and
 is sent the signal once more.
+
+Nobody's signals are handled unless that was asked for, but for those that end a child process of
+multiprocessing: a pool terminates its workers as soon as it has their last result, and what they
+have just finished would go with them.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from types import FrameType
 from typing import Any, Final
 
 from phasetrace import faults
-from phasetrace.missed_signals import InheritedHandlers
+from phasetrace.missed_signals import InheritedHandlers, die_of
 
 _SIGNALS: Final = ("SIGTERM", "SIGHUP")
 _PAUSE_S: Final = 1.5
@@ -31,13 +35,19 @@ class SignalHandling:
     """Takes the signals that would end this process, and hands them on.
 
     `write_out` is told whether the process dies of the signal (nobody else handles it), and is
-    called in a thread of its own.
+    called in a thread of its own. `is_writing_out` tells whether the thread that asks is doing that
+    already: it is not made to wait for itself, then.
     """
 
-    def __init__(self, write_out: Callable[[bool], None]) -> None:
+    def __init__(
+        self, write_out: Callable[[bool], None], is_writing_out: Callable[[], bool] = lambda: False
+    ) -> None:
         self._write_out = write_out
+        self._is_writing_out = is_writing_out
         self._previous: dict[int, Any] = {}
-        self._inherited = InheritedHandlers(_numbers(), self._on_signal, self._previous)
+        self._inherited = InheritedHandlers(
+            _numbers(), self._on_signal, self._previous, self._without_main
+        )
         self._start_afresh()
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._after_fork_in_child)
@@ -72,6 +82,19 @@ class SignalHandling:
                 self._previous[number] = previous
                 signal.signal(number, self._on_signal)
 
+    def install_in_child(self) -> None:
+        """Take over the signals that nobody handles, in a child that may be sent them but once.
+
+        Does nothing outside of the main thread.
+        """
+        unhandled = [one for one in _numbers() if signal.getsignal(one) is signal.SIG_DFL]
+        if not unhandled or threading.current_thread() is not threading.main_thread():
+            return
+        for number in unhandled:
+            self._previous[number] = signal.SIG_DFL
+            signal.signal(number, self._on_signal)
+        self._inherited.listen()
+
     def remove(self) -> None:
         """Give the signals back, where nobody else has taken them since; in the main thread."""
         for number, previous in self._previous.items():
@@ -81,6 +104,19 @@ class SignalHandling:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._inherited.called()
+        self._begin(number)
+        wait_s = 0.0 if self._is_writing_out() else _PAUSE_S
+        if not self._is_written and self._written.acquire(timeout=wait_s):
+            self._written.release()
+        if self._is_written:
+            self._hand_on(number, frame)
+
+    def _without_main(self, number: int) -> None:
+        """Write out and die where the main thread is in a call that no signal interrupts."""
+        if not callable(self._previous.get(number)):
+            self._begin(number)
+
+    def _begin(self, number: int) -> None:
         if self._writing.acquire(blocking=False):
             self._is_written = False
             self._written.acquire(blocking=False)
@@ -88,10 +124,6 @@ class SignalHandling:
                 _thread.start_new_thread(self._write, (number,))
             except RuntimeError:  # the interpreter is shutting down: there is no thread to be had
                 self._write(number, is_thread=False)
-        if not self._is_written and self._written.acquire(timeout=_PAUSE_S):
-            self._written.release()
-        if self._is_written:
-            self._hand_on(number, frame)
 
     def _write(self, number: int, is_thread: bool = True) -> None:
         try:
@@ -110,6 +142,8 @@ class SignalHandling:
             if not self._is_written or main is None:
                 return
             signal.pthread_kill(main, number)
+        if not callable(self._previous.get(number)):
+            die_of(number)
 
     def _hand_on(self, number: int, frame: FrameType | None) -> None:
         """Let happen what would have happened."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from phasetrace.collector import TimingCollector
 from phasetrace.feed import Feed
@@ -62,38 +62,6 @@ class StoreSink:
     @property
     def behind(self) -> bool:
         """Never: what is too much for it is dropped, and the worker's backlog tells of it."""
-        return False
-
-
-class FallbackSink:
-    """Has spans exported from memory where the store, which they were to come from, is of no use.
-
-    `make` makes the feeds, at the first need.
-    """
-
-    def __init__(self, writer: StoreWriter, make: Callable[[], Sequence[Feed]]) -> None:
-        self._writer = writer
-        self._make = make
-        self._sinks: list[FeedSink] | None = None
-
-    def opened(self, span: Span) -> None:
-        """Do nothing: what is exported has ended."""
-
-    def ended(self, spans: Sequence[Span]) -> None:
-        """Queue what is to be exported, if the store does not take it."""
-        if not self._writer.is_broken:
-            return
-        if self._sinks is None:
-            self._sinks = [FeedSink(feed) for feed in self._make()]
-        for sink in self._sinks:
-            sink.ended(spans)
-
-    def drained(self) -> None:
-        """Do nothing."""
-
-    @property
-    def behind(self) -> bool:
-        """Never: what is too much for it is dropped."""
         return False
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from phasetrace.header_list import missing_values, shown_names, what_is_wrong
-from phasetrace.otlp_variables import completed, is_doubled
+from phasetrace.otlp_variables import UNKNOWN_SCHEME, completed, is_doubled, unknown_scheme
 from phasetrace.standard_names import mistyped, nearest
 from phasetrace.variables import EXPORTER_VARIABLES, SOURCE_VARIABLES, VARIABLES, redacted
 
@@ -51,6 +51,8 @@ _SHOWN_IF_SET: Final = (
     ("JSON lines", ("PHASETRACE_JSONL",)),
     ("JSON lines' rotation", ("PHASETRACE_JSONL_ROTATION",)),
 )
+_OF_GRPC: Final = frozenset({"dns://", "unix://", "xds://"})
+"""What else gRPC finds a receiver by (https://grpc.github.io/grpc/core/md_doc_naming.html)."""
 _OURS: Final = "PHASETRACE_"
 _UNITS: Final = {1024**2: "MB", 1024: "KB", 1: " bytes"}
 
@@ -117,6 +119,20 @@ def unknown_variables(environ: Mapping[str, str]) -> list[Unknown]:
     ]
 
 
+def mistyped_names(environ: Mapping[str, str]) -> list[str]:
+    """Return a line on each variable with a name that is almost one that somebody reads.
+
+    What begins like ours and is like none is not among them: a service that is called phasetrace,
+    for one, has Kubernetes set ``PHASETRACE_SERVICE_HOST``.
+    """
+    return [
+        f"{name} is no variable of {'phasetrace' if name.startswith(_OURS) else 'OpenTelemetry'}'s;"
+        f" was {meant} meant?"
+        for name, meant in unknown_variables(environ)
+        if meant
+    ]
+
+
 def bad_headers(environ: Mapping[str, str]) -> list[BadValue]:
     """Return what is wrong with the headers; none of their text, which may be secret."""
     name = first_set(environ, _HEADERS)
@@ -130,6 +146,12 @@ def bad_headers(environ: Mapping[str, str]) -> list[BadValue]:
 def bad_endpoint(environ: Mapping[str, str], protocol: str) -> list[BadValue]:
     """Return what is wrong with the address that OTLP goes to, where that is sure."""
     name = first_set(environ, _ENDPOINTS)
+    if name is None:
+        return []
+    scheme = unknown_scheme(environ[name].strip())
+    if scheme and not (protocol == "grpc" and scheme in _OF_GRPC):
+        what = "begin it with http://, or with https:// if the receiver speaks TLS"
+        return [BadValue(f"{name}: {scheme} {UNKNOWN_SCHEME}; {what}", False)]
     if name != _ENDPOINTS[1] or protocol == "grpc":
         return []
     address = completed(environ[name].strip())

@@ -47,7 +47,16 @@ from opentelemetry.util.types import Attributes
 
 from phasetrace import clock
 from phasetrace.attributes import text
-from phasetrace.names import CANCELLED, EXEC_ID, ITERATION, NODE_ID, NODE_TYPE, RESERVED
+from phasetrace.bounded import bounded_attributes
+from phasetrace.names import (
+    CANCELLED,
+    EXEC_ID,
+    IDENTIFYING,
+    ITERATION,
+    NODE_ID,
+    NODE_TYPE,
+    RESERVED,
+)
 from phasetrace.redaction import Redaction
 from phasetrace.spans import EXECUTION, NODE, PHASE, SYSTEM_NODE, PhaseKey, SpanType
 from phasetrace.spans import Status as Outcome
@@ -146,7 +155,8 @@ class Span(sdk.Span):
     """A recording span; see `opentelemetry.sdk.trace.Span`, whose behaviour it has.
 
     ``exec_id`` and ``node_id`` (with ``node_type`` and ``iteration``) are fields of it, and not
-    among its attributes until these are looked at. No limit on attributes can push them out.
+    among its attributes until these are looked at. No limit on attributes pushes them out or cuts
+    them, nor what else traces are put together by.
 
     Thread-safe. Made by a tracer; the constructor is that of the SDK's span.
     """
@@ -182,6 +192,8 @@ class Span(sdk.Span):
     _node_id: str | None = None
     _node_details: tuple[str | None, Any] | None = None
     """The type and the iteration of the node, if there are any."""
+    _kept: Mapping[str, Any] | None = None
+    """What else it was started with that traces are put together by; on nodes and executions."""
     _span_type: SpanType = PHASE
     _cancelled = False
     _is_plain = False
@@ -389,11 +401,9 @@ class Span(sdk.Span):
         attributes = self._attributes
         if self._exec_id is not None:
             # A limit that has been kept to already must not be applied to the ids again.
-            complete = BoundedAttributes(immutable=False)
-            complete._dict = self._all_attributes()
-            complete.dropped = attributes.dropped
-            complete._immutable = self._end_time is not None
-            attributes = complete
+            attributes = bounded_attributes(
+                self._all_attributes(), attributes.dropped, immutable=self._end_time is not None
+            )
         return ReadableSpan(
             name=self._name,
             context=self._context,
@@ -414,6 +424,8 @@ class Span(sdk.Span):
         attributes = self._attributes.copy()
         if self._exec_id is not None:
             for name, value in self.ids().items():
+                attributes.setdefault(name, value)
+            for name, value in (self._kept or {}).items():
                 attributes.setdefault(name, value)
         return attributes  # type: ignore[return-value]
 
@@ -489,13 +501,13 @@ class Span(sdk.Span):
                         return
         super().set_attribute(key, value)
         if isinstance(key, str) and key in RESERVED:
-            self._reserved_was_set()
+            self._reserved_was_set({key: value})
 
     def set_attributes(self, attributes: Mapping[str, Any]) -> None:
         """Set several attributes."""
         super().set_attributes(attributes)
         if not RESERVED.isdisjoint(attributes):
-            self._reserved_was_set()
+            self._reserved_was_set(attributes)
 
     def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
         """Set the status; see `opentelemetry.trace.Span.set_status`."""
@@ -538,11 +550,15 @@ class Span(sdk.Span):
         if self._record_end_metrics is not None:
             self._record_end_metrics()
         if origin.listeners._span_processors:
-            on_ending = getattr(origin.processor, "_on_ending", None)  # SDK 1.40 and later
-            if on_ending is not None:
-                on_ending(self)
-            origin.processor.on_end(self._readable_span())
-        if origin.pipeline is not None:
+            try:
+                on_ending = getattr(origin.processor, "_on_ending", None)  # SDK 1.40 and later
+                if on_ending is not None:
+                    on_ending(self)
+                origin.processor.on_end(self._readable_span())
+            finally:  # what somebody else's processor raises costs nobody a span
+                if origin.pipeline is not None:
+                    origin.pipeline.end(self)
+        elif origin.pipeline is not None:
             origin.pipeline.end(self)
 
     def leave_to_parent(self) -> None:
@@ -552,9 +568,11 @@ class Span(sdk.Span):
     def __repr__(self) -> str:
         return f'{type(self).__name__}(name="{self._name}", context={self._context})'
 
-    def _reserved_was_set(self) -> None:
+    def _reserved_was_set(self, given: Mapping[str, Any]) -> None:
         """Follow an attribute that says where the span belongs, if it was set by hand."""
         attributes = self._attributes
+        if not attributes._immutable:
+            self._keep_whole(attributes, given)
         exec_id = attributes.get(EXEC_ID)
         if exec_id:
             late = self._exec_id is None
@@ -596,12 +614,23 @@ class Span(sdk.Span):
 
     def _bound(self, attributes: Mapping[str, Any] | None) -> BoundedAttributes:
         limits = self._origin.limits
-        return BoundedAttributes(
+        bounded = BoundedAttributes(
             limits.max_span_attributes,
             attributes,
             immutable=False,
             max_value_len=limits.max_span_attribute_length,
         )
+        if attributes and limits.max_span_attribute_length is not None:
+            self._keep_whole(bounded, attributes)
+        return bounded
+
+    def _keep_whole(self, bounded: BoundedAttributes, given: Mapping[str, Any]) -> None:
+        """Undo what a limit on lengths has done to ids: cut, they could be those of others."""
+        is_in_execution = self._exec_id is not None or EXEC_ID in given
+        if is_in_execution and self._origin.limits.max_span_attribute_length is not None:
+            for name in IDENTIFYING.intersection(given):
+                if type(given[name]) is str and name in bounded:
+                    bounded._dict[name] = given[name]
 
 
 class LeftSpan(Span):

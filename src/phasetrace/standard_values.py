@@ -3,8 +3,9 @@
 They make the best of such a value, or the worst: a warning that names no variable, an exporter that
 cannot be made, an SDK that cannot be imported. The specification has it warned about and then taken
 for not set ("Environment Variable Specification", "Numeric", "Enum"), and an empty value for none
-at all ("Parsing empty value"). So each is judged here first, told with its variable, and kept out
-of the way while the SDK and the exporters read (`phasetrace.environment.standard_variables`).
+at all ("Parsing empty value"). Blanks at the ends, as files and shells leave them there, belong to
+no value. So each is judged here first, told with its variable, and kept out of the way while the
+SDK and the exporters read (`phasetrace.environment.standard_variables`).
 
 Nothing in here reads the environment; it is given.
 """
@@ -15,6 +16,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, NamedTuple
 
+from phasetrace.credential_provider import PROVIDERS
 from phasetrace.variables import redacted
 
 SAMPLERS: Final = (
@@ -29,6 +31,8 @@ SAMPLERS: Final = (
 AT_IMPORT: Final = "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT"
 """The SDK reads it when it is imported, and cannot be if it is no number."""
 _OTLP: Final = ("OTEL_EXPORTER_OTLP_TRACES_", "OTEL_EXPORTER_OTLP_")
+_AS_THEY_ARE: Final = ("ENDPOINT", "HEADERS", "CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY")
+"""Anything may be in them, but the exporters take blanks at the ends for a part of it."""
 _LONGEST_S: Final = 60
 """See `phasetrace.otlp_attempt`."""
 _SAMPLER: Final = "OTEL_TRACES_SAMPLER"
@@ -138,6 +142,8 @@ def _judged(
         yield Unusable(name, "")  # not set, says the specification, and not all know
     elif not is_usable(text):
         yield Unusable(name, expected(name, text, what))
+    elif text != value:
+        yield Unusable(name, "", text)
 
 
 def _limits(environ: Mapping[str, str]) -> Iterator[Unusable]:
@@ -186,6 +192,14 @@ def _sending(environ: Mapping[str, str], is_grpc: bool) -> Iterator[Unusable]:
             lambda text: text.lower() in ("true", "false"),
             "true or false",
         )
+        for what in _AS_THEY_ARE:
+            yield from _judged(environ, f"{prefix}{what}", bool, "")
+    for name in PROVIDERS[is_grpc]:
+        yield from _judged(environ, name, bool, "")
+    general, traces = (environ.get(name, "").strip() for name in PROVIDERS[True])
+    if is_grpc and traces and not general:
+        # The exporter looks at it only where an authority's certificate is named for traces, too.
+        yield Unusable(PROVIDERS[True][0], "", traces)
 
 
 def _resource(environ: Mapping[str, str]) -> Iterator[Unusable]:

@@ -7,11 +7,22 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from types import FrameType
+from typing import Protocol
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from phasetrace.processor import TimingSpanProcessor
+
+
+class Owner(Protocol):
+    """Who connects processors, and knows where what they are handed goes in the end."""
+
+    def flush(self, timeout_s: float) -> bool:
+        """Bring it there, within a time in seconds; return whether it is there."""
+
+    def settle(self) -> None:
+        """Do that for as long as the end of a program takes."""
 
 
 class ProcessorSwitch(SpanProcessor):
@@ -24,21 +35,21 @@ class ProcessorSwitch(SpanProcessor):
 
     def __init__(self) -> None:
         self.processors: tuple[SpanProcessor, ...] = ()
-        self.owner: object = None
+        self.owner: Owner | None = None
         """Who connected the processors; a predecessor must not disconnect them."""
 
     def connect(
-        self, owner: object, processors: Iterable[SpanProcessor], first_use: Callable[[], None]
+        self, owner: Owner, processors: Iterable[SpanProcessor], first_use: Callable[[], None]
     ) -> None:
         """Pass on to `processors` from now on; call `first_use` before the first span."""
         self.owner = owner
         # A processor that removes itself costs the later spans nothing.
         self.processors = (_FirstUse(self, first_use), *processors)
 
-    def disconnect(self, owner: object) -> None:
+    def disconnect(self, owner: Owner) -> None:
         """Pass nothing on any more, unless somebody else has connected meanwhile."""
         if self.owner is owner:
-            self.processors = ()
+            self.owner, self.processors = None, ()
 
     @staticmethod
     def wait_for_calls(timeout_s: float = 1.0) -> None:
@@ -69,12 +80,14 @@ class ProcessorSwitch(SpanProcessor):
 
     def shutdown(self) -> None:
         """Write out; the provider's owner ends it, not us."""
-        self.force_flush()
+        owner = self.owner
+        if owner is not None:
+            owner.settle()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Flush all processors; return whether every one managed to."""
-        flushed = [processor.force_flush(timeout_millis) for processor in self.processors]
-        return all(result is not False for result in flushed)
+        """Bring what was passed on to where it goes, in time; return whether it is there."""
+        owner = self.owner
+        return owner is None or owner.flush(timeout_millis / 1000)
 
 
 class _FirstUse(SpanProcessor):

@@ -47,12 +47,24 @@ from phasetrace.current import (
 )
 from phasetrace.identity import root_span_id_of
 from phasetrace.leaving import around_a_start, leave, skip_left
-from phasetrace.names import CANCELLED, EXEC_ID, ITERATION, NODE_ID, NODE_TYPE, TYPE
+from phasetrace.names import (
+    CANCELLED,
+    DEPENDS_ON,
+    EXEC_ID,
+    IMPLICIT,
+    ITERATION,
+    NODE_ID,
+    NODE_TYPE,
+    PARENT_EXEC_ID,
+    TYPE,
+)
 from phasetrace.span import Origin, Outlet, Span, instant
 from phasetrace.spans import EXECUTION, NODE, PHASE, SYSTEM_NODE
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+_KEPT: Final = frozenset({TYPE, IMPLICIT, PARENT_EXEC_ID, DEPENDS_ON})
+"""What a node or an execution is started with that the fields of a span do not tell."""
 _SAMPLED: Final = int(TraceFlags.SAMPLED)
 _RANDOM: Final = int(getattr(TraceFlags, "RANDOM_TRACE_ID", 0))
 _PARTS: Final = frozenset(
@@ -463,8 +475,13 @@ def _place(
 def _settle_type(span: Span, attributes: Mapping[str, Any] | None) -> None:
     """Say what a span of an execution is: the execution itself, a node, a phase."""
     declared: Any = attributes.get(TYPE) if attributes else None
-    if declared in (NODE, EXECUTION):
+    if attributes and declared in (NODE, EXECUTION):
         span._span_type = declared
+        span._kept = {
+            name: tuple(value) if type(value) is list else value  # as the SDK has it
+            for name, value in attributes.items()
+            if name in _KEPT
+        }
     elif span._node_id is None and declared is None:
         if span._span_id == root_span_id_of(span._exec_id or ""):
             span._span_type = EXECUTION

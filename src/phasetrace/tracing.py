@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from opentelemetry.sdk.trace import SpanLimits, SpanProcessor
@@ -21,6 +22,7 @@ from phasetrace.delivery.shipping import make_fleet
 from phasetrace.environment import standard_variables
 from phasetrace.executions import Executions
 from phasetrace.exporting import Outlet
+from phasetrace.fallback import Fallback
 from phasetrace.feed import Feed
 from phasetrace.pace import Drainer, Draining, Pace
 from phasetrace.pipeline import Sink, pipeline
@@ -30,7 +32,7 @@ from phasetrace.provider import TracerProvider
 from phasetrace.recorder import Recorder
 from phasetrace.redaction import Redaction
 from phasetrace.settings import Settings
-from phasetrace.sinks import CollectorSink, FallbackSink, FeedSink, StoreSink
+from phasetrace.sinks import CollectorSink, FeedSink, StoreSink
 from phasetrace.store.processor import StoreSpanProcessor
 from phasetrace.store.retention import Retention
 from phasetrace.store.writer import StoreWriter
@@ -50,6 +52,8 @@ EXIT_PATIENCE_S = 0.7
 """So long the end of the program waits for a receiver that takes nothing of what is stored."""
 _STORE_TIMEOUT_S = 30.0
 """What the store gets: it is on this machine, and a full queue takes some seconds to write."""
+_PROVIDER_TIMEOUT_S = 1.0
+"""What the application's provider gets at the end of a process that does not end it by itself."""
 
 
 class Hooks(NamedTuple):
@@ -83,6 +87,7 @@ class Tracing:
         self._binding = threading.Lock()  # guards the provider and the recorder
         self._switches: dict[ProcessorSwitch, Callable[[], list[SpanProcessor]]] = {}
         self._shut_down = False
+        self._gave_up_at: float | None = None  # monotonic, on a receiver that takes nothing
         self._forked = False
         self._used = False
         self._timing_log: TimingLog | None = None
@@ -92,7 +97,9 @@ class Tracing:
         self._recorder: Recorder | None = None
         global_provider.load_selected()
         self.outlets = self._make_outlets()
-        self.exporters: list[Feed] = [outlet.feed() for outlet in self.outlets if not outlet.spec]
+        self._feeds: list[Feed] = [outlet.feed() for outlet in self.outlets if not outlet.spec]
+        stored = [outlet for outlet in self.outlets if outlet.spec is not None]
+        self._fallback = Fallback(stored if settings.delivery != "off" else [])
         self._fleet: Fleet | None = None
 
     def start(self, previous: Tracing | None) -> None:
@@ -117,17 +124,33 @@ class Tracing:
         self.executions.claim = self.writer.claim if self.writer is not None else None
         if self.writer is not None:
             self._fleet = make_fleet(settings, self.writer.path, self.outlets)
-            self.writer.destinations = self._fleet.specs
+            if tuple(self.writer.destinations) != self._fleet.specs:
+                if previous is not None:
+                    # What has ended goes where it was to go; the old couriers deliver what they
+                    # find in the store.
+                    pipeline.drain()
+                    self.writer.flush(EXIT_TIMEOUT_S)
+                self.writer.destinations = self._fleet.specs
             self.writer.on_written = self._fleet.wake
+            self.writer.on_unwritable = self._fallback.take if self._fallback else None
         if previous is not None:
             previous.leave(self)
         if settings.timing is not None:
             self._timing_log = self._make_timing_log(settings.timing, previous)
-        self._feeds = self.exporters
         phase_span.disarm()
         phase_span.is_off = settings.disabled
         self._global = global_provider.installed()
         self._bind(self._global)
+
+    @property
+    def exporters(self) -> list[Feed]:
+        """What feeds exporters from memory."""
+        return [*self._feeds, *self._fallback.feeds]
+
+    @property
+    def fallbacks(self) -> Sequence[Feed]:
+        """Those among them that were to be fed from the store."""
+        return self._fallback.feeds
 
     def recorder(self) -> Recorder | None:
         """Return what to record with; None if OpenTelemetry is disabled."""
@@ -147,28 +170,64 @@ class Tracing:
             self.close_execution(exec_id)
 
     def force_flush(self, timeout_s: float = 30.0) -> bool:
-        """Bring everything finished into the store and to the exporters; return whether it is."""
-        flushed = True
-        if not isinstance(self._provider, TracerProvider):  # ours comes to `flush` by itself
-            flushed = self.flush(timeout_s)
-        force_flush = getattr(self._provider, "force_flush", None)
-        if force_flush is not None:
-            try:
-                flushed = force_flush(int(timeout_s * 1000)) is not False and flushed
-            except Exception as error:  # from a processor of the application's
-                faults.report("flushing the tracer provider", error)
-                return False
+        """Do what `flush` does, and have the provider's other processors flush, too."""
+        deadline = time.monotonic() + timeout_s
+        flushed = self._flush_provider(timeout_s)
+        if not isinstance(self._provider, TracerProvider):  # ours has come to `flush` by itself
+            flushed = self.flush(deadline - time.monotonic()) and flushed
         return flushed
 
-    def flush(self, timeout_s: float) -> bool:
-        """Bring what has come here into the store and to the exporters; return whether it is."""
-        deadline = time.monotonic() + timeout_s
+    def flush(self, timeout_s: float, patience_s: float | None = None) -> bool:
+        """Bring what has come here into the store and to the exporters; return whether it is.
+
+        With `patience_s` a receiver that for so long takes nothing of what is stored, or fails, is
+        given up before the time is over.
+        """
+        deadline = time.monotonic() + (0.0 if self._shut_down else max(0.0, timeout_s))
         pipeline.drain()
-        flushes = exporting.begin_flush(self._feeds, timeout_s)
-        flushed = self.writer is None or self.writer.flush(timeout_s)
+        flushes = exporting.begin_flush(self._feeds, _left_s(deadline))
+        flushed = self.writer is None or self.writer.flush(_left_s(deadline))
+        flushes += exporting.begin_flush(self._fallback.feeds, _left_s(deadline))
+        if self._timing_log is not None:
+            flushed = self._timing_log.force_flush(round(_left_s(deadline) * 1000)) and flushed
         if self._fleet is not None:
-            flushed = self._fleet.flush(deadline) and flushed
+            flushed = self._fleet.flush(deadline, patience_s) and flushed
         return exporting.end_flush(flushes) and flushed
+
+    def settle(self) -> None:
+        """Bring out what has come here, as the end of the program does; more may come."""
+        if self._shut_down:
+            return
+        self.save()
+        begun_at = time.monotonic()
+        if not self.flush(EXIT_TIMEOUT_S, self._patience_s()):
+            now = time.monotonic()
+            if now - begun_at >= EXIT_PATIENCE_S:
+                self._gave_up_at = now
+
+    def shut_down_providers(self) -> None:
+        """End what was added to providers of phasetrace's own, as the SDK's do at exit."""
+        for provider in global_provider.own_providers():
+            try:
+                if isinstance(provider, TracerProvider) and provider.has_processors:
+                    provider.shutdown()
+            except Exception as error:  # from a processor of the application's
+                faults.report("shutting the tracer provider down", error)
+
+    def flush_provider_at_end(self) -> None:
+        """Have the provider's other processors export what they hold, which nobody else will now.
+
+        For a second at most, whatever they make of their timeouts.
+        """
+        if isinstance(self._provider, TracerProvider) and not self._provider.has_processors:
+            return
+        call = partial(self._flush_provider, _PROVIDER_TIMEOUT_S)
+        thread = threading.Thread(target=call, name="phasetrace-provider", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the interpreter is shutting down, or there are too many
+            return
+        thread.join(_PROVIDER_TIMEOUT_S)
 
     def save(self) -> None:
         """Bring what has come here into the store."""
@@ -200,17 +259,27 @@ class Tracing:
         if self._drainer is not None:
             self._drainer.stop()
         deadline = time.monotonic() + EXIT_TIMEOUT_S
-        for feed in self._feeds:
+        feeds = self.exporters
+        for feed in feeds:
             feed.begin_shutdown()
         if self._fleet is not None:
-            self._fleet.finish(EXIT_TIMEOUT_S, EXIT_PATIENCE_S)
-        exporting.shut_down(self._feeds, max(0.0, deadline - time.monotonic()))
+            self._fleet.finish(EXIT_TIMEOUT_S, self._patience_s())
+        exporting.shut_down(feeds, max(0.0, deadline - time.monotonic()))
         if self._timing_log is not None:
             self._timing_log.shutdown()
 
     def deliveries(self) -> list[Delivery]:
         """Return how far delivery from the store has got."""
         return self._fleet.outcome() if self._fleet is not None else []
+
+    def lost_before_delivery(self) -> dict[str, int]:
+        """Return how many spans were to be delivered and came neither into the store nor further.
+
+        By the reason why they were not stored.
+        """
+        if self.writer is None or self._fleet is None or not self._fleet.specs:
+            return {}
+        return self.writer.routed_lost
 
     def disconnect(self) -> None:
         """Take no spans any more."""
@@ -227,6 +296,7 @@ class Tracing:
         self._binding = threading.Lock()
         self._forked = True
         self._used = False
+        self._fallback.after_fork()
         phase_span.disarm()
         pipeline.after_fork()
         if pipeline.owner is self:
@@ -271,6 +341,22 @@ class Tracing:
             recorder.end(span, end_ns=end_ns)
         except Exception as error:
             faults.report("recording a measurement", error)
+
+    def _flush_provider(self, timeout_s: float) -> bool:
+        """Flush the processors of the provider, ours among them; return whether that was done."""
+        force_flush = getattr(self._provider, "force_flush", None)
+        try:
+            return force_flush is None or force_flush(round(timeout_s * 1000)) is not False
+        except Exception as error:  # from a processor of the application's
+            faults.report("flushing the tracer provider", error)
+            return False
+
+    def _patience_s(self) -> float:
+        """Return how long the end waits for a receiver that takes nothing: not twice in a row."""
+        gave_up_at = self._gave_up_at
+        if gave_up_at is not None and time.monotonic() - gave_up_at < EXIT_TIMEOUT_S:
+            return 0.0
+        return EXIT_PATIENCE_S
 
     def _feeds_exporters(self) -> bool:
         """Tell whether spans go to exporters of ours.
@@ -325,25 +411,14 @@ class Tracing:
         pipeline.first_use = self._first_use
 
     def _remake_exporters(self) -> None:
-        if not self.exporters:
+        if not self._feeds:
             return
-        self.exporters = [outlet.again().feed() for outlet in self.outlets if not outlet.spec]
-        self._feeds = self.exporters
+        self._feeds = [outlet.again().feed() for outlet in self.outlets if not outlet.spec]
         for switch, processors in self._switches.items():
             if switch.owner is self:
                 switch.processors = tuple(processors())
         if pipeline.owner is self:
             self._connect_pipeline()
-
-    def _fall_back(self) -> list[Feed]:
-        """Return feeds for the exporters that were to be fed from the store."""
-        outlets = [outlet for outlet in self.outlets if outlet.spec is not None]
-        if self.settings.delivery == "off":
-            return []
-        feeds = [outlet.again().feed() for outlet in outlets]
-        self.exporters = [*self.exporters, *feeds]
-        self._feeds = self.exporters
-        return feeds
 
     def _make_timing_log(self, path: Path, previous: Tracing | None) -> TimingLog:
         if previous is not None and previous.settings.timing == path:
@@ -397,8 +472,6 @@ class Tracing:
         if self.writer is not None:
             # Before the collector: whatever is counted is then on its way to the store.
             sinks.append(StoreSink(self.writer))
-            if any(outlet.spec is not None for outlet in self.outlets):
-                sinks.append(FallbackSink(self.writer, self._fall_back))
         sinks.append(CollectorSink(self.collector))
         feeds = self._feeds if exporting_too else []
         sinks += [FeedSink(feed) for feed in feeds]
@@ -408,9 +481,10 @@ class Tracing:
         draining: Draining | None = self.writer
         if draining is None and feeds:
             draining = self._drainer = Drainer(pipeline)
-        pipeline.connect(
-            self, sinks, Pace(draining, feeds) if draining is not None else None, self.flush
-        )
+        pace = None
+        if draining is not None:
+            pace = Pace(draining, lambda: [*feeds, *self._fallback.feeds])
+        pipeline.connect(self, sinks, pace, self.flush, self.settle)
         self.collector.source = pipeline
         self.collector.settled_elsewhere = self.writer is not None
 
@@ -489,3 +563,7 @@ class Tracing:
             limits.max_span_attributes,
             min(given) if given else MAX_VALUE_LENGTH,
         )
+
+
+def _left_s(deadline: float) -> float:
+    return max(0.0, deadline - time.monotonic())

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Final
 from urllib.parse import urlsplit
 
+from phasetrace.otlp_variables import UNKNOWN_SCHEME, unknown_scheme
 from phasetrace.verdict import Outcome, Verdict, raised, shortened
 
 BAD_HEADER: Final = Verdict(Outcome.MISCONFIGURED, "one of the headers cannot be sent")
@@ -42,6 +43,9 @@ def network_verdict(error: BaseException, url: str) -> Verdict:
         address = _address(url)
         if "://" not in url and any(isinstance(cause, ValueError) for cause in causes):
             return NO_SCHEME
+        scheme = unknown_scheme(url)
+        if scheme and any(isinstance(cause, ValueError) for cause in causes):
+            return Verdict(Outcome.MISCONFIGURED, f"{scheme} {UNKNOWN_SCHEME}")
         certificate = _first(causes, ssl.SSLCertVerificationError)
         if isinstance(certificate, ssl.SSLCertVerificationError):
             what = f"the certificate of {address} is not trusted: {certificate.verify_message}"
@@ -64,7 +68,7 @@ def network_verdict(error: BaseException, url: str) -> Verdict:
         if answer is not None and not isinstance(answer, http.client.RemoteDisconnected):
             return Verdict(Outcome.MISCONFIGURED, f"{address} does not speak HTTP/1.1")
         mistake = _first(causes, ValueError)
-        if mistake is not None and "header" in str(mistake).lower():
+        if isinstance(mistake, UnicodeEncodeError) or "header" in str(mistake or "").lower():
             return BAD_HEADER
         if mistake is not None and not _is_address(url):
             return Verdict(Outcome.MISCONFIGURED, shortened(f"{NO_ADDRESS}: {url}"))

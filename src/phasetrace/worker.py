@@ -45,6 +45,9 @@ class Worker:
         self._starting = threading.Lock()
         self._starting_held_by = 0  # the thread that is forking, if any
         self._start_again_at = 0.0
+        self.lent_until: float | None = None
+        """Until when (monotonic seconds) steps are done in the thread of whoever waits for them,
+        where no other can be had; None if there is no such hurry."""
 
     def wake(self) -> None:
         """Have somebody look what is due. Never waits for a step."""
@@ -131,7 +134,11 @@ class Worker:
             self._thread = threading.current_thread()
         finally:
             self._starting.release()
-        self._work(deadline)
+        self.lent_until = deadline
+        try:
+            self._work(deadline)
+        finally:
+            self.lent_until = None
 
     def _work(self, deadline: float | None = None) -> None:
         """Step, to the end; with a deadline, until then or until nothing is due."""

@@ -6,10 +6,12 @@ import asyncio
 import contextvars
 import functools
 import gc
+import inspect
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.pool import ThreadPool
 from typing import Any
 
 import anyio
@@ -499,6 +501,28 @@ def test_what_cannot_be_called_cannot_be_wrapped() -> None:
     """And it is said."""
     with pytest.raises(TypeError, match="takes something to call, not 3"):
         propagate.wrap(3)  # type: ignore[type-var]
+    with ThreadPool(1) as pool, pytest.raises(TypeError, match=r"not <multiprocessing.*wrap"):
+        propagate.executor(pool)  # type: ignore[arg-type]
+
+
+def test_a_wrapped_function_is_a_function_in_all_but_its_type(by_name: ByName) -> None:
+    """It has its name and signature, and is bound to the object whose method it is made."""
+
+    class Worker:
+        with time_phase("e", "n", "outer"):
+
+            @propagate.wrap
+            def work(self, number: int) -> tuple[Any, int]:
+                """Work."""
+                with phase("inner"):
+                    return self, number
+
+    worker = Worker()
+    assert worker.work(1) == (worker, 1)
+    assert Worker.work(worker, 2) == (worker, 2)
+    assert (Worker.work.__name__, Worker.work.__doc__) == ("work", "Work.")
+    assert list(inspect.signature(Worker.work).parameters) == ["self", "number"]
+    assert parent(by_name(), "inner") == "outer"
 
 
 # Other processes.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
@@ -31,7 +32,9 @@ from phasetrace import (
     timing_collector,
 )
 from phasetrace.store.reader import StoreReader
+from phasetrace.tracing import EXIT_PATIENCE_S, Tracing
 from tests import stored_spans
+from tests.phasetrace.timing import least_s
 
 
 class Exporter(InMemorySpanExporter):
@@ -193,6 +196,25 @@ def test_old_exporters_are_flushed_and_shut_down() -> None:
     assert "second" in new.names()
     assert "first" not in new.names()
     assert new.shut_down == 1
+
+
+@pytest.mark.parametrize("kind", [None, TracerProvider])
+def test_spans_go_to_the_destination_in_force_when_they_ended(
+    kind: type[TracerProvider] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None of the first tenant's gets to the second one's receiver, and none of them is lost."""
+    if kind is not None:
+        trace.set_tracer_provider(kind(shutdown_on_exit=False))
+    first, second = Exporter(), Exporter()
+    install(monkeypatch, first=lambda: first, second=lambda: second)
+    for name in ("first", "second", "first"):
+        configure(exporters=[name])
+        run_phase(f"to the {name}")
+    configure(exporters=[])
+    run_phase("to nobody")
+    assert force_flush()
+    assert first.names() == ["to the first", "to the first"]
+    assert second.names() == ["to the second"]
 
 
 def test_an_exporter_that_stays_is_not_shut_down() -> None:
@@ -699,6 +721,116 @@ def test_the_applications_flush_flushes_the_store(tmp_path: Path) -> None:
     assert stored(tmp_path / "store" / "traces.db") == ["a"]
 
 
+class Held(Exporter):
+    """Takes nothing before it is let go; longer than a minute nobody waits for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = threading.Event()
+
+    def export(self, spans: Any) -> SpanExportResult:
+        """Wait."""
+        self.go.wait(60.0)
+        return super().export(spans)
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
+    """Install an exporter that is held, under the name ``held``."""
+    exporter = Held()
+    install(monkeypatch, held=lambda: exporter)
+    yield exporter
+    exporter.go.set()
+
+
+PROVIDERS = pytest.mark.parametrize("kind", [TracerProvider, phasetrace.TracerProvider])
+STORES = pytest.mark.parametrize("store", [None, False], ids=["store", "no store"])
+
+
+@PROVIDERS
+@STORES
+def test_a_providers_flush_says_whether_it_is_delivered(
+    held: Held, kind: type[TracerProvider], store: bool | None
+) -> None:
+    """Being in the store is not enough (OpenTelemetry specification, SpanProcessor, ForceFlush)."""
+    provider = kind(shutdown_on_exit=False)
+    trace.set_tracer_provider(provider)
+    configure(store=store, exporters=["held"])
+    run_phase("a")
+    assert not provider.force_flush(100)
+    assert not force_flush(0.1)
+    held.go.set()
+    assert provider.force_flush(10_000)
+    assert held.names() == ["a"]
+    assert force_flush(10.0)
+
+
+@PROVIDERS
+def test_a_providers_flush_takes_its_time_once(held: Held, kind: type[TracerProvider]) -> None:
+    """However many there are to be waited for."""
+
+    class Slow(SpanProcessor):
+        def force_flush(self, timeout_millis: int = 30_000) -> bool:
+            threading.Event().wait(timeout_millis / 1000)
+            return False
+
+    provider = kind(shutdown_on_exit=False)
+    provider.add_span_processor(Slow())
+    trace.set_tracer_provider(provider)
+    configure(store=False, exporters=["held", held])
+    run_phase("a")
+    assert 0.3 < least_s(lambda: provider.force_flush(400), tries=2) < 0.75
+    assert 0.3 < least_s(lambda: force_flush(0.4), tries=2) < 0.75
+
+
+@PROVIDERS
+def test_a_providers_shutdown_waits_no_longer_than_a_programs_end(
+    held: Held, kind: type[TracerProvider], tmp_path: Path
+) -> None:
+    """For a receiver that takes nothing, and not again at the end; and recording goes on."""
+    provider = kind(shutdown_on_exit=False)
+    trace.set_tracer_provider(provider)
+    configure(exporters=["held"])
+    run_phase("a")
+    started = time.monotonic()
+    provider.shutdown()
+    assert EXIT_PATIENCE_S <= time.monotonic() - started < 5.0
+    run_phase("b")
+    tracing = configuration.current_tracing()
+    assert tracing._patience_s() == 0.0
+    shutdown()
+    assert stored(tmp_path / "store" / "traces.db") == ["a", "b", "exec_1"]
+
+
+@PROVIDERS
+def test_a_providers_shutdown_delivers(
+    environment_exporter: Exporter, kind: type[TracerProvider]
+) -> None:
+    """What a receiver takes is with it afterwards."""
+    provider = kind(shutdown_on_exit=False)
+    trace.set_tracer_provider(provider)
+    configure(exporters=["test"])
+    run_phase("a")
+    provider.shutdown()
+    assert environment_exporter.names() == ["a"]
+    assert configuration.current_tracing()._patience_s() == EXIT_PATIENCE_S
+
+
+@PROVIDERS
+def test_a_flush_after_the_end_waits_for_nobody(held: Held, kind: type[TracerProvider]) -> None:
+    """Exit handlers of an application may come after phasetrace's own."""
+    provider = kind(shutdown_on_exit=False)
+    trace.set_tracer_provider(provider)
+    configure(exporters=["held"])
+    run_phase("a")
+    configuration._at_exit()
+    started = time.monotonic()
+    assert not provider.force_flush(30_000)
+    assert not force_flush(30.0)
+    provider.shutdown()
+    assert time.monotonic() - started < 5.0
+
+
 def test_a_provider_gets_one_processor_of_ours() -> None:
     """However often it is configured, the application's provider has one processor more."""
     provider = application_provider()
@@ -717,14 +849,6 @@ def test_the_provider_that_the_environment_selects_is_used(
 ) -> None:
     """OTEL_PYTHON_TRACER_PROVIDER's provider gets the exporters of the environment."""
     monkeypatch.setenv("OTEL_PYTHON_TRACER_PROVIDER", name)
-    monkeypatch.setattr(
-        "opentelemetry.trace._load_provider",
-        lambda variable, kind: (
-            phasetrace.TracerProvider(shutdown_on_exit=False)
-            if name == "phasetrace"
-            else TracerProvider(shutdown_on_exit=False)
-        ),
-    )
     configure(store=False)
     provider = trace.get_tracer_provider()
     assert type(provider) is (phasetrace.TracerProvider if name == "phasetrace" else TracerProvider)
@@ -732,22 +856,35 @@ def test_the_provider_that_the_environment_selects_is_used(
     assert force_flush()
     assert trace.get_tracer_provider() is provider
     assert environment_exporter.names() == ["a"]
+    provider.shutdown()  # else the SDK's does it when the tests end
 
 
-def test_a_library_may_load_the_selected_provider_first(
-    monkeypatch: pytest.MonkeyPatch, environment_exporter: Exporter
+@pytest.mark.parametrize("first", ["phase", "provider", "tracer", "configure"])
+def test_the_selected_provider_is_set_up_once(
+    first: str, monkeypatch: pytest.MonkeyPatch, environment_exporter: Exporter
 ) -> None:
-    """OTEL_PYTHON_TRACER_PROVIDER=phasetrace works whoever asks first."""
+    """OTEL_PYTHON_TRACER_PROVIDER=phasetrace works whoever asks first, and delivers at the end."""
     monkeypatch.setenv("OTEL_PYTHON_TRACER_PROVIDER", "phasetrace")
-    monkeypatch.setattr(
-        "opentelemetry.trace._load_provider",
-        lambda variable, kind: phasetrace.TracerProvider(shutdown_on_exit=False),
-    )
-    provider = trace.get_tracer_provider()
+    made = []
+    start = Tracing.start
+
+    def counted(self: Tracing, previous: Tracing | None) -> None:
+        made.append(self)
+        start(self, previous)
+
+    monkeypatch.setattr(Tracing, "start", counted)
+    if first == "provider":
+        trace.get_tracer_provider()
+    elif first == "tracer":
+        trace.get_tracer_provider().get_tracer("library")
+    elif first == "configure":
+        configure()
     run_phase("a")
-    assert force_flush()
-    assert trace.get_tracer_provider() is provider
-    assert environment_exporter.names() == ["a"]
+    provider = trace.get_tracer_provider()
+    assert type(provider) is phasetrace.TracerProvider
+    assert made == [configuration.current_tracing()]
+    shutdown()
+    assert environment_exporter.names() == ["a", "execution"]
 
 
 def test_the_selected_provider_exports_for_programs_without_phases(

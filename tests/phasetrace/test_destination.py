@@ -384,6 +384,13 @@ def test_exporting_gives_up_when_the_exporters_time_is_over(attempting: Attempti
     assert one.problem == "HTTP 503"
 
 
+def test_exporting_gives_up_when_the_callers_time_is_over(attempting: Attempting) -> None:
+    """Which may be shorter than the exporter's."""
+    one = attempting(BUSY, DELIVERED)
+    assert list(one.export(spans("a"), until=0.0)) == [(1, False)]
+    assert one.problem == "HTTP 503"
+
+
 def test_exporting_gives_up_when_it_is_shut_down(
     attempting: Attempting, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -358,3 +358,37 @@ def test_an_exporter_that_cannot_be_made_shows_no_header(
     with pytest.raises(ConfigError) as refused:
         made("otlp")
     assert HIDDEN not in str(refused.value)
+
+
+def _key(**given: Any) -> str:
+    settings = settings_from(exporters="otlp", **given)
+    (outlet,) = make_outlets(settings, makes=False)
+    assert outlet.spec is not None
+    return outlet.spec.key
+
+
+def test_one_who_sends_by_another_certificate_is_another_destination(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    """What one tenant has recorded is not sent in another one's name; who has none stays."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "https://h:4318")
+    monkeypatch.setenv("PHASETRACE_STORE", str(tmp_path / "traces.db"))
+    plain = _key()
+    assert plain == "otlp_proto_http https://h:4318/v1/traces"
+    keys = {plain}
+    for name in ("me.pem", "you.pem"):
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", str(tmp_path / name))
+        keys.add(_key())
+        (tmp_path / name).write_text("renewed")
+        keys.add(_key())
+    assert len(keys) == 3
+
+
+def test_a_key_stays_what_it_was(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    """Spans wait for it; whom one trusts, and the way there, are not in it."""
+    monkeypatch.setenv("PHASETRACE_STORE", str(tmp_path / "traces.db"))
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "https://me:word@h:4318")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "a=1")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", "authority.pem")
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy")
+    assert _key() == "otlp_proto_http https://…@h:4318/v1/traces #0368b5c0196c"

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.trace.sampling import (
@@ -27,6 +28,7 @@ from opentelemetry.sdk.trace.sampling import (
 from phasetrace import faults
 from phasetrace.feed import Feed, FeedCounts
 from phasetrace.settings import BatchLimits
+from tests.phasetrace.receivers import http_receiver
 from tests.phasetrace.timing import least_s
 
 SUCCESS, FAILURE = SpanExportResult.SUCCESS, SpanExportResult.FAILURE
@@ -88,6 +90,7 @@ class ByHand:
         self.step = step
         self.changed = threading.Condition()
         self.stopped = False
+        self.lent_until = None
         self.woken = 0
 
     def wake(self) -> None:
@@ -430,7 +433,7 @@ def test_a_fault_of_ours_costs_the_batch_only(
     """What a destination should never do does not end the feed."""
     feed, _, worker = by_hand(max_export_batch_size=2)
 
-    def export(batch: object) -> Iterator[tuple[int, bool]]:
+    def export(batch: object, until: float | None) -> Iterator[tuple[int, bool]]:
         yield 1, True
         raise ValueError
 
@@ -799,6 +802,29 @@ def test_a_feed_that_was_started_keeps_its_deadlines_without_new_threads(
     assert not feed.force_flush(50)
     feed.shutdown(0.05)
     assert feed.counts() == FeedCounts(0, 2, 0, 0, 0)
+
+
+def test_a_feed_without_threads_gives_a_known_exporter_no_longer_than_it_has(
+    make_feed: Callable[..., Feed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever shuts it down has to export, and would wait for the exporter's own time."""
+
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    with http_receiver() as receiver:
+        receiver.answer = receiver.hang
+        endpoint = f"http://127.0.0.1:{receiver.port}/v1/traces"
+        feed = make_feed(OTLPSpanExporter(endpoint, timeout=LONG_S))
+        span: Any = TracerProvider(shutdown_on_exit=False).get_tracer("t").start_span("s")
+        span.end()
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", start)
+            feed.take([span])
+            began = time.monotonic()
+            feed.shutdown(0.5)
+        assert time.monotonic() - began < LONG_S / 6
+    assert feed.counts() == FeedCounts(0, 0, 0, 1, 0)
 
 
 # --- forks -----------------------------------------------------------------------------------

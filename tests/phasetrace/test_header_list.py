@@ -124,6 +124,41 @@ def test_what_has_no_value_is_told(text: str, told: str) -> None:
     assert len(read_header_list(text).headers) == len([one for one in text.split(",") if one])
 
 
+ONE = "stands in it as it is: was it in single quotes, or in a file that nobody expands?"
+SOME = "stand in it as they are: were they in single quotes, or in a file that nobody expands?"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("Authorization=Bearer%20$API_KEY", f"$API_KEY {ONE}"),
+        ("Authorization=Bearer $API_KEY", f"$API_KEY {ONE}"),
+        ("authorization=Odd-Scheme%20${api_key}", f"${{api_key}} {ONE}"),
+        ("x-api-key=%API_KEY%", f"%API_KEY% {ONE}"),
+        ("x-api-key=%ACCESS%", f"%ACCESS% {ONE}"),
+        (f"x-api-key = $KEY ,a={HIDDEN}", f"$KEY {ONE}"),
+        ("a=$A,b=${B},c=$A", f"$A and ${{B}} {SOME}"),
+        (
+            "x-team=,x-api-key=$KEY",
+            f"x-team has no value: is the variable in it set?; $KEY {ONE}",
+        ),
+        (f"x-api-key=${HIDDEN}", f"$… {ONE}"),
+        (f"x-api-key=%{HIDDEN}%", f"$… {ONE}"),
+        (f"x-api-key={HIDDEN}$KEY", ""),
+        (f"x-api-key=$KEY-{HIDDEN}", ""),
+        (f"authorization=Basic me:{HIDDEN} $KEY", ""),
+        (f"x-api-key=${{KEY:-{HIDDEN}}}", ""),
+        ("x-api-key=$1", ""),
+        ("x-api-key=$", ""),
+        ("x-api-key=100%", ""),
+        (f"x-api-key=${'A' * 65}", ""),
+    ],
+)
+def test_a_variable_that_nobody_has_expanded_is_told(text: str, told: str) -> None:
+    """By its name, if it is the whole of a key; not by what may be a password with a dollar."""
+    assert missing_values(text) == told
+
+
 @given(texts)
 def test_whatever_is_there_can_be_looked_at(text: str) -> None:
     """No list is too odd to be told about."""

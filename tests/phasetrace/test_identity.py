@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.trace import INVALID_SPAN_ID, INVALID_TRACE_ID
@@ -36,6 +37,18 @@ def test_different_executions_have_different_ids(one: str, other: str) -> None:
 def test_a_new_id_tells_name_and_time() -> None:
     """A made-up id is readable, and sorts by the second."""
     assert re.fullmatch(r"run_\d{8}_\d{6}_[0-9a-f]{6}", new_exec_id("run"))
+
+
+@pytest.mark.parametrize("name", ["agent loop", " agent \t\n loop\u00a0"])
+def test_a_new_id_has_no_white_space(name: str) -> None:
+    """So that it can be written on a command line as it is."""
+    assert re.fullmatch(r"agent_loop_\d{8}_\d{6}_[0-9a-f]{6}", new_exec_id(name))
+
+
+@pytest.mark.parametrize("name", ["", " \n"])
+def test_a_new_id_of_no_name(name: str) -> None:
+    """It says what it is an id of."""
+    assert new_exec_id(name).startswith("exec_2")
 
 
 def test_new_ids_differ() -> None:

@@ -11,6 +11,7 @@ from phasetrace.otlp_variables import (
     is_doubled,
     lacks_path,
     otlp_variables,
+    unknown_scheme,
 )
 
 PREFIX = "OTEL_EXPORTER_OTLP_"
@@ -75,6 +76,27 @@ def test_an_address_that_a_call_gave_is_in_no_variable() -> None:
 def test_a_base_is_completed(base: str, address: str, doubled: bool) -> None:
     """As exporters do it, also where the path is there already."""
     assert (completed(base), is_doubled(completed(base))) == (address, doubled)
+
+
+@pytest.mark.parametrize(
+    ("address", "scheme"),
+    [
+        ("htp://localhost:4318", "htp://"),
+        ("grpc://h", "grpc://"),
+        ("x-y+z.1://h", "x-y+z.1://"),
+        ("http://h", ""),
+        ("HTTPS://h", ""),
+        ("h:4318", ""),
+        ("h:4318/?to=http://i", ""),
+        ('"http://h"', ""),
+        ("1a://h", ""),
+        ("://h", ""),
+        (f"{'a' * 40}://h", ""),
+    ],
+)
+def test_a_scheme_that_is_none_for_otlp(address: str, scheme: str) -> None:
+    """Is one by its form (RFC 3986), and not of HTTP."""
+    assert unknown_scheme(address) == scheme
 
 
 @pytest.mark.parametrize(

@@ -153,6 +153,34 @@ def test_the_root_reaches_the_applications_exporter(program: Program, order: str
     assert program.roots() == {"exec_1": 1}
 
 
+@pytest.mark.parametrize("end", ["", "phasetrace.shutdown()", "provider.shutdown()"])
+@pytest.mark.parametrize("processor", ["BatchSpanProcessor", "SimpleSpanProcessor"])
+def test_what_was_added_to_our_provider_is_shut_down_once(
+    program: Program, processor: str, end: str
+) -> None:
+    """The processors of a library that found phasetrace's provider get all, and then their end."""
+    ended = program.run(
+        f"""
+        import phasetrace
+        from opentelemetry import trace
+        from opentelemetry.sdk.trace.export import {processor}
+        class Printing:
+            def export(self, spans): print(*(span.name for span in spans))
+            def shutdown(self): print("shutdown")
+            def force_flush(self, timeout_millis=0): return True
+        phasetrace.configure()
+        provider = trace.get_tracer_provider()
+        provider.add_span_processor({processor}(Printing()))
+        with phasetrace.execution("exec_1"):
+            pass
+        {end}
+        """
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.split() == ["execution", "shutdown"]
+    assert program.stored() == {"exec_1": 1}
+
+
 def test_a_phase_in_an_exit_handler_is_stored(program: Program) -> None:
     """Handlers that the program registered run before ours, so their phases count."""
     program.run(
@@ -245,6 +273,72 @@ def test_pools(program: Program, method: str) -> None:
     assert stored["own"] == 3
     assert [stored[f"child_{index}"] for index in range(3)] == [1, 1, 1]
     assert program.roots() == Counter(EXPECTED)
+
+
+STOCK = """
+    import multiprocessing, os, threading
+    import phasetrace
+    from opentelemetry import trace
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    from phasetrace import time_phase
+
+    class Printing:
+        def export(self, spans):
+            if threading.main_thread() is threading.current_thread():
+                raise RuntimeError("not in the program's own thread")
+            {export}
+            os.write(1, "".join(f"{{span.name}} " for span in spans).encode())
+        def shutdown(self): pass
+        def force_flush(self, timeout_millis=0): return True
+
+    def set_up():
+        {provider}
+        provider.add_span_processor(BatchSpanProcessor(Printing()))
+
+    def work(index):
+        if trace._TRACER_PROVIDER is None:
+            set_up()
+        with time_phase(f"exec_{{index}}", "node_1", f"child_{{index}}"):
+            pass
+
+    if __name__ == "__main__":
+        set_up()
+        context = multiprocessing.get_context("{method}")
+        children = [context.Process(target=work, args=(index,)) for index in range(2)]
+        for child in children:
+            child.start()
+        for child in children:
+            child.join()
+        assert [child.exitcode for child in children] == [0, 0]
+"""
+
+
+PROVIDERS = {
+    "application's": "provider = TracerProvider(); trace.set_tracer_provider(provider)",
+    "phasetrace's": "phasetrace.configure(); provider = trace.get_tracer_provider()",
+}
+
+
+@forks
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_the_applications_exporter_gets_what_children_record(
+    program: Program, method: str, provider: str
+) -> None:
+    """Its provider's own exit handler does not run in a child that was forked."""
+    ended = program.run(STOCK.format(method=method, provider=PROVIDERS[provider], export="pass"))
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert sorted(ended.stdout.split()) == ["child_0", "child_1", "execution", "execution"]
+
+
+@forks
+def test_an_applications_exporter_that_hangs_does_not_keep_a_child(program: Program) -> None:
+    """It gets a second; the store has everything."""
+    provider, hang = PROVIDERS["application's"], "threading.Event().wait()"
+    ended = program.run(STOCK.format(method="fork", provider=provider, export=hang))
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+    assert program.stored() == {"child_0": 1, "child_1": 1, "exec_0": 1, "exec_1": 1}
 
 
 @forks

@@ -9,7 +9,9 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerPro
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from opentelemetry.trace import SpanContext
 
+import phasetrace
 from phasetrace import (
     TimingCollector,
     TimingSpanProcessor,
@@ -137,11 +139,14 @@ def test_a_completed_span_is_otherwise_the_same(collector: TimingCollector) -> N
     provider.add_span_processor(Last())
     with provider.get_tracer("t").start_as_current_span("x", attributes=IDS) as span:
         span.set_attributes({f"key {index}": index for index in range(128)})
-        span.add_event("event")
+        for index in range(130):
+            span.add_event(f"event {index}")
+            span.add_link(SpanContext(1, index + 1, is_remote=False))
     cut, whole = ended
     assert "exec_id" not in (cut.attributes or {})
     assert dict(whole.attributes or {}) == {**IDS, **dict(cut.attributes or {})}
     assert whole.to_json() != cut.to_json()
+    assert (whole.dropped_attributes, whole.dropped_events, whole.dropped_links) == (2, 2, 2)
     assert [whole.name, whole.context, whole.events, whole.start_time, whole.end_time] == [
         cut.name,
         cut.context,
@@ -174,6 +179,35 @@ def test_a_provider_that_samples_nothing_is_no_fault(collector: TimingCollector)
     with provider.get_tracer("a.program").start_as_current_span("x", attributes=IDS):
         pass
     assert collector.executions() == ()
+
+
+def test_what_the_pipeline_counts_is_counted_once() -> None:
+    """A user may add the processor for the collector that his phases come to anyway."""
+    provider = phasetrace.TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(processor := TimingSpanProcessor(timing_collector))
+    trace.set_tracer_provider(provider)
+    configure(store=False)
+    with time_phase("e", "n", "outer"):
+        with provider.get_tracer("library").start_as_current_span("inner"):
+            pass
+        with provider.get_tracer("library").start_as_current_span("alone", Context()) as late:
+            late.set_attributes(IDS)
+    (node,) = timing_collector.breakdown("e").nodes
+    counts = {phase.phase: phase.count for phase in node.phases}
+    assert counts == {"outer": 1, "inner": 1, "alone": 1}
+    assert (processor._ids, processor._counted) == ({}, {})
+
+
+def test_what_the_pipeline_counts_elsewhere_is_counted_here(collector: TimingCollector) -> None:
+    """A collector of the user's own gets everything, from phasetrace's provider as well."""
+    provider = phasetrace.TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(TimingSpanProcessor(collector))
+    trace.set_tracer_provider(provider)
+    configure(store=False)
+    with time_phase("e", "n", "p"):
+        pass
+    for each in (collector, timing_collector):
+        assert [phase.count for phase in each.breakdown("e").nodes[0].phases] == [1]
 
 
 def test_it_is_a_span_processor(collector: TimingCollector) -> None:

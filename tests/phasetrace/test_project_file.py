@@ -49,6 +49,14 @@ def test_the_nearest_that_says_something(project: Path, monkeypatch: pytest.Monk
     assert file == (nearer, None, None, True)
 
 
+def test_the_working_directory_is_gone(project: Path) -> None:
+    """Then nobody knows what was above it."""
+    write(project.parent, BUDGETS + PRICES)
+    project.rmdir()
+    assert find_project_file() is None
+    assert load_prices() == {}
+
+
 def test_there_is_none(project: Path) -> None:
     """Neither budgets nor prices, then."""
     write(project, "[tool.black]\n")

@@ -58,7 +58,7 @@ def test_nothing_set_is_the_local_store_and_no_network() -> None:
         service_name=None,
         disabled=False,
         max_value_length=None,
-        handle_signals=False,
+        handle_signals=None,
         given_endpoint=None,
         exporters_given=False,
     )

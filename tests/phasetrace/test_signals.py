@@ -116,3 +116,20 @@ def test_it_is_refused_in_another_thread(tmp_path: Path) -> None:
         [sys.executable, "-c", source], capture_output=True, text=True, check=True
     ).stdout
     assert out == "signals are handled in the main thread\n"
+
+
+def test_who_writes_out_already_does_not_wait_for_itself() -> None:
+    """A signal that comes while the main thread is at its end lets it finish."""
+    before = "lock = threading.RLock()\nlock.acquire()"
+    after = "handling._is_writing_out = lock._is_owned"
+    end = f"""
+import time
+started = time.monotonic()
+os.kill(os.getpid(), signal.SIGTERM)
+print(time.monotonic() - started < 1.0, flush=True)
+lock.release()
+{WAIT}
+"""
+    source = PROGRAM.format(work="lock.acquire()", before=before, after=after, end=end)
+    ended = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (-signal.SIGTERM, "ready\nTrue\nwritten True\n")

@@ -105,6 +105,34 @@ def test_a_path_that_is_added_twice(
         assert "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, which is taken whole" in bad[0].message
 
 
+@pytest.mark.parametrize(
+    ("variable", "address", "protocol", "scheme"),
+    [
+        ("ENDPOINT", f" htp://me:{HIDDEN}@localhost:4318", "", "htp://"),
+        ("TRACES_ENDPOINT", "grpc://h:4317", "grpc", "grpc://"),
+        ("TRACES_ENDPOINT", "unix:///tmp/otlp", "", "unix://"),
+        ("TRACES_ENDPOINT", "unix:///tmp/otlp", "grpc", None),
+        ("ENDPOINT", "dns:///h:4317", "grpc", None),
+        ("ENDPOINT", "h:4317", "grpc", None),
+        ("ENDPOINT", "HTTPS://h:4318", "", None),
+    ],
+)
+def test_a_scheme_that_nobody_knows(
+    variable: str, address: str, protocol: str, scheme: str | None
+) -> None:
+    """Is told before anything is sent; gRPC has some of its own."""
+    environ = {
+        f"OTEL_EXPORTER_OTLP_{variable}": address,
+        "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
+    }
+    message = (
+        f"OTEL_EXPORTER_OTLP_{variable}: {scheme} is neither http:// nor https://; begin it with"
+        " http://, or with https:// if the receiver speaks TLS"
+    )
+    bad = settings_with_sources(environ).bad
+    assert bad == ([(message, False)] if scheme else [])
+
+
 def test_files_of_tls() -> None:
     """Their paths are shown, and not a key that stands in place of one."""
     values = told(
@@ -124,6 +152,17 @@ def test_headers_without_a_value_are_told() -> None:
         "OTEL_EXPORTER_OTLP_HEADERS: x-api-key has no value: is the variable in it set?"
     )
     assert not bad.is_ours
+
+
+def test_headers_with_a_variable_s_name_are_told() -> None:
+    """In place of its value; nothing else of them is shown."""
+    environ = {"OTEL_EXPORTER_OTLP_HEADERS": f"a={HIDDEN},Authorization=Bearer%20$API_KEY"}
+    (bad,) = settings_with_sources(environ).bad
+    assert bad == (
+        "OTEL_EXPORTER_OTLP_HEADERS: $API_KEY stands in it as it is: was it in single quotes, or in"
+        " a file that nobody expands?",
+        False,
+    )
 
 
 def test_a_protocol_in_capital_letters_has_its_source() -> None:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry import trace
+from opentelemetry.proto.trace.v1.trace_pb2 import Span as SpanMessage
 from opentelemetry.sdk import trace as sdk
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor
@@ -23,6 +24,7 @@ from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, Trace
 import phasetrace
 from phasetrace import execution, time_phase, timing_collector
 from phasetrace.encoded import encoded
+from phasetrace.pipeline import pipeline
 from phasetrace.span import Span
 from phasetrace.spans import PhaseKey
 from phasetrace.wire import encode_readable
@@ -390,3 +392,53 @@ def test_limits_do_not_push_the_ids_out() -> None:
     _, own = twins({"exec_id": "e", "node_id": "n"}, SpanLimits(max_span_attributes=2))
     own.span.set_attributes({"a": 1, "b": 2, "c": 3})
     assert dict(own.span.attributes) == {"b": 2, "c": 3, "exec_id": "e", "node_id": "n"}
+
+
+def test_limits_do_not_push_out_what_a_span_is() -> None:
+    """A node stays one, an execution stays a child of another, whatever is set on them."""
+    limits = SpanLimits(max_span_attributes=2)
+    for ids in (
+        {"exec_id": "e", "node_id": "n", "phasetrace.type": "node", "depends_on": ("a", "b")},
+        {"exec_id": "e", "phasetrace.type": "execution", "phasetrace.parent_exec_id": "f"},
+        {"exec_id": "e", "phasetrace.type": "execution", "phasetrace.implicit": True},
+    ):
+        _, own = twins(ids, limits)
+        own.span.set_attributes({"a": 1, "b": 2, "c": 3})
+        assert dict(own.span.attributes) == {**ids, "b": 2, "c": 3}
+        own.span.end()
+        (data,) = encoded([own.span])
+        message = SpanMessage.FromString(data.span if data is not None else b"")
+        assert {one.key for one in message.attributes} == {*ids, "b", "c"}
+
+
+def test_a_limit_on_lengths_leaves_ids_whole() -> None:
+    """Cut, they could be those of another execution."""
+    ids = {"exec_id": "exec_1234", "node_id": "a node", "phasetrace.type": "node"}
+    _, own = twins({**ids, "text": "a text"}, SpanLimits(max_span_attribute_length=3))
+    whole = {**ids, "text": "a t"}
+    assert dict(own.span.attributes) == whole
+    own.span.set_attribute("exec_id", "exec_5678")
+    own.span.set_attributes({"node_id": "another", "text": "other"})
+    whole |= {"exec_id": "exec_5678", "node_id": "another", "text": "oth"}
+    assert dict(own.span.attributes) == whole
+    assert (own.span._exec_id, own.span._node_id) == ("exec_5678", "another")
+    own.span.end()
+    own.span.set_attribute("exec_id", "exec_9")
+    assert dict(own.ended.spans[0].attributes or {}) == dict(own.span.attributes) == whole
+
+
+@pytest.mark.parametrize("when", ["on_end", "_on_ending"])
+def test_a_processor_that_raises_costs_no_span(when: str) -> None:
+    """It is counted, and not taken for open for ever."""
+
+    class Raising(SpanProcessor):
+        """Somebody else's."""
+
+    setattr(Raising, when, lambda *_: 1 / 0)
+    provider = phasetrace.TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(Raising())
+    trace.set_tracer_provider(provider)
+    with execution("e"), phasetrace.node("n"), phasetrace.phase("p"):
+        pass
+    assert timing_collector.get("e")["n"].keys() >= {"p"}
+    assert not pipeline.open

@@ -245,6 +245,69 @@ def test_what_can_be_used_reaches_it(monkeypatch: pytest.MonkeyPatch) -> None:
     exporter.shutdown()
 
 
+NAMES = [
+    *("ENDPOINT", "HEADERS", "TIMEOUT", "COMPRESSION"),
+    *("CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY"),
+]
+GIVEN = dict(
+    zip(NAMES, ["http://h:1", "key=value", "7", "gzip", "/ca", "/client", "/key"], strict=True)
+)
+
+
+def files_of(exporter: Any) -> tuple[Any, Any]:
+    """Return whom an exporter over HTTP trusts, and who it is."""
+    if not hasattr(exporter, "_client"):
+        return exporter._certificate_file, exporter._client_cert
+    session = exporter._client._transport._session
+    return session.verify, session.cert
+
+
+@pytest.mark.parametrize("signal", ["", "TRACES_"])
+@pytest.mark.parametrize("blanks", ["{} ", " {}", "\t{}\r\n"])
+def test_blanks_at_the_ends_belong_to_no_value(
+    signal: str, blanks: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The exporter gets what it would have got without them, and nobody speaks of it."""
+    for name, value in GIVEN.items():
+        monkeypatch.setenv(f"{PREFIX}{signal}{name}", blanks.format(value))
+    (outlet,) = make_outlets(settings_from(store=False))
+    exporter = outlet.exporter
+    assert exporter._endpoint == f"http://h:1{'' if signal else '/v1/traces'}"
+    assert exporter._compression.value == "gzip"
+    client = getattr(exporter, "_client", exporter)  # releases before 1.45 have it in themselves
+    assert (client._timeout, client._headers["key"]) == (7, "value")
+    assert files_of(exporter) == ("/ca", ("/client", "/key"))
+    exporter.shutdown()
+    assert caplog.text == ""
+    assert os.environ[f"{PREFIX}{signal}ENDPOINT"] == blanks.format("http://h:1")
+
+
+@pytest.mark.parametrize("signal", ["", "TRACES_"])
+@pytest.mark.parametrize("value", ["", " "])
+def test_what_holds_blanks_only_is_not_set(
+    signal: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the wider variable, or the default, is in force."""
+    for name in NAMES:
+        monkeypatch.setenv(f"{PREFIX}{signal}{name}", value)
+    settings = settings_from(store=False, exporters="otlp_proto_http,otlp_proto_grpc")
+    over_http, over_grpc = make_outlets(settings)
+    assert over_http.exporter._endpoint == "http://localhost:4318/v1/traces"
+    assert over_grpc.exporter._endpoint == "localhost:4317"
+    assert files_of(over_http.exporter)[0] is True
+    for one in (over_http, over_grpc):
+        one.exporter.shutdown()
+
+
+def test_a_process_that_delivers_gets_no_blanks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does it get what is empty."""
+    monkeypatch.setenv(f"{PREFIX}ENDPOINT", "http://h:1 ")
+    monkeypatch.setenv(f"{PREFIX}TRACES_ENDPOINT", " ")
+    environment = shipping_environment(settings_from())
+    assert environment[f"{PREFIX}ENDPOINT"] == "http://h:1"
+    assert f"{PREFIX}TRACES_ENDPOINT" not in environment
+
+
 def test_an_unknown_sampler_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     """As the specification has it."""
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", "half")

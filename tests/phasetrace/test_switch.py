@@ -28,6 +28,24 @@ class Names(SpanProcessor):
         self.ended += 1
 
 
+class Owner:
+    """Knows for how long it was asked to flush, and how often to settle."""
+
+    def __init__(self, answer: bool = True) -> None:
+        self.timeouts: list[float] = []
+        self.settled = 0
+        self._answer = answer
+
+    def flush(self, timeout_s: float) -> bool:
+        """Note the time."""
+        self.timeouts.append(timeout_s)
+        return self._answer
+
+    def settle(self) -> None:
+        """Note it."""
+        self.settled += 1
+
+
 def provider_with(switch: ProcessorSwitch) -> TracerProvider:
     """Return a provider that hands its spans to the switch."""
     provider = TracerProvider(shutdown_on_exit=False)
@@ -42,18 +60,18 @@ def nothing() -> None:
 def test_the_first_use_is_told_once_and_then_costs_nothing() -> None:
     """The call comes before the first span, and leaves the given processors alone behind."""
     switch, names, calls = ProcessorSwitch(), Names(), list[str]()
-    switch.connect(self := object(), [names], lambda: calls.append("first"))
+    switch.connect(owner := Owner(), [names], lambda: calls.append("first"))
     tracer = provider_with(switch).get_tracer("t")
     assert calls == []
     for name in ("a", "b"):
         tracer.start_span(name).end()
     assert (calls, names.names, switch.processors) == (["first"], ["a", "b"], (names,))
-    assert switch.owner is self
+    assert switch.owner is owner
 
 
 def test_a_predecessor_does_not_disconnect_its_successor() -> None:
     """Only who connected last can disconnect."""
-    switch, names, first, second = ProcessorSwitch(), Names(), object(), object()
+    switch, names, first, second = ProcessorSwitch(), Names(), Owner(), Owner()
     switch.connect(first, [], nothing)
     switch.connect(second, [names], nothing)
     switch.disconnect(first)
@@ -62,27 +80,33 @@ def test_a_predecessor_does_not_disconnect_its_successor() -> None:
     assert switch.processors == ()
 
 
-def test_a_providers_shutdown_only_flushes() -> None:
+def test_a_providers_shutdown_only_settles() -> None:
     """The application ends its provider; what is behind the switch goes on."""
-    switch, names = ProcessorSwitch(), Names()
-    switch.connect(switch, [names], nothing)
+    switch, names, owner = ProcessorSwitch(), Names(), Owner()
+    switch.connect(owner, [names], nothing)
     provider = provider_with(switch)
     provider.shutdown()
-    assert names.ended == 0
+    assert (names.ended, owner.settled, owner.timeouts) == (0, 1, [])
 
 
-def test_flushing_tells_of_a_failure() -> None:
-    """One processor that could not flush is enough."""
+@pytest.mark.parametrize("answer", [True, False])
+def test_the_owner_flushes_and_answers(answer: bool) -> None:
+    """However many processors there are, there is one time for all of it, and one answer."""
+    switch, owner = ProcessorSwitch(), Owner(answer)
+    switch.connect(owner, [Names(), Names()], nothing)
+    assert switch.force_flush(1_500) is answer
+    assert owner.timeouts == [1.5]
 
-    class Full(SpanProcessor):
-        def force_flush(self, timeout_millis: int = 0) -> bool:
-            return False
 
-    switch = ProcessorSwitch()
-    switch.connect(switch, [Names()], nothing)
+def test_without_an_owner_there_is_nothing_to_flush() -> None:
+    """Neither before anybody has connected nor after he has disconnected."""
+    switch, owner = ProcessorSwitch(), Owner(answer=False)
     assert switch.force_flush()
-    switch.connect(switch, [Full(), Names()], nothing)
-    assert not switch.force_flush()
+    switch.connect(owner, [Names()], nothing)
+    switch.disconnect(owner)
+    assert switch.force_flush()
+    switch.shutdown()
+    assert (owner.timeouts, owner.settled) == ([], 0)
 
 
 def test_calls_that_run_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,7 +119,7 @@ def test_calls_that_run_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
             release.wait()
 
     switch = ProcessorSwitch()
-    switch.connect(switch, [Slow()], nothing)
+    switch.connect(Owner(), [Slow()], nothing)
     span = provider_with(switch).get_tracer("t").start_span("s")
     thread = threading.Thread(target=span.end)
     thread.start()
@@ -124,7 +148,7 @@ def test_a_call_that_never_ends_is_given_up() -> None:
             release.wait()
 
     switch = ProcessorSwitch()
-    switch.connect(switch, [Stuck()], nothing)
+    switch.connect(Owner(), [Stuck()], nothing)
     thread = threading.Thread(target=provider_with(switch).get_tracer("t").start_span("s").end)
     thread.start()
     inside.wait()

@@ -10,6 +10,7 @@ import pytest
 import requests
 import urllib3
 
+from phasetrace.remedies import explained
 from phasetrace.unreachable import NO_SCHEME, network_verdict
 from phasetrace.verdict import Outcome, Verdict
 
@@ -63,9 +64,22 @@ def test_an_address_without_http(url: str) -> None:
 
 
 def test_an_address_with_another_scheme() -> None:
-    """Lacks none; the client says what is wrong with it."""
-    error = requests.exceptions.InvalidSchema("No connection adapters were found for 'ftp://h'")
-    assert network_verdict(error, "ftp://h").reason == str(error)
+    """Says which, and what to change; it is no use to try again."""
+    url = "htp://me:secret@h:4318/v1/traces"
+    with pytest.raises(requests.RequestException) as raised:
+        requests.post(url, timeout=1)
+    verdict = network_verdict(raised.value, url)
+    assert verdict == Verdict(MISCONFIGURED, "htp:// is neither http:// nor https://")
+    assert explained(verdict, url, is_grpc=False) == (
+        "htp:// is neither http:// nor https://; begin OTEL_EXPORTER_OTLP_ENDPOINT with http://, or"
+        " with https:// if it speaks TLS"
+    )
+
+
+def test_a_known_scheme_is_not_blamed() -> None:
+    """Whatever its case, and whatever else is wrong with the address."""
+    error = requests.exceptions.InvalidURL("no")
+    assert "neither" not in network_verdict(error, "HTTP://h:1:2/").reason
 
 
 @pytest.mark.parametrize("url", ["http://localhost:43l8", "http://me:secret@:4318/", "http://h:-1"])
@@ -134,6 +148,11 @@ def test_an_address_that_there_cannot_be(url: str) -> None:
         ),
         (
             requests.exceptions.InvalidHeader("Invalid header value: 'secret\\n'"),
+            MISCONFIGURED,
+            "one of the headers cannot be sent",
+        ),
+        (
+            UnicodeEncodeError("latin-1", "secret €", 7, 8, "ordinal not in range(256)"),
             MISCONFIGURED,
             "one of the headers cannot be sent",
         ),

@@ -73,6 +73,15 @@ def no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threading.Thread, "start", start)
 
 
+def test_whoever_waits_lends_its_thread_for_so_long(work: Work, no_threads: None) -> None:
+    """A step can ask for how long, and only then."""
+    lent: list[float | None] = []
+    work.pieces.append(lambda: lent.append(work.worker.lent_until))
+    deadline = time.monotonic() + LONG_S
+    assert work.worker.wait_for(lambda: bool(work.done), deadline)
+    assert (lent, work.worker.lent_until) == ([deadline], None)
+
+
 def test_there_is_no_thread_before_it_is_woken() -> None:
     """Making a worker costs nothing."""
     before = threading.active_count()

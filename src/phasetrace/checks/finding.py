@@ -24,3 +24,5 @@ class Finding(NamedTuple):
     found: str
     advice: str = ""
     """One line on what to do; empty where nothing is to be done."""
+    is_aside: bool = False
+    """It is of no interest by itself: several such are told of together."""

@@ -6,7 +6,6 @@ import os
 import shutil
 import sqlite3
 import stat
-from collections.abc import Collection
 from contextlib import closing
 from pathlib import Path
 from typing import Final
@@ -14,7 +13,8 @@ from typing import Final
 from phasetrace import clock
 from phasetrace.checks.finding import Finding, Level
 from phasetrace.checks.writing import folder_findings
-from phasetrace.cli.status import how_to_ship, label_of, size, waiting_for
+from phasetrace.cli.status import is_quiet, label_of, size, waiting_for
+from phasetrace.cli.waiting import NO_WAYS, InForce, Ways, ways_to_deliver
 from phasetrace.errors import StoreError
 from phasetrace.store.file import DamagedStore, open_for_reading
 from phasetrace.store.reader import StoreReader
@@ -28,12 +28,10 @@ _LONG_NS: Final = 60 * 1_000_000_000
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
-def findings(
-    path: Path | None, most_bytes: int | None, configured: Collection[str], protocol: str
-) -> list[Finding]:
+def findings(path: Path | None, most_bytes: int | None, in_force: InForce) -> list[Finding]:
     """Return what there is to say of the store.
 
-    `configured` are the keys of the destinations that the environment names, beside a protocol.
+    Destinations that nothing waits for are told aside, unless they are `in_force`.
     """
     if path is None:
         return [Finding(Level.OK, "store", "off: exporters are fed from memory")]
@@ -58,10 +56,14 @@ def findings(
         advice = "these spans are gone; the totals of their executions are right all the same"
         found.append(Finding(Level.WARNING, "lost spans", text, advice))
     now_ns = clock.now_ns()
-    for destination in standing.destinations:
-        label = label_of(destination, standing.destinations)
-        how = how_to_ship(destination, configured, protocol, "phasetrace")
-        found += _deliveries(destination, label, how, now_ns)
+    for one in standing.destinations:
+        label = label_of(one, standing.destinations)
+        everyone = standing.destinations
+        ways = ways_to_deliver(one, everyone, in_force, now_ns) if one.waiting else NO_WAYS
+        troubles = _troubles(one, label, ways, now_ns)
+        is_aside = is_quiet(one) and one.key not in in_force.keys
+        well = Finding(Level.OK, "delivery", f"{label}: nothing waits", is_aside=is_aside)
+        found += troubles or [well]
     return found
 
 
@@ -122,8 +124,8 @@ def _room(standing: Standing, most_bytes: int | None) -> Finding:
     return Finding(Level.OK, "size", text)
 
 
-def _deliveries(
-    destination: DestinationStanding, label: str, how_to_deliver: str, now_ns: int
+def _troubles(
+    destination: DestinationStanding, label: str, ways: Ways, now_ns: int
 ) -> list[Finding]:
     one, found = destination, []
     if one.unaccounted:
@@ -131,7 +133,7 @@ def _deliveries(
         advice = "this is a fault of phasetrace's; please report it"
         found.append(Finding(Level.PROBLEM, "account", text, advice))
     if one.waiting:
-        found.append(_waiting(one, label, how_to_deliver, now_ns))
+        found.append(_waiting(one, label, ways, now_ns))
     if one.refused:
         text = f"{label}: it will not take {one.refused:,} spans"
         found.append(Finding(Level.WARNING, "refused", text, "see why: phasetrace status"))
@@ -139,10 +141,10 @@ def _deliveries(
         text = f"{label}: {sum(one.dropped.values()):,} spans, after a week without delivery"
         advice = "these are gone; deliver more often: phasetrace ship"
         found.append(Finding(Level.WARNING, "dropped", text, advice))
-    return found or [Finding(Level.OK, "delivery", f"{label}: nothing waits")]
+    return found
 
 
-def _waiting(one: DestinationStanding, label: str, how_to_deliver: str, now_ns: int) -> Finding:
+def _waiting(one: DestinationStanding, label: str, ways: Ways, now_ns: int) -> Finding:
     age = waiting_for(one, now_ns)
     text = f"{label}: {one.waiting:,} spans{f', for {age}' if age else ''}"
     if one.is_orphaned:
@@ -153,8 +155,11 @@ def _waiting(one: DestinationStanding, label: str, how_to_deliver: str, now_ns: 
         is_long = since_ns is not None and now_ns - since_ns > _LONG_NS
         if not is_long and one.last_error is None:
             return Finding(Level.OK, "waiting", f"{text}; a process is delivering")
-        advice = f"a process is trying; {one.last_error or 'it is slow'}"
+        trying = f"a process is trying; {one.last_error or 'it is slow'}"
+        advice = "; ".join(filter(None, (trying, ways.elsewhere)))
         return Finding(Level.WARNING, "waiting", text, advice)
     if one.is_unserved:
         text += "; nobody has delivered for a week"
-    return Finding(Level.WARNING, "waiting", text, f"deliver them: {how_to_deliver}")
+    ship = f"deliver them: {ways.ship}" if ways.ship is not None else None
+    advice = "; ".join(filter(None, (ship, ways.elsewhere)))
+    return Finding(Level.WARNING, "waiting", text, advice)

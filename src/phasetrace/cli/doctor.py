@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from phasetrace.checks.finding import Finding, Level
 from phasetrace.cli import FAILED
 from phasetrace.cli.sheet import Line, Section, show
+from phasetrace.cli.waiting import InForce
 
 if TYPE_CHECKING:
     from phasetrace.settings import Sources
@@ -77,8 +78,7 @@ def _findings(sources: Sources, sends_spans: bool) -> dict[str, list[Finding]]:
         "store": keeping.findings(
             settings.store,
             settings.retention[1],
-            reaching.configured_keys(settings),
-            settings.protocol,
+            InForce(reaching.configured_keys(settings), settings.protocol),
         ),
         **({"TIMING log": log} if log else {}),
         "versions": versions.findings(),
@@ -119,10 +119,19 @@ def _sections(sources: Sources, findings: dict[str, list[Finding]]) -> list[Sect
     for subject, found in findings.items():
         lines = [
             Line((one.level.value, one.what, one.found), _STYLES[one.level], one.advice)
-            for one in found
+            for one in _told(found)
         ]
         sections.append(Section(f"{subject[0].upper()}{subject[1:]}", lines))
     return sections
+
+
+def _told(found: Sequence[Finding]) -> list[Finding]:
+    """Return findings with a line for those of no interest by themselves, if they are several."""
+    aside = [one for one in found if one.is_aside]
+    if len(aside) < 2:
+        return list(found)
+    others = aside[0]._replace(found=f"{len(aside)} other destinations: nothing waits")
+    return [*(one for one in found if not one.is_aside), others]
 
 
 def _summary(levels: Counter[Level]) -> Section:

@@ -23,7 +23,7 @@ from types import FrameType
 from typing import Final, NoReturn
 
 from phasetrace import faults
-from phasetrace.missed_signals import InheritedHandlers
+from phasetrace.missed_signals import InheritedHandlers, die_of
 
 TIMED_OUT: Final = 124
 """The exit code after ``--timeout``, that of timeout(1)."""
@@ -59,9 +59,11 @@ class Ending:
     def __init__(self, write_out: Callable[[], None]) -> None:
         self.program_runs = False
         """Whether an exception in the main thread reaches the program's own code."""
+        self.is_writing_out: Callable[[], bool] = lambda: False
+        """Tells whether the thread that asks is writing out: it must not wait for itself."""
         self._write_out = write_out
         self._masks: dict[int, Iterable[int]] = {}  # of the threads that are forking
-        self._inherited = InheritedHandlers(_numbers(), self._on_signal, {})
+        self._inherited = InheritedHandlers(_numbers(), self._on_signal, {}, self._without_main)
         self._start_afresh()
 
     def _start_afresh(self) -> None:
@@ -148,10 +150,16 @@ class Ending:
             self._ended_by = number
             return
         if not self._written:
-            self._writing.acquire(timeout=PAUSE_S)
+            self._writing.acquire(timeout=0.0 if self.is_writing_out() else PAUSE_S)
         if self._written and self._ended_by is not None:
             signal.signal(self._ended_by, signal.SIG_DFL)
             os.kill(os.getpid(), self._ended_by)
+
+    def _without_main(self, number: int) -> None:
+        """Write out and die where the main thread is in a call that no signal interrupts."""
+        if self._ending.acquire(blocking=False):
+            self._ended_by = number
+            _thread.start_new_thread(self._end, ())
 
     def _end(self) -> None:
         """Write out and die; not in the main thread, which goes on meanwhile."""
@@ -177,7 +185,7 @@ class Ending:
             if main is not None:
                 signal.pthread_kill(main, number)
             time.sleep(_BETWEEN_SIGNALS_S)
-        _die_of(number)
+        die_of(number)
         os._exit(_SHELL_SIGNAL + number)
 
     def _watch(self, seconds: float) -> None:
@@ -200,21 +208,6 @@ def leave(code: int) -> NoReturn:
         with contextlib.suppress(Exception):
             stream.flush()
     os._exit(code)
-
-
-def _die_of(number: int) -> None:
-    """End the process by a signal, from any thread; return if that cannot be done.
-
-    For a main thread that waits where no handler of Python's can run: for the lock of stdout, which
-    a thread holds that writes to a full pipe.
-    """
-    with contextlib.suppress(Exception):
-        import ctypes
-
-        # Python lets only the main thread change what a signal does, the C library any thread.
-        ctypes.CDLL(None).signal(number, int(signal.SIG_DFL))
-        os.kill(os.getpid(), number)
-        time.sleep(_BETWEEN_SIGNALS_S)  # the kernel may deliver it to another thread
 
 
 def _numbers() -> list[signal.Signals]:

@@ -7,12 +7,17 @@ import io
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Final, NamedTuple, TextIO
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 from phasetrace.cli.addresses import address_of, shown
+from phasetrace.cli.calling import call
 from phasetrace.cli.listing import LISTED
-from phasetrace.cli.status import how_to_ship
+from phasetrace.cli.main_execution import Recorded, most_telling_first
+from phasetrace.cli.other_addresses import how_to_take_over
+from phasetrace.cli.outside import about_provider, about_strays, why_nothing
+from phasetrace.cli.recorded import recorded
+from phasetrace.cli.waiting import how_to_ship, is_otlp
 from phasetrace.errors import PhasetraceError
 from phasetrace.rendering import human, local_time, safe
 from phasetrace.rollup import within_text
@@ -24,9 +29,7 @@ if TYPE_CHECKING:
     from phasetrace.configuration import Tracing
     from phasetrace.delivery.fleet import Delivery
     from phasetrace.settings import Settings
-
-_MOST_COMPARED: Final = 1_000
-"""Of more executions than that the latest are looked for in the store."""
+    from phasetrace.store.standing import DestinationStanding
 
 
 class Run(NamedTuple):
@@ -67,28 +70,43 @@ def print_epilogue(tracing: Tracing, run: Run) -> None:
         return
     known = [exec_id for exec_id in tracing.executions.ids() if exec_id]
     known = [one for one in _of_children(tracing, run) if one not in known] + known
-    durations = _durations_ns(tracing, known)
-    executions = [one for one in known if one in durations or _had_phases(tracing, one)]
+    own = _as_recorded(run.exec_id or run.own_id or "")
+    found = recorded(tracing, known, own)
+    held = {one.exec_id for one in found}
+    executions = [one for one in known if one in held or _had_phases(tracing, one)]
     if not executions:
-        hint = 'with phasetrace.phase("load"): ...'
-        say(f"no phases were recorded in this process; time some: {hint}")
+        say(why_nothing(tracing))
         return
-    answer = _answer(tracing, executions, durations, run)
+    answer = _answer(tracing, most_telling_first(found, own, run.exec_id is not None), run)
     if answer is None:
         others = f" and {_more(executions)}" if len(executions) > 1 else ""
         last = f"{safe(executions[-1])}{others}"
         say(f"{last}: recorded, but in no store and no longer held")
     else:
         _tell(tracing, answer, executions, run)
-    if run.exec_id is not None and _as_recorded(run.exec_id) not in executions:
+    if own in held and len(executions) > 1:
+        line = about_strays(tracing.settings.store, own, executions)
+        if line is not None:
+            say(line)
+    line = about_provider()
+    if line is not None:
+        say(line)
+    if run.exec_id is not None and own not in executions:
         say(f"--exec-id {_quoted(run.exec_id)} was not used: all executions have ids of their own")
     for exporter in tracing.exporters:
         missing = exporter.failed + exporter.dropped + exporter.in_flight
         if missing:
             why = f": {safe(exporter.problem)}" if exporter.problem else ""
             say(f"{_spans(missing)} could not be delivered to {exporter.name}{why}")
+        if exporter.delivered and exporter in tracing.fallbacks:
+            them = "it" if exporter.delivered == 1 else "them"
+            without = f"from memory, for the store did not take {them}"
+            say(f"{_spans(exporter.delivered)} delivered to {exporter.name} {without}")
         if answer is not None and exporter.delivered:
             _tell_address(tracing, exporter.name, answer)
+    unsent = tracing.lost_before_delivery()
+    if unsent:
+        say(f"{_spans(sum(unsent.values()))} not delivered: not stored ({', '.join(unsent)})")
     deliveries = tracing.deliveries()
     for delivery in deliveries:
         if delivery.refused:
@@ -126,12 +144,12 @@ def _tell(tracing: Tracing, answer: _Answer, executions: list[str], run: Run) ->
         began = local_time(header.started_ns)
         say(f"{safe(header.exec_id)} was there before ({began}): its numbers are of both runs")
     if answer.is_stored:
-        again = (
-            f"{_where(tracing.settings)}{run.command} metrics {_quoted(header.exec_id)} --breakdown"
-        )
-        say(f"look again: {again}")
+        metrics = f"{_where(tracing.settings)}{run.command} metrics"
+        named = header.exec_id, header.trace_id
+        say(f"look again: {call(metrics, *named, '--breakdown')}")
         if answer.within and run.with_breakdown:
-            say(f"{within_text(answer.within)}: {again} --rolled-up")
+            again = call(metrics, *named, "--breakdown --rolled-up")
+            say(f"{within_text(answer.within)}: {again}")
     if len(executions) > 1:
         limit = f" -n {len(executions)}" if len(executions) > LISTED else ""
         how = f": {_where(tracing.settings)}{run.command} list{limit}" if answer.is_stored else ""
@@ -152,7 +170,26 @@ def about_waiting(delivery: Delivery, settings: Settings, run: Run) -> str:
     protocol = settings_with_sources().settings.protocol
     ship = safe(how_to_ship(delivery.spec, configured, protocol, run.command))
     wait, them = ("waits", "it") if one else ("wait", "them")
+    if is_otlp(delivery.spec) and delivery.problem is not None and _is_wrong(delivery.problem):
+        again = how_to_take_over(delivery.spec, _destinations(settings), run.command)
+        once = f"once that is mended, to deliver {them}"
+        return f"{spans} {wait} for {whither}{why}; {once}: {where}{again}"
     return f"{spans} {wait} for {whither}{why}; to deliver {them}: {where}{ship}"
+
+
+def _is_wrong(problem: str) -> bool:
+    """Tell whether spans are refused for a mistake, which mended makes another destination."""
+    from phasetrace.remedies import is_sent_wrongly  # there already, where anything is sent
+
+    return is_sent_wrongly(problem)
+
+
+def _destinations(settings: Settings) -> list[DestinationStanding]:
+    """Return the destinations that the store knows; none if it cannot be read."""
+    if settings.store is not None:
+        with contextlib.suppress(PhasetraceError, OSError), StoreReader(settings.store) as store:
+            return store.standing().destinations
+    return []
 
 
 def _spans(number: int) -> str:
@@ -184,43 +221,20 @@ def _of_children(tracing: Tracing, run: Run) -> list[str]:
     return [execution.exec_id for execution in reversed(found)]
 
 
-def _durations_ns(tracing: Tracing, executions: list[str]) -> dict[str, int]:
-    """Return how long executions took, those of which somebody has the numbers."""
-    durations = {}
-    for exec_id in executions:
-        extent = tracing.collector.extent(exec_id)
-        if extent is not None:
-            durations[exec_id] = extent[1] - extent[0]
-    if tracing.settings.store is None:
-        return durations
-    # Where it could not be stored, that was said then: the collector still has the latest.
-    with (
-        contextlib.suppress(PhasetraceError, OSError),
-        StoreReader(tracing.settings.store) as store,
-    ):
-        for exec_id in executions[-_MOST_COMPARED:]:
-            if store.knows(exec_id):
-                durations[exec_id] = store.find(exec_id).duration_ns
-    return durations
-
-
 def _had_phases(tracing: Tracing, exec_id: str) -> bool:
     """Tell whether an execution of which nobody has the numbers was more than its id."""
     state = tracing.executions.get(exec_id)
-    return state is not None and state.rooted
+    if state is not None and state.rooted:
+        return True
+    return tracing.collector.extent(exec_id) is not None
 
 
-def _answer(
-    tracing: Tracing, executions: list[str], durations_ns: Mapping[str, int], run: Run
-) -> _Answer | None:
-    """Return the answer for the run's own execution, or else for the longest, the latest of equals.
+def _answer(tracing: Tracing, executions: Sequence[Recorded], run: Run) -> _Answer | None:
+    """Return the answer for the first of the executions that somebody has the numbers of.
 
-    None if nobody has the numbers of any. The store's are those of all processes.
+    The store's are those of all processes.
     """
-    own = _as_recorded(run.exec_id or run.own_id or "")
-    told = [one for one in reversed(executions) if one in durations_ns]
-    told.sort(key=lambda one: (one == own, durations_ns[one]), reverse=True)
-    for exec_id in told:
+    for exec_id, *_ in executions:
         if tracing.settings.store is not None:
             try:
                 with StoreReader(tracing.settings.store) as store:

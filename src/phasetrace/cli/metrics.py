@@ -83,7 +83,7 @@ def execute(args: argparse.Namespace) -> int:
         with _found(args) as (source, execution):
             summary = source.summary(execution)
             remarks = _remarks(source, execution, args, _verdict(source, execution))
-        _print_summary(summary, remarks, COLOURS[args.color])
+        _print_summary(summary, remarks, args)
     else:
         _print_sections(args, has_sections)
     return 0
@@ -256,19 +256,34 @@ def _remarks(
     return remarks
 
 
-def _print_summary(summary: ExecutionSummary, remarks: list[str], colour: bool | None) -> None:
+def _print_summary(summary: ExecutionSummary, remarks: list[str], args: argparse.Namespace) -> None:
     from phasetrace.cli.table import on_terminal
     from phasetrace.environment import colour_wanted
 
-    print(summary_text(summary, colour=colour_wanted(on_terminal(), colour)))  # noqa: T201
+    colour = colour_wanted(on_terminal(), COLOURS[args.color])
+    print(summary_text(summary, colour=colour))  # noqa: T201
     for remark in remarks:
         print(remark)  # noqa: T201
     if on_terminal():
-        import shlex
-
         sys.stdout.flush()
-        exec_id = shlex.quote(safe(summary.execution.exec_id))
-        print(f"phasetrace: next: {command()} metrics {exec_id} --breakdown", file=sys.stderr)  # noqa: T201
+        print(f"phasetrace: next: {_next(summary, args)}", file=sys.stderr)  # noqa: T201
+
+
+def _next(summary: ExecutionSummary, args: argparse.Namespace) -> str:
+    """Return the command that shows the breakdown of what was asked for."""
+    import shlex
+
+    from phasetrace.cli.calling import call
+    from phasetrace.recordings.places import shown
+    from phasetrace.recordings.references import names_file
+
+    metrics, one = f"{command()} metrics", summary.execution
+    if args.source is not None:
+        place = shlex.quote(safe(shown(args.source)))
+        return call(metrics, one.exec_id, one.trace_id, f"--source {place} --breakdown")
+    if args.exec_id is not None and names_file(args.exec_id):
+        return f"{metrics} --breakdown -- {shlex.quote(safe(args.exec_id))}"
+    return call(metrics, one.exec_id, one.trace_id, "--breakdown")
 
 
 def _as_stored(exec_id: str) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from phasetrace.cli import FAILED, NothingRecorded, command
 from phasetrace.cli.addresses import TRACE_ID, address_of, shown
+from phasetrace.cli.calling import replay
 from phasetrace.cli.options import add_execution
 from phasetrace.cli.other_addresses import taking_over
 from phasetrace.environment import no_trace_url
@@ -126,7 +127,7 @@ def _look(
     arrivals = [one for one in known if here is None or one.destination.endpoint in here]
     if not arrivals:
         recorded = f"{exec_id} was recorded without a destination"
-        how = f"to send it: {command()} ship {_replay(execution.exec_id)}"
+        how = f"to send it: {replay(command(), execution.exec_id, execution.trace_id)}"
         if here is not None:
             recorded = f"{exec_id} was not to go to {safe(here[0])}"
             best = max(known, key=lambda one: (one.delivered, one.waiting), default=None)
@@ -147,14 +148,6 @@ def _look(
     if best.waiting:
         return _Look(False, f"{exec_id} is not there yet: {waiting}; {how}")
     return _Look(False, f"{exec_id} is not there: {whither} refused it; see {command()} status")
-
-
-def _replay(exec_id: str) -> str:
-    """Return the option that names an execution, for a shell."""
-    import shlex
-
-    quoted = shlex.quote(safe(exec_id))
-    return f"--replay={quoted}" if exec_id.startswith("-") else f"--replay {quoted}"
 
 
 def _ask(execution: StoredExecution, recorded: str, how: str, address: str) -> _Look:
@@ -190,6 +183,6 @@ def _endpoints(settings: Settings) -> list[str]:
 def _how_to_ship(settings: Settings, arrival: Arrival) -> str:
     if settings.endpoint is not None:
         return f"{command()} ship"
-    from phasetrace.cli.status import how_to_ship
+    from phasetrace.cli.waiting import how_to_ship
 
     return safe(how_to_ship(arrival.destination, [], settings.protocol, command()))

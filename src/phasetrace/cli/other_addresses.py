@@ -23,6 +23,7 @@ from phasetrace.variables import redacted
 if TYPE_CHECKING:
     from phasetrace.delivery.shipper import Shipper
     from phasetrace.exporting import Outlet
+    from phasetrace.store.destinations import DestinationSpec
     from phasetrace.store.standing import DestinationStanding
 
 _OTLP: Final = "otlp"
@@ -33,27 +34,37 @@ _IN_USE_NS: Final = 24 * 3600 * 1_000_000_000
 """What somebody has delivered to within this time is no mistake."""
 
 
-def instead_of(store: Path, which: str, outlets: Sequence[Outlet]) -> Shipper:
-    """Return what delivers to where the settings say what waits for another destination.
+def instead_of(store: Path, names: Iterable[str], outlets: Sequence[Outlet]) -> list[Shipper]:
+    """Return what delivers to where the settings say what waits for other destinations.
 
-    That one is named by its address, or by its key, of which ``#`` and what follows is enough. The
-    books are those of the other destination: its spans are delivered, each once. What is going to
-    happen to them is said on stderr.
+    Each of them is named by its address, or by its key, of which ``#`` and what follows is enough.
+    The books are those of the other destinations: their spans are delivered, each once. What is
+    going to happen to them is said on stderr.
 
     Raises:
-        ConfigError: if there is no address to deliver to, or `which` means not one destination that
+        ConfigError: if there is no address to deliver to, or a name means not one destination that
             something waits for.
         StoreError: if the store cannot be read.
     """
-    from phasetrace.delivery.shipper import Shipper
-    from phasetrace.delivery.shipping import maker
-
     outlet = next((one for one in outlets if one.name.startswith(_OTLP)), None)
     if outlet is None or outlet.spec is None:
         raise ConfigError("there is no address to ship to: set OTEL_EXPORTER_OTLP_ENDPOINT")
     everyone = _receivers()
     in_force = {one.spec.key for one in outlets if one.spec is not None}
-    chosen = _chosen(which, everyone, in_force)
+    chosen = {one.key: one for one in [_chosen(name, everyone, in_force) for name in names]}
+    # An exporter is ended by the one who delivers by it.
+    own = (outlet, *(outlet.again() for _ in range(len(chosen) - 1)))
+    return [_courier(store, *both, in_force) for both in zip(chosen.values(), own, strict=True)]
+
+
+def _courier(
+    store: Path, chosen: DestinationStanding, outlet: Outlet, in_force: Collection[str]
+) -> Shipper:
+    """Return what delivers by an outlet what waits for a destination; say that on stderr."""
+    from phasetrace.delivery.shipper import Shipper
+    from phasetrace.delivery.shipping import maker
+
+    assert outlet.spec is not None  # noqa: S101 - it was chosen by it
     if chosen.key not in in_force:
         here = called(outlet.spec.key, outlet.spec.endpoint)
         there = called(chosen.key, chosen.endpoint)
@@ -72,6 +83,7 @@ def instead_of(store: Path, which: str, outlets: Sequence[Outlet]) -> Shipper:
         outlet.limits,
         explain=outlet.explain,
         elsewhere=chosen.key not in in_force,
+        by_hand=True,
     )
 
 
@@ -129,11 +141,16 @@ def only_if(destination: DestinationStanding, in_force: Collection[str]) -> str:
 
 
 def how_to_take_over(
-    destination: DestinationStanding, everyone: Iterable[DestinationStanding]
+    destination: DestinationStanding | DestinationSpec,
+    everyone: Iterable[DestinationStanding],
+    program: str | None = None,
 ) -> str:
-    """Return the command that delivers what waits for one destination to another."""
+    """Return the command that delivers what waits for one destination to another.
+
+    `program` is what this command line is called by, from who has asked for that before.
+    """
     which = shlex.quote(safe(_which(destination, everyone)))
-    return f"{command()} ship --instead-of {which}"
+    return f"{program or command()} ship --instead-of {which}"
 
 
 def taking_over(key: str) -> str | None:
@@ -172,11 +189,14 @@ def _chosen(
         key = shlex.quote(_which(one, everyone))
         listed.append(f"{key} ({_spans(one)} {verb}, {last}{own})")
     raise ConfigError(
-        f"{given} means {len(found)} destinations; give the key of one: {', '.join(listed)}"
+        f"{given} means {len(found)} destinations; give the key of one, or several, each behind an"
+        f" --instead-of: {', '.join(listed)}"
     )
 
 
-def _which(destination: DestinationStanding, everyone: Iterable[DestinationStanding]) -> str:
+def _which(
+    destination: DestinationStanding | DestinationSpec, everyone: Iterable[DestinationStanding]
+) -> str:
     """Return the shortest that means one destination and no other, a key before an address."""
     one = destination
     others = [other for other in everyone if other.key != one.key]

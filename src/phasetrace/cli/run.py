@@ -135,6 +135,7 @@ class _Run:
         configuration.executions.ambient = self._ambient
         configuration.executions.end_ambient = self._end_default
         configuration.before_first_span.append(self._ending.before_first_span)
+        self._ending.is_writing_out = configuration.is_writing_out
         os.register_at_fork(after_in_child=self._after_fork)
         try:
             self._hand_to_children()
@@ -319,8 +320,7 @@ class _Run:
         from phasetrace import configuration
 
         tracing = configuration.latest_tracing()
-        recorder = tracing.recorder() if tracing is not None else None
-        if tracing is None or recorder is None or tracing.settings.store is None:
+        if tracing is None or tracing.settings.store is None:
             return
         try:
             with StoreReader(tracing.settings.store) as store:
@@ -328,7 +328,9 @@ class _Run:
                     return
         except (PhasetraceError, OSError):
             return
-        self._ambient(recorder)
+        recorder = tracing.recorder()  # not before: it takes to a provider that nothing came from
+        if recorder is not None:
+            self._ambient(recorder)
 
     def _after_fork(self) -> None:
         self._opening = threading.Lock()

@@ -40,13 +40,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--replay",
         nargs="+",
         metavar="EXEC_ID",
-        help="send executions again, whole, also to where they were not to go; 'latest' is one",
+        help="send executions again, whole, also to where they were not to go; each by its id, its"
+        " name, or latest~1",
     )
     what.add_argument(
         "--instead-of",
+        action="append",
         metavar="ADDRESS",
         help="deliver what waits for an address that was wrong, or for the key of a destination"
-        " whose headers were (as status has it), to where the environment says, and not there",
+        " whose headers were (as status has it), to where the environment says, and not there;"
+        " may be given several times",
     )
     parser.add_argument("--endpoint", help="where to (default: as the environment says)")
     parser.add_argument(
@@ -81,9 +84,9 @@ def execute(args: argparse.Namespace) -> int:
     from phasetrace.delivery.shipping import shippers
 
     if args.instead_of is not None:
-        couriers = [instead_of(settings.store, args.instead_of, outlets)]
+        couriers = instead_of(settings.store, args.instead_of, outlets)
     else:
-        couriers = shippers(settings.store, outlets)
+        couriers = shippers(settings.store, outlets, by_hand=True)
     try:
         if args.follow:
             return _follow(couriers)
@@ -117,7 +120,7 @@ def _deliver(store: Path, couriers: Sequence[Shipper], timeout_s: float) -> int:
     from phasetrace.delivery.fleet import Fleet
 
     specs = [courier.spec for courier in couriers]
-    Fleet(store, couriers, specs).flush(time.monotonic() + timeout_s)
+    is_done = Fleet(store, couriers, specs).flush(time.monotonic() + timeout_s)
     code = 0
     for courier in couriers:
         whither = safe(courier.spec.endpoint or courier.spec.name)
@@ -130,7 +133,7 @@ def _deliver(store: Path, couriers: Sequence[Shipper], timeout_s: float) -> int:
             continue
         # Flushed: in a pipe, too, what is said of others comes behind it.
         print(f"{whither}: {_numbers(courier, waiting)}", flush=True)  # noqa: T201
-        if waiting:
+        if waiting and not is_done:  # else they were recorded since
             code = FAILED
             reason = courier.failing or _problem(store, courier)
             print(f"phasetrace: {whither}: {safe(reason)}", file=sys.stderr)  # noqa: T201
@@ -212,7 +215,7 @@ def _replay(
     for outlet in outlets:
         assert outlet.spec is not None  # noqa: S101 - they were chosen by it
         whither = safe(outlet.spec.endpoint or outlet.name)
-        destinations.append((whither, Destination(outlet.name, outlet.exporter)))
+        destinations.append((whither, Destination(outlet.name, outlet.exporter, outlet.explain)))
         if has_page(outlet.spec):
             with_pages.add(whither)
     problems = 0
@@ -241,14 +244,15 @@ def _replay(
 
 
 def _blocks(path: Path, exec_ids: Sequence[str]) -> list[tuple[StoredExecution, list[StoredBlock]]]:
-    """Return the blocks of executions; 'latest' is one."""
+    """Return the blocks of executions, each of which is called as for the other commands."""
+    from phasetrace.recordings.references import resolve
     from phasetrace.store.file import open_for_reading
     from phasetrace.store.ledger import blocks_of_execution
 
     found = []
     with open_store() as store, closing(open_for_reading(path)) as connection:
         for exec_id in exec_ids:
-            execution = store.latest() if exec_id == "latest" else store.find(exec_id)
+            execution = resolve(store, exec_id)
             found.append((execution, blocks_of_execution(connection, execution.row)))
     return found
 
@@ -282,7 +286,7 @@ def _send_again(
                 break
             wait_s = backoff.next_s(verdict.retry_after_s)
             if time.monotonic() + wait_s > deadline:
-                return delivered, verdict.reason
+                return delivered, destination.explained(verdict)
             time.sleep(wait_s)
         backoff.reset()
         settlement = request.settlement()

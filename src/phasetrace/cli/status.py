@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from phasetrace.cli import HOW_TO_RECORD, command, open_store
 from phasetrace.cli.options import add_json
-from phasetrace.cli.other_addresses import how_to_take_over, is_in_use, only_if
 from phasetrace.cli.sheet import Line, Section, show
+from phasetrace.cli.waiting import NO_WAYS, InForce, ways_to_deliver
 from phasetrace.rendering import ago, human
 from phasetrace.settings import redaction_rules, settings_with_sources, store_limits
 
 if TYPE_CHECKING:
     from phasetrace.redaction_rules import Rules
-    from phasetrace.store.destinations import DestinationSpec
     from phasetrace.store.standing import DestinationStanding, RefusedSpan, Standing
 
 STATUS_SCHEMA: Final = "phasetrace.status/1"
 
 _SHOWN: Final = 5
 """Refused spans in the text form; JSON has more."""
+_QUIET: Final = 3
+"""Destinations without anything to do that the text form tells of one by one, if they are others
+than this environment names: those that were served last."""
 _WELL: Final = "green"
 _ODD: Final = "yellow"
 _BAD: Final = "bold red"
-_GRPC: Final = "otlp_proto_grpc"
-_PROTOCOLS: Final = {"otlp_proto_http": "http/protobuf", _GRPC: "grpc"}
-_PATH: Final = "/v1/traces"
 _UNITS: Final = ((1024**3, "GB"), (1024**2, "MB"), (1024, "kB"))
 
 
@@ -90,30 +88,11 @@ def label_of(destination: DestinationStanding, others: Sequence[DestinationStand
     return (label or destination.name) + (f" #{digest}" if sign and len(same) > 1 else "")
 
 
-def how_to_ship(
-    destination: DestinationStanding | DestinationSpec,
-    configured: Collection[str],
-    protocol: str,
-    program: str,
-) -> str:
-    """Return the command that delivers what waits for a destination.
-
-    In an environment that names the destinations with the keys `configured`, and a protocol.
-    """
-    one, ship = destination, f"{program} ship"
-    if one.key in configured:
-        return ship
-    if " #" in one.key:  # there were headers or passwords, which nobody is to see
-        return f"{ship}, in the environment of the program that recorded"
-    spoken = _PROTOCOLS.get(one.name)
-    if spoken is None or one.endpoint is None:
-        return f"OTEL_TRACES_EXPORTER={shlex.quote(one.name)} {ship}"
-    variables = [f"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL={spoken}"] if spoken != protocol else []
-    address = shlex.quote(one.endpoint)
-    if one.name == _GRPC or one.endpoint.endswith(_PATH):
-        return " ".join([*variables, ship, "--endpoint", address])
-    # The option takes a base, to which a path is added.
-    return " ".join([*variables, f"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT={address}", ship])
+def is_quiet(destination: DestinationStanding) -> bool:
+    """Tell whether there is nothing to say of a destination but how much it has taken."""
+    one = destination
+    troubles = (one.waiting, one.refused, one.dropped, one.lost, one.unaccounted, one.last_error)
+    return not any(troubles) and one.remark is None
 
 
 def _plain_values(
@@ -180,7 +159,15 @@ def _sections(
 ) -> list[Section]:
     sections = [_store(standing, most_bytes, rules)]
     everyone = standing.destinations
-    sections += [_destination(one, everyone, now_ns) for one in everyone]
+    quiet = [one for one in everyone if is_quiet(one)]
+    is_needed = len(quiet) < len(everyone) or len(quiet) > _QUIET
+    in_force = _in_force() if is_needed else InForce((), "")
+    aside = _aside(quiet, in_force)
+    sections += [
+        _destination(one, everyone, in_force, now_ns) for one in everyone if one.key not in aside
+    ]
+    if aside:
+        sections.append(_others([one for one in everyone if one.key in aside]))
     if not everyone:
         how = "nothing is to be delivered: no program has recorded with a destination yet"
         sections.append(Section("Destinations", [Line((how,))]))
@@ -206,8 +193,27 @@ def _store(standing: Standing, most_bytes: int | None, rules: Rules) -> Section:
     return Section(f"Store {standing.path}", lines, advice)
 
 
+def _aside(quiet: Sequence[DestinationStanding], in_force: InForce) -> set[str]:
+    """Return the keys of the destinations that are told of together, if they are several."""
+    others = [one for one in quiet if one.key not in in_force.keys]
+    others.sort(key=lambda one: one.last_success_ns or 0, reverse=True)
+    aside = {one.key for one in others[_QUIET:]}
+    return aside if len(aside) > 1 else set()
+
+
+def _others(destinations: Sequence[DestinationStanding]) -> Section:
+    """Return what there is to say of destinations that were served, long ago or never."""
+    delivered = sum(one.delivered for one in destinations)
+    lines = [Line(("delivered", f"{delivered:,}", "all that was recorded; nothing waits"))]
+    heading = f"{len(destinations)} other destinations"
+    return Section(heading, lines, [f"one by one: {command()} status --json"], numbers=1)
+
+
 def _destination(
-    destination: DestinationStanding, everyone: Sequence[DestinationStanding], now_ns: int
+    destination: DestinationStanding,
+    everyone: Sequence[DestinationStanding],
+    in_force: InForce,
+    now_ns: int,
 ) -> Section:
     one = destination
     last = f"the last {ago(one.last_success_ns, now_ns)}" if one.last_success_ns else ""
@@ -236,41 +242,28 @@ def _destination(
     if one.last_error is not None:
         when = f" ({ago(one.last_error_ns, now_ns)})" if one.last_error_ns else ""
         lines.append(Line(("error", "", f"{one.last_error}{when}"), _BAD))
-    return Section(label_of(one, everyone), lines, _advice(one, everyone, now_ns), numbers=1)
+    return Section(
+        label_of(one, everyone), lines, _advice(one, everyone, in_force, now_ns), numbers=1
+    )
 
 
-def _in_force() -> tuple[set[str], str]:
-    """Return the keys of the destinations that this environment names, and its protocol."""
+def _in_force() -> InForce:
+    """Return what this environment names."""
     from phasetrace.checks.reaching import configured_keys  # dear to import, and rarely needed
 
     settings = settings_with_sources().settings
-    return configured_keys(settings), settings.protocol
-
-
-def _shipping_command(destination: DestinationStanding) -> str:
-    """Return the command that delivers what waits, in this environment."""
-    return how_to_ship(destination, *_in_force(), command())
-
-
-def _taking_over(
-    destination: DestinationStanding, everyone: Sequence[DestinationStanding], now_ns: int
-) -> list[str]:
-    """Return how to send elsewhere what waits, where that could be meant."""
-    one, (in_force, _) = destination, _in_force()
-    again = how_to_take_over(one, everyone)
-    if one.key in in_force:  # with another address, or other headers, it is another destination
-        return [f"if a variable is wrong, mend it; then, to send them to where it says: {again}"]
-    if is_in_use(one, now_ns):
-        return []
-    return [f"{only_if(one, in_force)}, send them to where the settings say now: {again}"]
+    return InForce(configured_keys(settings), settings.protocol)
 
 
 def _advice(
-    destination: DestinationStanding, everyone: Sequence[DestinationStanding], now_ns: int
+    destination: DestinationStanding,
+    everyone: Sequence[DestinationStanding],
+    in_force: InForce,
+    now_ns: int,
 ) -> list[str]:
     """Return what to do about what waits, or did not arrive."""
-    one, program = destination, command()
-    advice = []
+    one, advice = destination, []
+    ways = ways_to_deliver(one, everyone, in_force, now_ns) if one.waiting else NO_WAYS
     if one.is_orphaned:
         advice.append("the only process that could deliver here is gone")
     elif one.waiting:
@@ -282,11 +275,12 @@ def _advice(
             who = "whether a process is delivering cannot be told"
         else:
             who = "nobody is delivering"
-        advice.append(who if one.is_served else f"{who}; to do so: {_shipping_command(one)}")
+        has_command = ways.ship is not None and not one.is_served
+        advice.append(f"{who}; to do so: {ways.ship}" if has_command else who)
     if one.last_error is not None:
-        advice.append(f"to find out what is wrong: {program} doctor")
-        if one.waiting and one.endpoint and one.name in _PROTOCOLS:
-            advice += _taking_over(one, everyone, now_ns)
+        advice.append(f"to find out what is wrong: {command()} doctor")
+    if ways.elsewhere is not None:
+        advice.append(ways.elsewhere)
     return advice
 
 

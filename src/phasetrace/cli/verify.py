@@ -45,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Compare, and print what differs; the exit code tells whether anything does."""
+    from phasetrace.recordings.assembled import is_on_others
     from phasetrace.recordings.comparison import compare
     from phasetrace.recordings.places import is_address, shown
     from phasetrace.recordings.references import resolve
@@ -52,7 +53,10 @@ def execute(args: argparse.Namespace) -> int:
     place = shown(args.source)
     with open_store() as store, open_source(args.source) as other:
         comparison = compare(store, resolve(store, args.exec_id), other)
-        notes = list(other.notes)
+        # What is said of other spans there may be why nothing of it is found, where all was read.
+        is_answer = not comparison.spans_there and not other.is_remote
+        notes = [note for note in other.notes if is_answer or not is_on_others(note)]
+        is_waiting = any(one.waiting for one in store.arrivals(comparison.execution))
     if not comparison.is_whole:
         notes.append(_NEVER_ENDED)
     if args.json:
@@ -65,7 +69,7 @@ def execute(args: argparse.Namespace) -> int:
         print("\n".join(_lines(comparison, place, terminal_width())))  # noqa: T201
         sys.stdout.flush()
         if comparison.missing and is_address(place):
-            notes.append(_how_to_deliver(comparison))
+            notes.append(_how_to_deliver(comparison, is_waiting))
         for note in notes:
             print(f"phasetrace: {safe(note)}", file=sys.stderr)  # noqa: T201
     return 0 if comparison.is_same else FAILED
@@ -175,15 +179,15 @@ def _number(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
-def _how_to_deliver(comparison: Comparison) -> str:
-    import shlex
-
+def _how_to_deliver(comparison: Comparison, is_waiting: bool) -> str:
     from phasetrace.cli import command
+    from phasetrace.cli.calling import replay
 
-    if comparison.spans_there:
+    if is_waiting:
         return f"deliver what waits: {command()} ship"
-    exec_id = shlex.quote(safe(comparison.execution.exec_id))
-    return f"nothing of it is there; send it: {command()} ship --replay {exec_id}"
+    what = "send it again" if comparison.spans_there else "nothing of it is there; send it"
+    one = comparison.execution
+    return f"{what}: {replay(command(), one.exec_id, one.trace_id)}"
 
 
 def _plain_values(comparison: Comparison, place: str, notes: Sequence[str]) -> dict[str, Any]:

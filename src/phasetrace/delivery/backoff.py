@@ -38,6 +38,15 @@ class Backoff:
         wait_s = self._uniform(wait_s / 2, wait_s)
         return max(wait_s, min(retry_after_s or 0.0, MOST_ASKED_S))
 
+    @property
+    def failures(self) -> int:
+        """How many failures there have been in a row."""
+        return self._failures
+
+    def resume(self, failures: int) -> None:
+        """Go on after so many failures in a row, whoever has had them."""
+        self._failures = failures
+
     def reset(self) -> None:
         """Begin anew, after a success."""
         self._failures = 0

@@ -65,6 +65,10 @@ class Courier(Protocol):
     def is_served_elsewhere(self) -> bool:
         """Whether another process delivers, and goes on when this one ends."""
 
+    @property
+    def is_put_off(self) -> bool:
+        """Whether nothing is tried just now, in spite of a `hurry`: it has failed a moment ago."""
+
     def wake(self) -> None:
         """Look for something to deliver, soon."""
 
@@ -98,15 +102,15 @@ class Fleet:
         for courier in self.couriers:
             courier.wake()
 
-    def flush(self, deadline: float) -> bool:
+    def flush(self, deadline: float, patience_s: float | None = None) -> bool:
         """Have everything delivered that is in the store by now.
 
-        Gives up at the deadline (monotonic seconds).
+        Gives up at the deadline (monotonic seconds), and with `patience_s` when `finish` would.
 
         Returns:
             Whether all of it was delivered, and nothing was lost or refused since the last time.
         """
-        return self._flush(self.couriers, deadline, None)
+        return self._flush(self.couriers, deadline, patience_s)
 
     def finish(self, timeout_s: float, patience_s: float) -> None:
         """Deliver what can be delivered at a program's end, and stop.
@@ -199,6 +203,7 @@ class _Wait:
         self._books = books
         self._target = 0
         self._position = -1
+        self._has_asked = False
         self._hurries = False
 
     def begin(self, deadline: float) -> None:
@@ -226,7 +231,7 @@ class _Wait:
             self._read_on()
             if is_there and not self.is_delivered:  # its position was in another file
                 time.sleep(max(0.0, min(_POLL_S, until - time.monotonic())))
-        has_failed = courier.serves and courier.failures > self._failures
+        has_failed = courier.failures > self._failures or courier.is_put_off
         goes_on_without = has_failed or courier.is_served_elsewhere
         self.is_over = self.is_delivered or (self._is_last and goes_on_without)
         return self._position > before >= 0
@@ -237,13 +242,16 @@ class _Wait:
             self.courier.calm()
 
     def _read_on(self) -> None:
-        """Look it up in the store."""
+        """Look it up in the store, and ask whoever delivers there to hurry."""
         with (
             suppress(LookupError, StoreError, sqlite3.Error, OSError, ValueError),
             self._books.opened(self.courier.spec, _POLL_S) as ledger,
         ):
             self._position = max(self._position, ledger.cursor)
             self.is_delivered = not ledger.waiting_spans(ledger.cursor, 1, self._target)
+            if not (self.is_delivered or self.courier.serves or self._has_asked):
+                ledger.want(self._target)
+                self._has_asked = True
 
 
 class _Books:

@@ -20,6 +20,15 @@ def lock_path(store: Path, key: str) -> Path:
     return store.with_name(f"{store.name}-{digest[:12]}.lock")
 
 
+def presence_path(store: Path, key: str, way: str) -> Path:
+    """Return the file of the lock that a process of its own holds, for as long as it is there.
+
+    It is there for the programs that get to the destination by the same way
+    (`phasetrace.store.destinations.DestinationSpec`), also while nobody serves it.
+    """
+    return lock_path(store, f"{key} by {way}")
+
+
 class ServingLock:
     """The right to serve one destination. Not thread-safe; not reentrant."""
 
@@ -32,6 +41,14 @@ class ServingLock:
         """Whether this object holds it."""
         return self._file is not None
 
+    @property
+    def is_current(self) -> bool:
+        """Whether the file that it is held on is still the one at the path.
+
+        Somebody may have removed it; then another process can have the lock as well.
+        """
+        return self._file is not None and self._is_at_path(self._file)
+
     def acquire(self) -> bool:
         """Take the lock if nobody has it; return whether it is held now.
 
@@ -39,7 +56,9 @@ class ServingLock:
             OSError: if there cannot be such a file.
         """
         if self._file is not None:
-            return True
+            if self.is_current:
+                return True
+            self.release()
         file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -49,6 +68,9 @@ class ServingLock:
         except BaseException:
             os.close(file)
             raise
+        if not self._is_at_path(file):  # it was removed before it could be locked
+            os.close(file)
+            return False
         self._file = file
         return True
 
@@ -57,6 +79,12 @@ class ServingLock:
         file, self._file = self._file, None
         if file is not None:
             os.close(file)
+
+    def _is_at_path(self, file: int) -> bool:
+        try:
+            return os.path.samestat(os.fstat(file), self._path.stat())
+        except OSError:
+            return False
 
     def after_fork(self) -> None:
         """Leave it to the parent, in a forked child."""

@@ -5,8 +5,9 @@ processes). What it finds goes out when a request is full, or when the first spa
 for ``OTEL_BSP_SCHEDULE_DELAY``; a flush and the end of the program hurry it. While the exporter
 fails it is tried again after a while, and everything waits in the store.
 
-Of all shippers of a store, in all processes, one at a time serves a destination. The others look
-once a second whether it still does.
+Of all shippers of a store, in all processes, one at a time serves a destination
+(`phasetrace.delivery.turns`). The others look once a second whether it still does. Whoever waits
+for what they have recorded says so in the store.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from typing import Final
 from phasetrace import clock, faults
 from phasetrace.delivery.backoff import Backoff
 from phasetrace.delivery.lock import ServingLock, lock_path
+from phasetrace.delivery.notices import Notices
 from phasetrace.delivery.request import STOPPED, Request
+from phasetrace.delivery.turns import Turns
 from phasetrace.destination import Destination
 from phasetrace.errors import StoreError
 from phasetrace.settings import BatchLimits
@@ -39,6 +42,9 @@ _MOST_BYTES: Final = 2 * 2**20
 """Bytes of spans in one request: half of what gRPC receivers take if nobody told them otherwise."""
 _DELAY_MS: Final = 5_000
 _LOOK_S: Final = 1.0
+_SHORT_LOOK_S: Final = 0.1
+_SHORTLY_S: Final = 10.0
+"""For so long after somebody elsewhere has waited for a flush, one looks sooner for the next."""
 _SERVED_EVERY_S: Final = 600.0
 _STORE_TIMEOUT_S: Final = 1.0
 _FORK_TIMEOUT_S: Final = 1.0
@@ -53,7 +59,7 @@ class Shipper:
     only another configuration can mend: its files may have changed. A destination that only
     this process can serve (``is_local``) is not served by its children. `explain` says in one line
     why a request was not taken. With `elsewhere` the exporter is for another address, to which the
-    spans go in place of the destination's.
+    spans go in place of the destination's. `by_hand`: a person has asked for it (`Turns`).
     """
 
     def __init__(
@@ -66,6 +72,7 @@ class Shipper:
         backoff: Callable[[], Backoff] = Backoff,
         explain: Callable[[Verdict], str] = attrgetter("reason"),
         elsewhere: bool = False,
+        by_hand: bool = False,
     ) -> None:
         limits = limits or BatchLimits()
         self.spec = spec
@@ -74,13 +81,15 @@ class Shipper:
         self._store = store
         self._make = make
         self._now_ns = now_ns
-        self._new_backoff = backoff
         self._explain = explain
         self._elsewhere = elsewhere
         self._enough = limits.max_export_batch_size or _ENOUGH
         self._most = limits.max_export_batch_size or _MOST
         self._delay_s = min((limits.schedule_delay_ms or _DELAY_MS) / 1000, threading.TIMEOUT_MAX)
-        self._lock = ServingLock(lock_path(store, spec.key))
+        # How another address fares is nothing to those who deliver to the destination itself.
+        way = f"elsewhere {spec.way}" if elsewhere else spec.way
+        lock = ServingLock(lock_path(store, spec.key))
+        self._turns = Turns(lock, way, now_ns, backoff, by_hand)
         self._destination: Destination | None = None
         self._closing = False
         self._reset()
@@ -89,20 +98,19 @@ class Shipper:
     def _reset(self) -> None:
         self._worker = Worker(f"phasetrace-{self.spec.name}", self._step)
         self._is_wanted = False  # somebody has woken it
-        self._is_elsewhere = False
         self._hurries: list[None] = []  # one for each caller that waits
+        self._asked_at: float | None = None  # when somebody has last asked
         self._books = threading.RLock()  # guards the ledger; not held while the exporter works
         self._books_held_by = 0  # the thread that is forking, if any
         self._ledger: Ledger | None = None
         self._incarnation: Incarnation | None = None
-        self._backoff = self._new_backoff()
         self._request: Request | None = None
+        self._after = 0  # the cursor behind which the request begins
         self._unsettled: Settlement | None = None
         self._since: float | None = None  # when something was first seen to wait
-        self._retry_at = 0.0
+        self._is_late = False  # the last try failed, whose ever it was: what waits has waited
         self._served_at: float | None = None
-        self._told = False
-        self._remarked = False
+        self._notices = Notices(self.spec.endpoint or self.spec.name)
         self.position = 0
         """Every block up to this one has been dealt with, as far as this process knows."""
         self.delivered = 0
@@ -128,17 +136,22 @@ class Shipper:
     @property
     def serves(self) -> bool:
         """Whether this process is the one that serves the destination."""
-        return self._lock.is_held
+        return self._turns.is_mine
 
     @property
     def is_served_elsewhere(self) -> bool:
         """Whether another process was seen to serve it."""
-        return self._is_elsewhere and not self._lock.is_held
+        return self._turns.is_elsewhere
+
+    @property
+    def is_put_off(self) -> bool:
+        """Whether nothing is tried just now, since the receiver was found to take nothing."""
+        return self._turns.is_put_off
 
     def hurry(self) -> None:
-        """Send what waits, from now on, without delay, and without waiting for a better time."""
+        """Send what waits, from now on, without delay, and soon, should it have failed."""
         self._hurries.append(None)
-        self._retry_at = 0.0
+        self._turns.hurry()
         self.wake()
 
     def calm(self) -> None:
@@ -176,12 +189,12 @@ class Shipper:
             self._books_held_by = 0
             self._books.release()
         self._worker.after_fork_in_parent()
-        if self._is_wanted and not self._is_elsewhere:
+        if self._is_wanted and not self._turns.is_elsewhere:
             self._worker.wake()
 
     def after_fork(self) -> None:
         """Start afresh in a forked child, with an exporter of its own when it comes to serve."""
-        self._lock.after_fork()
+        self._turns.after_fork()
         # Something is left only where the fork could not wait for it. Then it is abandoned, not
         # closed: closing would drop the locks that the parent holds.
         _abandoned.append(self._ledger)
@@ -209,16 +222,20 @@ class Shipper:
         if self._closing:
             self._end()
             return None
-        rest_s = self._retry_at - time.monotonic()
+        rest_s = self._turns.rest_s
         if rest_s > 0:
             return rest_s
         if not self._store.exists():
             return _LOOK_S
-        self._is_elsewhere = not self._lock.acquire()
-        if self._is_elsewhere:
-            return _LOOK_S
+        if not self._turns.take():
+            return _SHORT_LOOK_S if self._hurries else _LOOK_S
         with self._books:
             ledger = self._open()
+            if not self._turns.has_begun:
+                self._catch_up(ledger)
+                self._is_late = ledger.problem() is not None
+                if not self._turns.begin(ledger):
+                    return self._turns.rest_s
             self._serve(ledger)
             self._settle(ledger)
             rest_s = self._rest_s(ledger)
@@ -231,6 +248,12 @@ class Shipper:
             self._send(request)
         return 0
 
+    def _catch_up(self, ledger: Ledger) -> None:
+        """Find out what others have delivered since the last turn."""
+        if ledger.reread() != self._after:
+            self._request = self._since = None
+        self._moved(ledger.cursor)
+
     def _rest_s(self, ledger: Ledger) -> float:
         """Return for how long there is nothing to be sent."""
         if self._request is not None and self._request.is_begun:
@@ -240,13 +263,22 @@ class Shipper:
         if not spans:
             self._since = None
             self._moved(latest)
-            return _LOOK_S
+            return self._look_s()
         now = time.monotonic()
         if self._since is None:
             self._since = now
-        if spans >= self._enough or self._hurries:
+        if spans >= self._enough or self._hurries or self._is_late:
             return 0
-        return min(max(0.0, self._since + self._delay_s - now), _LOOK_S)
+        if ledger.wanted() > self.position:
+            self._asked_at = now
+            return 0
+        return min(max(0.0, self._since + self._delay_s - now), self._look_s())
+
+    def _look_s(self) -> float:
+        """Return for how many seconds it need not be looked what others have written."""
+        asked_at = self._asked_at
+        is_soon = asked_at is not None and time.monotonic() - asked_at < _SHORTLY_S
+        return _SHORT_LOOK_S if is_soon else _LOOK_S
 
     def _next_request(self, ledger: Ledger) -> Request | None:
         blocks = ledger.waiting_blocks(self.position, self._most, _MOST_BYTES)
@@ -254,6 +286,7 @@ class Shipper:
             return None
         is_trusted = self.delivered > 0 and self.failing is None
         is_trusted = is_trusted or ledger.has_delivered()
+        self._after = ledger.cursor
         return Request(blocks, is_trusted, self._most, self._explain)
 
     def _send(self, request: Request) -> None:
@@ -270,16 +303,17 @@ class Shipper:
                 self._failed(verdict)
             return
         self._request = self._since = None
-        self._unsettled = request.settlement()._replace(elsewhere=self._elsewhere)
-        self.delivered += self._unsettled.delivered
-        if self._unsettled.delivered:
-            self._backoff.reset()
+        settlement = request.settlement()._replace(elsewhere=self._elsewhere, after=self._after)
+        self._unsettled = settlement
+        self.delivered += settlement.delivered
+        if settlement.delivered:
+            self._turns.succeeded()
+            self._is_late = False
             self.failing = None
         refused = request.refused()
-        self.refused += refused.total() + self._unsettled.rejected
-        for reason, number in refused.items():
-            faults.report(f"{self._whither()} refused {number} of the spans", RefusedError(reason))
-        self._tell_remark(self._unsettled)
+        self.refused += refused.total() + settlement.rejected
+        self._notices.refused(refused)
+        self._notices.remarked(settlement)
         with self._books:
             self._settle(self._open())
 
@@ -287,39 +321,26 @@ class Shipper:
         self.failing = reason = self._explain(verdict)
         self.failures += 1
         is_hopeless = verdict.outcome not in (Outcome.UNAVAILABLE, Outcome.UNKNOWN)
-        self._retry_at = time.monotonic() + self._backoff.next_s(verdict.retry_after_s, is_hopeless)
-        if not self._told:
-            self._told = True
-            faults.logger.warning(
-                "phasetrace: cannot deliver to %s: %s; spans wait in the store",
-                self._whither(),
-                reason,
-            )
+        retry = self._turns.failed(verdict.retry_after_s, is_hopeless)
+        self._notices.failed(reason)
         if verdict.outcome is Outcome.MISCONFIGURED:
             self._discard()
-        with self._books:
-            self._open().failed(reason, self._now_ns())
+        try:
+            with self._books:
+                self._open().failed(reason, self._now_ns(), self._turns.way, retry)
+            self._turns.noted()
+        finally:
+            self._turns.give_up()
         self._moved(self.position)
-
-    def _tell_remark(self, settlement: Settlement) -> None:
-        """Log what the receiver says of what it took, once."""
-        if self._remarked or not (settlement.remark or settlement.rejected):
-            return
-        self._remarked = True
-        thrown = f"did not keep {settlement.rejected} of the spans" if settlement.rejected else ""
-        said = f"it says: {settlement.remark}" if settlement.remark else ""
-        faults.logger.warning(
-            "phasetrace: %s %s", self._whither(), "; ".join(filter(None, (thrown, said)))
-        )
 
     def _settle(self, ledger: Ledger) -> None:
         """Write down what has been delivered, also if that could not be done before."""
         settlement = self._unsettled
         if settlement is not None:
-            ledger.settle(settlement, self._now_ns())
+            is_settled = ledger.settle(settlement, self._now_ns())
             self._unsettled = None
             self._served_at = time.monotonic()
-            self._moved(settlement.cursor)
+            self._moved(settlement.cursor if is_settled else ledger.cursor)
 
     def _serve(self, ledger: Ledger) -> None:
         now = time.monotonic()
@@ -353,12 +374,14 @@ class Shipper:
 
     def _end(self) -> None:
         with self._books:
-            if self._unsettled is not None:
-                with suppress(sqlite3.Error, StoreError, OSError, LookupError):
+            with suppress(sqlite3.Error, StoreError, OSError, LookupError):
+                if self._unsettled is not None:
                     self._settle(self._open())
+                if self.failing is not None:
+                    self._open().leave(self._turns.way)
             self._disconnect()
         self._discard()
-        self._lock.release()
+        self._turns.give_up()
         self._worker.stop()
 
     def _discard(self) -> None:
@@ -366,10 +389,3 @@ class Shipper:
         destination, self._destination = self._destination, None
         if destination is not None and not self.kept:
             destination.shutdown()
-
-    def _whither(self) -> str:
-        return self.spec.endpoint or self.spec.name
-
-
-class RefusedError(Exception):
-    """Why a receiver will not take a span."""

@@ -31,6 +31,11 @@ from phasetrace.store.stored import StoredExecution, header_of
 
 WHOLE_MICROSECONDS: Final = "all times are whole microseconds, which is what some backends keep"
 
+_LEFT_OUT: Final = (
+    "names no execution and counts for none",
+    "name no execution and count for none",
+)
+
 _TELLING: Final = 20
 """More spans than these do not all start and end at whole microseconds by chance."""
 _LONGEST_NEAREST: Final = 200
@@ -201,6 +206,11 @@ class AssembledSource:
                     yield waiting[-1]
 
 
+def is_on_others(note: str) -> bool:
+    """Tell whether a note of a source is about spans that belong to none of its executions."""
+    return note.endswith(_LEFT_OUT)
+
+
 def unknown(exec_id: str, ids: Iterable[str]) -> UnknownExecution:
     """Return the error for an id that is not among these, with those that come nearest."""
     from difflib import get_close_matches
@@ -309,9 +319,9 @@ def _notes(spans: Sequence[DecodedSpan], left_out: Counter[str]) -> Iterator[str
     if left_out:
         whose = _whose([name for name, _ in left_out.most_common() if name != UNKNOWN_SERVICE])
         if left_out.total() == 1:
-            yield f"1 span{whose} names no execution and counts for none"
+            yield f"1 span{whose} {_LEFT_OUT[0]}"
         else:
-            yield f"{left_out.total()} spans{whose} name no execution and count for none"
+            yield f"{left_out.total()} spans{whose} {_LEFT_OUT[1]}"
 
 
 def _whose(services: Sequence[str]) -> str:

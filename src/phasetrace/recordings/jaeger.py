@@ -21,7 +21,7 @@ from phasetrace.recordings.assembled import AssembledSource, unknown
 from phasetrace.recordings.json_values import MalformedJson, text_of
 from phasetrace.recordings.otlp_json import SpanDecoder
 from phasetrace.recordings.query_api import QueryApi, Stretch
-from phasetrace.recordings.source import EVERYTHING, Where
+from phasetrace.recordings.source import EVERYTHING, Where, outermost
 from phasetrace.recordings.uncollected import uncollected
 from phasetrace.store.selection import literal_in
 from phasetrace.store.stored import StoredExecution
@@ -129,7 +129,7 @@ class JaegerSource:
         if _TRACE_ID.fullmatch(exec_id):
             executions = self._loaded(self._api.trace(exec_id.lower())).executions()
             if executions:
-                return _outermost(executions)
+                return outermost(executions)
         raise unknown(exec_id, [one.exec_id for one in self.executions(_FEW)])
 
     def summary(self, execution: StoredExecution) -> ExecutionSummary:
@@ -216,10 +216,3 @@ class JaegerSource:
                 self._holders[execution.exec_id] = holder
         self.notes = tuple(dict.fromkeys((*self.notes, *holder.notes)))
         return holder
-
-
-def _outermost(executions: list[StoredExecution]) -> StoredExecution:
-    """Return the execution of a trace that is within none of the others, the first of several."""
-    ids = {one.exec_id for one in executions}
-    outer = [one for one in executions if one.parent_exec_id not in ids]
-    return (outer or executions)[-1]

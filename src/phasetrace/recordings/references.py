@@ -3,6 +3,7 @@
 latest, latest~2       the one that started last; the second before that
 exec_abc123            its id
 nightly, nightly~1     the latest of that name (a pattern, too); the one before that
+4bf92f3577b34da6…      the outermost one of the trace of that id
 run.jsonl              the only one in a file
 run.jsonl#exec_abc123  one of those in a file, in any of the ways above
 
@@ -28,6 +29,7 @@ LATEST: Final = "latest"
 
 _FILE_ENDINGS: Final = (".json", ".jsonl", ".ndjson", ".gz", ".db")
 _BEFORE: Final = re.compile(r"(.*)~(\d{1,9})", re.DOTALL)
+_TRACE_ID: Final = re.compile("[0-9a-fA-F]{32}")
 _NEAREST_AMONG: Final = 200
 _LONGEST_NEAREST: Final = 200
 _MOST_SHOWN: Final = 3
@@ -62,6 +64,9 @@ def resolve(source: Source, reference: str | None) -> StoredExecution:
         return source.find(reference)
     except UnknownExecution as error:
         unknown = error
+    found = _of_trace(source, reference)
+    if found is not None:
+        return found
     too_few = None
     for wanted, number in _meanings(reference, name, back):
         try:
@@ -73,6 +78,16 @@ def resolve(source: Source, reference: str | None) -> StoredExecution:
     if too_few is not None:
         raise too_few
     raise UnknownExecution(reference, _nearest(source, name, unknown.nearest)) from None
+
+
+def is_taken(exec_id: str) -> bool:
+    """Tell whether an id, given as a reference, means another execution: the latest, or earlier."""
+    return _split(exec_id)[0] == LATEST
+
+
+def names_file(reference: str) -> bool:
+    """Tell whether a reference names a file that there is, which it may not mean all the same."""
+    return _file_in(reference)[0] is not None
 
 
 def open_reference(
@@ -143,6 +158,16 @@ def _nth(source: Source, back: int, name: str | None, reference: str | None) -> 
     if executions:
         raise TooFewRuns(reference, _split(reference)[0], len(executions))
     raise UnknownExecution(reference)
+
+
+def _of_trace(source: Source, reference: str) -> StoredExecution | None:
+    """Return the outermost execution of the trace that a reference is the id of, if it is one."""
+    from phasetrace.recordings.source import Where, outermost
+
+    if source.is_remote or not _TRACE_ID.fullmatch(reference):  # which finds them by itself
+        return None
+    executions = source.executions(where=Where(trace_id=reference.lower()))
+    return outermost(executions) if executions else None
 
 
 def _nearest(source: Source, name: str, ids: tuple[str, ...]) -> tuple[str, ...]:

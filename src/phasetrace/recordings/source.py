@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 from phasetrace.analysis.recording import Recording
@@ -15,16 +15,27 @@ class Where(NamedTuple):
 
     ``name`` is compared whole, unless it has ``*``, ``?`` or ``[`` in it (`fnmatch`). Times are
     nanoseconds: started at ``since_ns`` or later, took ``longer_than_ns`` or longer. Sub-executions
-    count as any other.
+    count as any other. ``trace_id`` is 32 hex digits, in lower case.
     """
 
     name: str | None = None
     status: str | None = None
     since_ns: int | None = None
     longer_than_ns: int | None = None
+    trace_id: str | None = None
 
 
 EVERYTHING: Final = Where()
+
+
+def outermost(executions: Sequence[StoredExecution]) -> StoredExecution:
+    """Return the execution of a trace that is within none of the others, the first of several.
+
+    They are given as sources do, the one that started last first; there is one at least.
+    """
+    ids = {one.exec_id for one in executions}
+    outer = [one for one in executions if one.parent_exec_id not in ids]
+    return (outer or executions)[-1]
 
 
 class Source(Protocol):

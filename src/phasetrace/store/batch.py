@@ -160,6 +160,30 @@ class Batch:
         """How many spans are to be stored, and not only counted."""
         return sum(len(group.spans) for group in self._raw_groups())
 
+    def routed_spans(self) -> list[ReadableSpan]:
+        """Return the spans that are to be delivered, read back from their messages."""
+        from phasetrace.wire.decoding import (  # rarely needed
+            decode_resource,
+            decode_scope,
+            decode_span,
+        )
+
+        spans: list[ReadableSpan] = []
+        for group in self._raw_groups():
+            if not group.is_routed:
+                continue
+            resource_message, resource_schema_url, scope_message, scope_schema_url = group.belonging
+            try:
+                resource = decode_resource(resource_message, resource_schema_url)
+                scope = decode_scope(scope_message, scope_schema_url)
+                spans += [
+                    decode_span(message, resource, scope, SAMPLED)
+                    for message in group.spans.messages
+                ]
+            except Exception as error:
+                faults.report("reading spans back that cannot be stored", error)
+        return spans
+
     def encode(self, raw: bool = True) -> Taken:
         """Encode what is waiting. With `raw` False nothing is, and the spans are only counted."""
         waiting, self.waiting = self.waiting, []

@@ -46,6 +46,9 @@ class DestinationSpec(NamedTuple):
     name: str
     endpoint: str | None
     is_local: bool
+    way: str = ""
+    """A digest of the settings by which this process gets there, beside those that are in the key:
+    where one way fails, another may not."""
 
 
 class Registered(NamedTuple):

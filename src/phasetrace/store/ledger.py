@@ -24,6 +24,13 @@ from phasetrace.store import blocks
 from phasetrace.store.destinations import DELIVERED, ELSEWHERE, REFUSED, count, routes
 from phasetrace.store.file import BUSY_TIMEOUT_S, open_for_writing
 from phasetrace.store.placement import Identity, identity_of
+from phasetrace.store.retries import (
+    Retry,
+    forget_retries,
+    leave_retry,
+    note_retry,
+    noted_retry,
+)
 from phasetrace.store.totals import MAX_INTEGER
 from phasetrace.wire.framing import Block, frame_blocks
 
@@ -88,6 +95,8 @@ class Settlement(NamedTuple):
     """What the receiver said of a request that it took."""
     elsewhere: bool = False
     """They were delivered to another address, in place of this destination's."""
+    after: int | None = None
+    """The cursor behind which they waited; None is what the ledger knows."""
 
 
 class Incarnation(NamedTuple):
@@ -219,14 +228,23 @@ class Ledger:
                 "UPDATE destinations SET served_ns = ? WHERE id = ?", (now_ns, self.destination)
             )
 
-    def settle(self, settlement: Settlement, now_ns: int) -> None:
-        """Note what has become of the spans up to a block."""
+    def settle(self, settlement: Settlement, now_ns: int) -> bool:
+        """Note what has become of the spans up to a block; return whether that was done.
+
+        It is not where the cursor has moved meanwhile. Then somebody else has delivered them as
+        well, and counted them, which only those do who have no lock in common.
+        """
         letters = settlement.dead_letters
+        after = self.cursor if settlement.after is None else settlement.after
         with self._transaction():
-            self._connection.execute(
-                "UPDATE destinations SET cursor = max(cursor, ?), served_ns = ? WHERE id = ?",
-                (settlement.cursor, now_ns, self.destination),
+            moved = self._connection.execute(
+                "UPDATE destinations SET cursor = max(cursor, ?), served_ns = ?"
+                " WHERE id = ? AND cursor = ?",
+                (settlement.cursor, now_ns, self.destination, after),
             )
+            if not moved.rowcount:
+                self.reread()
+                return False
             if settlement.delivered:
                 # A success elsewhere says nothing of this address.
                 succeeded_ns = None if settlement.elsewhere else now_ns
@@ -235,6 +253,8 @@ class Ledger:
                     " WHERE id = ?",
                     (succeeded_ns, self.destination),
                 )
+                if not settlement.elsewhere:
+                    forget_retries(self._connection, self.destination)
             if settlement.remark is not None:
                 self._connection.execute(
                     "UPDATE destinations SET remark = ? WHERE id = ?",
@@ -253,14 +273,41 @@ class Ledger:
                 [(self.destination, now_ns, *letter) for letter in letters],
             )
         self.cursor = max(self.cursor, settlement.cursor)
+        return True
 
-    def failed(self, reason: str, now_ns: int) -> None:
-        """Note why delivery has to wait."""
+    def failed(self, reason: str, now_ns: int, way: str = "", retry: Retry | None = None) -> None:
+        """Note why delivery has to wait, and when it is tried again by the same way."""
         with self._transaction():
             self._connection.execute(
                 "UPDATE destinations SET error = ?, failed_ns = ?, served_ns = ? WHERE id = ?",
                 (reason, now_ns, now_ns, self.destination),
             )
+            if retry is not None:
+                note_retry(self._connection, self.destination, way, retry)
+
+    def retry(self, way: str) -> Retry | None:
+        """Return when to try again by a way; None if the last try did not fail."""
+        return noted_retry(self._connection, self.destination, way)
+
+    def leave(self, way: str) -> None:
+        """Note that this process, which may have failed, does not try again."""
+        with self._transaction():
+            leave_retry(self._connection, self.destination, way)
+
+    def want(self, block: int) -> None:
+        """Ask whoever delivers to send everything up to a block, without waiting for more."""
+        with self._transaction():
+            self._connection.execute(
+                "UPDATE destinations SET wanted = ? WHERE id = ? AND wanted < ?",
+                (block, self.destination, block),
+            )
+
+    def wanted(self) -> int:
+        """Return the block up to which somebody waits for everything to be sent."""
+        row = self._connection.execute(
+            "SELECT wanted FROM destinations WHERE id = ?", (self.destination,)
+        ).fetchone()
+        return int(row[0]) if row is not None else 0
 
     def _blocks(self, after: int) -> Iterator[StoredBlock]:
         mine = self._routes()

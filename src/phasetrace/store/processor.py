@@ -41,11 +41,3 @@ class StoreSpanProcessor(SpanProcessor):
                 self._writer.ended(span)
         except Exception as error:
             faults.report("queueing a span for the store", error)
-
-    def shutdown(self) -> None:
-        """Write what is waiting."""
-        self._writer.flush()
-
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Write what is waiting; return whether all of it is in the store."""
-        return self._writer.flush(timeout_millis / 1000)

@@ -45,6 +45,7 @@ from phasetrace.store.totals import read_parts
 if TYPE_CHECKING:
     from phasetrace.live import Activity
     from phasetrace.store.activity import Memory
+    from phasetrace.store.strays import Strays
 
 _NEAREST_AMONG = 2_000
 _LONGEST_NEAREST = 200
@@ -229,6 +230,26 @@ class StoreReader:
                 OF_CHILDREN, {"pid": pid, "host": host, "started_ns": started_ns}
             )
             return [stored_execution(now_ns, *row) for row in cursor]
+
+    def counted_shares_ns(self, execution: StoredExecution) -> list[int]:
+        """Return how much of an execution nodes and phases account for, by each part of its totals.
+
+        One process hands in one part, or several.
+        """
+        with self._queries():
+            cursor = self._connection.execute(
+                "SELECT coalesce(sum(a.share_ns), 0) FROM aggregate_parts p"
+                " LEFT JOIN aggregates a ON a.part = p.id WHERE p.execution = ? GROUP BY p.id",
+                (execution.row,),
+            )
+            return [round(share_ns) for (share_ns,) in cursor]
+
+    def strays(self, own: StoredExecution, others: Collection[StoredExecution]) -> Strays | None:
+        """Return which calls of a run's own execution ran while another one was open, if any."""
+        from phasetrace.store.strays import read_strays
+
+        with self._queries():
+            return read_strays(self._connection, own, others, host_name())
 
     def _again(self, execution: StoredExecution) -> StoredExecution:
         """Return an execution as it is by now."""

@@ -10,7 +10,8 @@ are only to be delivered have a stream of the execution 0, which there is not.
 Delivery reads blocks behind the cursor of a destination (`phasetrace.store.destinations`). A
 stream's route says for which ``destinations`` it is: their ids, from ``routes``, or 0 for none.
 ``destination_counts`` say what became of the spans, and ``dead_letters`` are those that a
-destination has refused, each as a request of its own.
+destination has refused, each as a request of its own. ``retries`` say when one that has failed is
+to be tried again (`phasetrace.store.retries`).
 
 ``executions`` is what `list` and `metrics` start from; ``openings`` is how many spans of the
 execution itself have ended, ``errors`` how many others failed. ``aggregates`` are the exact totals
@@ -258,6 +259,22 @@ MIGRATIONS: tuple[Migration, ...] = (
     "ALTER TABLE executions ADD COLUMN seen_ns INTEGER NOT NULL DEFAULT 0;",
     # What a receiver says of spans that it took, or did not keep, without refusing the request.
     "ALTER TABLE destinations ADD COLUMN remark TEXT;",
+    # When who has failed may try again, and up to which block somebody waits for what was recorded.
+    """
+    ALTER TABLE destinations ADD COLUMN wanted INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE retries (
+        destination INTEGER NOT NULL REFERENCES destinations,
+        way TEXT NOT NULL,            -- a digest of the settings by which one gets there
+        failures INTEGER NOT NULL,    -- in a row
+        failed_ns INTEGER NOT NULL,
+        retry_ns INTEGER NOT NULL,
+        asked_ns INTEGER NOT NULL,    -- 0: the receiver has asked for nothing
+        pid INTEGER,                  -- who tries again; NULL: it has stopped delivering
+        birth TEXT NOT NULL,
+        host TEXT NOT NULL,
+        PRIMARY KEY (destination, way)
+    ) WITHOUT ROWID;
+    """,
 )
 
 VERSION = len(MIGRATIONS)

@@ -66,6 +66,9 @@ def condition(where: Where) -> tuple[str, list[str | int]]:
     if where.longer_than_ns is not None:
         terms.append(f"({_NOT_ENDED} OR {_DURATION} >= ?)")
         values.append(as_integer(where.longer_than_ns))
+    if where.trace_id is not None:
+        terms.append("lower(hex(e.trace_id)) = ?")
+        values.append(_stored(where.trace_id))
     return " AND ".join(terms), values
 
 
@@ -76,6 +79,7 @@ def admits(where: Where, execution: StoredExecution) -> bool:
         and (where.status is None or execution.status == where.status)
         and (where.longer_than_ns is None or execution.duration_ns >= where.longer_than_ns)
         and (where.name is None or matcher(where.name)(execution.name))
+        and (where.trace_id is None or execution.trace_id == where.trace_id)
     )
 
 

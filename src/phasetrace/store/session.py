@@ -133,6 +133,13 @@ class StoreSession:
             self._rooted_elsewhere(exec_id)
         return Outcome.WRITTEN
 
+    def is_open(self, timeout_s: float) -> bool:
+        """Open the file, if it is not open; return whether it is."""
+        try:
+            return self._connected(timeout_s) is not None
+        except StoreError:
+            return False
+
     def claim(self, spans: Sequence[FirstSpan], timeout_s: float) -> bool:
         """Make this process the owner of the spans' executions; return whether that is done.
 

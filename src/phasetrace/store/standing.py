@@ -35,6 +35,7 @@ from phasetrace.store.destinations import (
     routes,
     stored_destinations,
 )
+from phasetrace.store.retries import is_to_be_retried
 
 MAX_REFUSED: Final = 1_000
 """So many refused spans are told of one by one, the latest first."""
@@ -82,7 +83,7 @@ class DestinationStanding(NamedTuple):
     is_orphaned: bool
     """The only process that could serve it is gone."""
     is_served: bool | None
-    """Whether a process is delivering to it just now; None where that cannot be told."""
+    """Whether a process delivers to it, or waits to try again; None where that cannot be told."""
 
     @property
     def recorded(self) -> int:
@@ -198,7 +199,7 @@ def _destinations(
                 remark,
                 is_unserved,
                 known[row].has_lapsed and not is_unserved,
-                is_held(lock_path(path, key)),
+                is_to_be_retried(connection, row, now_ns) or is_held(lock_path(path, key)),
             )
         )
     return standings

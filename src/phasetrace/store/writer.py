@@ -6,7 +6,8 @@ executions that have finished. `flush` and `close` do the same in the caller's t
 
 What cannot be written for now (no room, another process is writing) waits, in the queue's bounds,
 and is tried again. Whatever is given up is counted by its reason, in the process and, when that is
-possible again, in the store.
+possible again, in the store. What of it was to be delivered, and is given up because the store
+cannot be written, is handed to `on_unwritable`: each span goes there or into the store, never both.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from opentelemetry.sdk.trace import ReadableSpan
 
@@ -53,6 +54,15 @@ _CLAIM_S: Final = 0.03
 _MAX_CLAIMED: Final = 10_000
 
 _abandoned: list[sqlite3.Connection | None] = []
+
+
+class _Turn(NamedTuple):
+    """Where spans are to be delivered that were handed over after so many others."""
+
+    after: int
+    destinations: Sequence[DestinationSpec]
+    routed_lost: Counter[str]
+    """Those of the others that were lost when they were handed over."""
 
 
 class Losses:
@@ -91,6 +101,10 @@ class StoreWriter:
         self._destinations: Sequence[DestinationSpec] = destinations
         self.on_written: Callable[[], None] | None = None
         """Called when spans have been stored that are to be delivered, by whoever stored them."""
+        self.on_unwritable: Callable[[Sequence[ReadableSpan]], bool] | None = None
+        """Called with spans that were to be delivered from the store, which does not take them, by
+        whoever was to write them; returns whether they are delivered in another way. Must not
+        block, or raise."""
         self._pipeline = pipeline if pipeline is not None else Pipeline()
         self.path = path.absolute()  # the program may change its folder
         self._limits = limits
@@ -126,6 +140,9 @@ class StoreWriter:
         self._routed_lost: Counter[str] = Counter()  # those of the lost that were to be delivered
         self._routed_lost_in_store: Counter[str] = Counter()
         self._routed_lost_before: Counter[str] = Counter()  # the destinations that there are now
+        self._taken = 0  # spans from the queue, ever
+        self._turns: deque[_Turn] = deque()  # still to be made
+        self._written_for = self._destinations
         self._lost_at_flush = 0
         self._file_changes = 0
         self._retry_at = 0.0
@@ -143,20 +160,28 @@ class StoreWriter:
     @property
     def routed_lost(self) -> dict[str, int]:
         """How many of these were to be delivered, by reason."""
-        lost = self._routed_lost.copy()
-        lost["queue full"] += self._queue_full.routed.value()
-        lost["after the end"] += self._too_late.routed.value()
-        return {reason: number for reason, number in lost.items() if number}
+        return dict(self._routed_lost + self._routed_lost_at_hand_over())
 
     @property
     def destinations(self) -> Sequence[DestinationSpec]:
-        """Where spans are to be delivered; others count from the next batch on."""
+        """Where spans are to be delivered that are handed over from now on.
+
+        What was handed over before stays for those that there were then, also while it waits.
+        """
         return self._destinations
 
     @destinations.setter
     def destinations(self, destinations: Sequence[DestinationSpec]) -> None:
-        self._routed_lost_before = Counter(self.routed_lost)
-        self._destinations = destinations
+        held = self._get_turn(_BUSY_S)  # else the thread waits for the file, and takes nothing
+        try:
+            after = self._taken + len(self._queue)
+            self._turns.append(_Turn(after, destinations, self._routed_lost_at_hand_over()))
+            self._destinations = destinations
+            if held:
+                self._make_turns()
+        finally:
+            if held:
+                self._writing.release()
 
     def destination_ids(self) -> dict[str, int]:
         """Return the destinations' ids in the store by their keys; none before it is open."""
@@ -212,15 +237,14 @@ class StoreWriter:
 
     @property
     def keeps_up(self) -> bool:
-        """Whether what is handed over is being written, and not waiting for better times."""
+        """Whether what is handed over is being written, and not waiting for better times.
+
+        Or handed on, where it cannot be written.
+        """
         since = self._trying_since
         stuck = since and time.monotonic() - since > _BUSY_S
-        return not (self._retry_at or self._session.broken or self._closed or stuck)
-
-    @property
-    def is_broken(self) -> bool:
-        """Whether the store cannot be used in this process, now or later."""
-        return self._session.broken
+        useless = self._session.broken and self.on_unwritable is None
+        return not (self._retry_at or useless or self._closed or stuck)
 
     def wake(self) -> bool:
         """Have the thread look now; return False if there is none, and none to be had."""
@@ -272,10 +296,8 @@ class StoreWriter:
             written = self._write_all(deadline, last=True)
             left = self._batch.raw + len(self._queue)
             if left:
-                routed = self._batch.routed + sum(map(is_routed, self._queue))
-                self._lose("no time left", left, routed)
+                self._give_up("no time left", self._batch, _popped(self._queue, len(self._queue)))
                 self._batch, self._due = Batch(), Batch()
-                self._queue.clear()
                 if not self._session.complained:
                     faults.report(f"no time left to store the last {left} spans")
                 self._write_batch(timeout_s=0.0)  # the count at least
@@ -380,6 +402,22 @@ class StoreWriter:
         self._lost[reason] += number
         self._routed_lost[reason] += routed
 
+    def _give_up(
+        self, reason: str, batch: Batch, handed: Sequence[ReadableSpan | RoutedSpan] = ()
+    ) -> None:
+        """Count spans as not stored; those that were to be delivered may be in another way."""
+        number = batch.raw + len(handed)
+        routed = batch.routed + sum(map(is_routed, handed))
+        on_unwritable = self.on_unwritable
+        if routed and on_unwritable is not None:
+            spans = batch.routed_spans()
+            spans += [
+                one.span if isinstance(one, RoutedSpan) else one for one in handed if is_routed(one)
+            ]
+            if on_unwritable(spans):
+                routed -= len(spans)
+        self._lose(reason, number, routed)
+
     def _run(self) -> None:
         this_thread = threading.current_thread()
         while not self._closed and self._thread is this_thread:
@@ -409,7 +447,7 @@ class StoreWriter:
         waiting = len(self._queue)
         self._note_open()
         while True:
-            taken = min(_BATCH - self._batch.spans, waiting)
+            taken = min(_BATCH - self._batch.spans, waiting, self._make_turns())
             self._take(taken)
             waiting -= taken
             in_time = deadline is None or time.monotonic() <= deadline
@@ -459,7 +497,9 @@ class StoreWriter:
         count it among those that were there before.
         """
         self._pipeline.drain(wait=False)
-        if len(self._queue) <= _AT_FORK and not self._retry_at:
+        # What cannot be stored is handed on by the thread, afterwards: that may start others.
+        is_little = len(self._queue) <= _AT_FORK and not self._retry_at
+        if is_little and self._session.is_open(_CLAIM_S):
             self._write_all(time.monotonic() + _CLAIM_S)
         self._claim_waiting()
 
@@ -487,16 +527,37 @@ class StoreWriter:
             self._claimed.update(first)
             self._claimed_in = self._session.file_changes
 
+    def _make_turns(self) -> int:
+        """Turn to other destinations, if all is written that is not for them.
+
+        Returns:
+            How many spans may be taken before the next turn.
+        """
+        while self._turns:
+            turn = self._turns[0]
+            if turn.after > self._taken or self._batch.spans:
+                return max(0, turn.after - self._taken)
+            self._routed_lost_before = self._routed_lost + turn.routed_lost
+            self._written_for = turn.destinations
+            self._turns.popleft()
+        return MAX_QUEUE
+
+    def _routed_lost_at_hand_over(self) -> Counter[str]:
+        return Counter(
+            {
+                "queue full": self._queue_full.routed.value(),
+                "after the end": self._too_late.routed.value(),
+            }
+        )
+
     def _take(self, number: int) -> None:
+        taken_off = _popped(self._queue, number)
+        self._taken += len(taken_off)
         if self._session.broken:  # then encoding is not worth its cost
-            self._lose("unwritable", *_drop(self._queue, number))
+            self._give_up("unwritable", Batch(), taken_off)
             return
         waiting = self._batch.waiting
-        for _ in range(number):
-            try:
-                waiting.append(self._queue.popleft())
-            except IndexError:
-                break
+        waiting += taken_off
         if self._session.is_full:
             self._lose("store full", len(waiting), sum(map(is_routed, waiting)))
         taken = self._batch.encode(raw=not self._session.is_full)
@@ -526,9 +587,11 @@ class StoreWriter:
         news = lost - self._lost_in_store
         if not (batch or news):
             return True
-        if self._session.destinations is not self._destinations and not self._redirect(timeout_s):
+        if self._session.destinations is not self._written_for and not self._redirect(timeout_s):
             return False
-        routed_lost = Counter(self.routed_lost)
+        routed_lost = self._routed_lost + (
+            self._turns[0].routed_lost if self._turns else self._routed_lost_at_hand_over()
+        )
         self._trying_since = time.monotonic()
         try:
             outcome = self._session.write(
@@ -552,7 +615,7 @@ class StoreWriter:
         elif outcome is Outcome.REFUSED:
             return self._write_apart(batch, timeout_s)
         else:
-            self._lose("unwritable", batch.raw, batch.routed)
+            self._give_up("unwritable", batch)
         self._batch = Batch()
         if outcome is Outcome.WRITTEN and self._session.registered.ids and batch.routed:
             self._tell_written()
@@ -560,7 +623,7 @@ class StoreWriter:
 
     def _redirect(self, timeout_s: float) -> bool:
         """Write for other destinations from now on; return False if that has to wait."""
-        destinations, lost = self._destinations, self._routed_lost_before
+        destinations, lost = self._written_for, self._routed_lost_before
         before = lost - self._routed_lost_in_store
         if before and self._session.destinations:  # which these were lost for
             outcome = self._session.write([], [], [], [], {}, before, timeout_s)
@@ -594,11 +657,11 @@ class StoreWriter:
         return True
 
 
-def _drop(queue: deque[ReadableSpan | RoutedSpan], number: int) -> tuple[int, int]:
-    """Drop spans; return how many, and how many of them were to be delivered."""
-    dropped = routed = 0
+def _popped(
+    queue: deque[ReadableSpan | RoutedSpan], at_most: int
+) -> list[ReadableSpan | RoutedSpan]:
+    popped: list[ReadableSpan | RoutedSpan] = []
     with suppress(IndexError):
-        while dropped < number:
-            routed += is_routed(queue.popleft())
-            dropped += 1
-    return dropped, routed
+        while len(popped) < at_most:
+            popped.append(queue.popleft())
+    return popped

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from phasetrace.clock import now_ns
+from phasetrace.identity import trace_id_of
 from phasetrace.store.file import open_for_writing
 from phasetrace.store.process import birth_of, host_name
 
@@ -46,7 +47,7 @@ def put(runs: Iterable[Run]) -> None:
             (
                 run.exec_id,
                 run.name if run.name is not None else run.exec_id,
-                bytes(16),
+                trace_id_of(run.exec_id).to_bytes(16, "big"),
                 _GONE if run.status == "abandoned" else _ALIVE,
                 started_ns,
                 last_ns,

@@ -22,9 +22,11 @@ from opentelemetry.sdk.trace import TracerProvider
 
 import phasetrace
 from phasetrace import execution, phase
-from phasetrace.cli import main
+from phasetrace.cli import command, main
+from phasetrace.otlp_variables import otlp_variables
 from phasetrace.remedies import remedy
 from phasetrace.rendering import cells
+from phasetrace.testing import forget_everything
 from phasetrace.verdict import Outcome, Verdict
 from tests.phasetrace.cli.programs import COMMAND, run
 from tests.phasetrace.receivers import (
@@ -367,11 +369,28 @@ def test_it_takes_the_span_and_throws_it_away(doctor: Doctor, receiver: Receiver
             True,
             "is this the port for OTEL_EXPORTER_OTLP_PROTOCOL=grpc (usually 4317)?",
         ),
+        (
+            Verdict(Outcome.UNAVAILABLE, "gRPC UNAVAILABLE: Ssl handshake failed: eof"),
+            "unix:///run/otlp.sock",
+            True,
+            "set OTEL_EXPORTER_OTLP_INSECURE=true",
+        ),
     ],
 )
 def test_remedies(verdict: Verdict, endpoint: str, is_grpc: bool, advice: str) -> None:
     """Each mistake has its own."""
     assert advice in remedy(verdict, endpoint, is_grpc)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_key_that_nobody_has_expanded(status: int) -> None:
+    """Is what a receiver does not know, whatever it says of it."""
+    environ = {"OTEL_EXPORTER_OTLP_TRACES_HEADERS": "authorization=Bearer%20${API_KEY}"}
+    verdict = Verdict(Outcome.MISCONFIGURED, f"HTTP {status}")
+    assert remedy(verdict, "http://h:4318", False, otlp_variables(environ)) == (
+        "OTEL_EXPORTER_OTLP_TRACES_HEADERS: ${API_KEY} stands in it as it is: was it in single"
+        " quotes, or in a file that nobody expands?"
+    )
 
 
 def test_what_does_not_speak_tls_is_not_asked_about_it() -> None:
@@ -813,11 +832,53 @@ def test_what_waits(doctor: Doctor, receiver: Receiver, monkeypatch: pytest.Monk
     record(is_taken=False)
     (found,) = doctor().of("store", "waiting")
     assert "2 spans, for" in found["found"]
-    assert found["advice"] == "deliver them: phasetrace ship"
+    whither = f"{address(receiver)}/v1/traces"
+    mend = f"if a variable is wrong, mend it; then, to send them to where it says: {command()}"
+    other = f"{mend} ship --instead-of {whither}"
+    assert found["advice"] == f"deliver them: {command()} ship; {other}"
     monkeypatch.delenv(ENDPOINT)
     (found,) = doctor().of("store", "waiting")
-    command = f"phasetrace ship --endpoint {address(receiver)}/v1/traces"
-    assert found["advice"] == f"deliver them: {command}"
+    assert found["advice"] == f"deliver them: {command()} ship --endpoint {whither}; {other}"
+
+
+def test_what_would_never_be_taken_is_not_to_be_shipped_there(
+    doctor: Doctor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The variable is to be mended, and then it is another destination; with and without it."""
+    monkeypatch.setenv(ENDPOINT, "http:/localhost:4318")
+    record(is_taken=False)
+    again = f"{command()} ship --instead-of http:/localhost:4318/v1/traces"
+    advice = f"if a variable is wrong, mend it; then, to send them to where it says: {again}"
+    for _ in range(2):
+        (found,) = doctor().of("store", "waiting")
+        assert found["advice"] == advice
+        monkeypatch.delenv(ENDPOINT, raising=False)
+
+
+def test_many_that_nothing_waits_for_are_one_line(
+    doctor: Doctor,
+    receiver: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Unless they are what is configured; a single one is told as it is, and JSON has all."""
+    for number in range(3):
+        forget_everything()
+        monkeypatch.setenv(ENDPOINT, f"{address(receiver)}/{number}")
+        record(f"exec_{number}")
+        found = doctor().of("store", "delivery")
+        assert len(found) == number + 1
+        assert all(
+            one["found"].endswith("/v1/traces (otlp_proto_http): nothing waits") for one in found
+        )
+        main(["doctor"])
+        lines = [line for line in capsys.readouterr().out.splitlines() if "nothing waits" in line]
+        if number < 2:
+            assert [line.split(maxsplit=2)[2] for line in lines] == [one["found"] for one in found]
+    assert [line.split(maxsplit=2)[2] for line in lines] == [
+        f"{address(receiver)}/2/v1/traces (otlp_proto_http): nothing waits",
+        "2 other destinations: nothing waits",
+    ]
 
 
 def test_an_account_that_is_wrong(doctor: Doctor, receiver: Receiver) -> None:

@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import sqlite3
 import struct
 import subprocess
@@ -566,3 +567,39 @@ def test_two_runs_of_one_execution(capsys: pytest.CaptureFixture[str]) -> None:
     assert found["unattributed"] > 0.99
     assert main(["metrics", "e"]) == 0
     assert f"Total Duration: {found['duration_ns'] / MS:.2f}ms" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("exec_id", "arguments", "following"),
+    [
+        ("exec_1", [], "exec_1 --breakdown"),
+        ("-dash", [], "--breakdown -- -dash"),
+        ("-dash", ["--source", "a copy.db"], "--source 'a copy.db' --breakdown -- -dash"),
+        ("exec_1", ["a copy.db"], "--breakdown -- 'a copy.db'"),
+    ],
+)
+def test_what_comes_next_can_be_pasted(
+    exec_id: str,
+    arguments: list[str],
+    following: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """In a terminal; it asks the same place for the same execution."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("phasetrace.cli.table.on_terminal", lambda: True)
+    record(exec_id)
+    with sqlite3.connect(store_file()) as store, sqlite3.connect("a copy.db") as other:
+        store.backup(other)
+    store.close()
+    other.close()
+    if arguments:
+        record("another")
+    assert main(["metrics", *arguments]) == 0
+    line = capsys.readouterr().err
+    assert line.startswith("phasetrace: next: ")
+    assert line.endswith(f" metrics {following}\n")
+    words = shlex.split(line)
+    assert main(words[words.index("metrics") :]) == 0
+    assert exec_id in capsys.readouterr().out

@@ -342,11 +342,13 @@ def test_where_nobody_can_say_the_address_is_printed(
 def test_text_is_made_safe(receiver: Receiver, say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
     """An id comes from the program."""
     monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT")
-    record("run\x1b[31m")
+    odd = "run\x1b[31m"
+    record(odd)
     code, _, err = say("latest")
     assert code == 0
     assert "run\\x1b[31m was recorded" in err
-    assert "--replay 'run\\x1b[31m'" in err
+    trace_id = f"{trace_id_of(odd):032x}"
+    assert f"--replay {trace_id}\n" in err  # which can be pasted
 
 
 # --- another place than the environment names -----------------------------------------------------

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
 import phasetrace
 from phasetrace import execution, phase
@@ -157,6 +158,38 @@ def test_another_key(
     assert HIDDEN not in json.dumps(found)
 
 
+def test_several_are_taken_over_at_once(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each by its key, and once, however often it is named; what is not named stays."""
+    receiver.answer = respond(401)
+    for number in range(3):
+        record(monkeypatch, address(receiver), f"key={HIDDEN}-{number}")
+    receiver.answer = respond(200)
+    receiver.bodies.clear()
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", f"key={HIDDEN}-new")
+    first, _, last = keys(capsys)
+    names = [first, last, first.removeprefix("#")]
+    ended: list[OTLPSpanExporter] = []
+    monkeypatch.setattr(OTLPSpanExporter, "shutdown", lambda self: ended.append(self))
+    assert main(["ship", *(word for one in names for word in ("--instead-of", one))]) == 0
+    assert [len(names_in(body)) for body in receiver.bodies] == [2, 2]
+    assert [one["elsewhere"] for one in destinations(capsys)] == [2, 0, 2]
+    assert len(set(map(id, ended))) == 2  # each has an exporter of its own
+
+
+def test_of_several_none_is_taken_over_if_one_is_not_known(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is said of what would have happened."""
+    record(monkeypatch, WRONG)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", address(receiver))
+    capsys.readouterr()
+    assert main(["ship", "--instead-of", WRONG, "--instead-of", "http://h"]) == 2
+    assert capsys.readouterr().err.startswith("phasetrace: --instead-of='http://h': spans wait for")
+    assert receiver.bodies == []
+
+
 def two_tenants(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> list[str]:
@@ -178,8 +211,8 @@ def test_an_address_that_means_several_is_refused(
     assert main(["ship", "--instead-of", address(receiver)]) == 2
     assert capsys.readouterr().err == (
         f"phasetrace: --instead-of='{address(receiver)}' means 2 destinations; give the key of"
-        f" one: '{tenant_b}' (2 spans wait, last served just now), '{tenant_a}' (2 spans wait,"
-        " never served, what the settings name)\n"
+        f" one, or several, each behind an --instead-of: '{tenant_b}' (2 spans wait, last served"
+        f" just now), '{tenant_a}' (2 spans wait, never served, what the settings name)\n"
     )
     assert receiver.bodies == []
 

@@ -201,6 +201,134 @@ def test_the_breakdown_is_that_of_the_runs_own_execution(where: str, tmp_path: P
     assert ended.said[0].startswith("own: 2 spans in ")
 
 
+IN_THREADS = """
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from phasetrace import execution, node, propagate, timed
+both = Barrier(2)
+@timed
+def work(number):
+    both.wait()
+with execution("main"), node("n"), ThreadPoolExecutor(2) as pool:
+    list({pool}.map(work, range(4)))
+"""
+
+
+@pytest.mark.parametrize("where", ["traces.db", "off"])
+def test_phases_without_context_do_not_hide_the_programs_execution(
+    where: str, tmp_path: Path
+) -> None:
+    """It was open all the time that they took."""
+    text = IN_THREADS.replace("{pool}", "pool")
+    ended = run_text(text, tmp_path, str(tmp_path / where) if where != "off" else where)
+    assert ended.said[0].startswith("main: 2 spans in ")
+    strays = [line for line in ended.said if "propagate" in line]
+    line = "4 calls of 'work' ran outside of main while it was open, and belong to the run's own"
+    assert [one.partition(" execution")[0] for one in strays] == [line] * (where != "off")
+
+
+def test_the_context_that_is_carried_brings_phases_home(tmp_path: Path, store: Path) -> None:
+    """What the line advises helps."""
+    ended = run_text(IN_THREADS.replace("{pool}", "propagate.executor(pool)"), tmp_path, store)
+    assert ended.said[0].startswith("main: 6 spans in ")
+    assert len(ended.said) == 2
+
+
+def test_phases_in_workers_without_context(tmp_path: Path, store: Path) -> None:
+    """Processes of their own, which the program has started."""
+    text = """
+from multiprocessing import get_context
+from phasetrace import execution, node, phase
+def work(number):
+    with phase("work"):
+        pass
+if __name__ == "__main__":
+    with execution("main"), node("n"), get_context("spawn").Pool(1) as pool:
+        pool.map(work, range(4))
+        pool.close()
+        pool.join()
+"""
+    said = run_text(text, tmp_path, store).said
+    assert said[0].startswith("main: 2 spans in ")
+    assert said[-1].startswith("4 calls of 'work' ran outside of main while it was open, and ")
+
+
+def test_a_stray_phase_does_not_hide_the_programs_executions(tmp_path: Path, store: Path) -> None:
+    """The breakdown is of the one with the most work in it."""
+    text = """
+import time
+from phasetrace import execution, node, phase
+with phase("stray"):
+    pass
+for number in range(3):
+    with execution(f"e{number}"), node("n"):
+        time.sleep(0.02 * (number == 1))
+"""
+    ended = run_text(text, tmp_path, store, "--breakdown")
+    assert "Execution ID: e1" in ended.out
+    assert [line.partition(":")[0] for line in ended.said] == [
+        "e1",
+        "look again",
+        "and 3 more executions",
+    ]
+
+
+SPANS = """
+from opentelemetry import trace
+with trace.get_tracer("of the program").start_as_current_span("x"):
+    with trace.get_tracer("of the program").start_as_current_span("y"):
+        pass
+"""
+OWN_PROVIDER = """
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+trace.set_tracer_provider(TracerProvider())
+"""
+
+
+@pytest.mark.parametrize(
+    ("provider", "start"),
+    [
+        ("", "2 spans of OpenTelemetry outside of any execution; they count from inside one: "),
+        (
+            OWN_PROVIDER,
+            "spans of OpenTelemetry count from inside an execution: when the provider is set, ",
+        ),
+    ],
+)
+def test_spans_of_opentelemetry_alone_count_nowhere(
+    provider: str, start: str, tmp_path: Path, store: Path
+) -> None:
+    """Which is said, with what to do about it; and that helps."""
+    (said,) = run_text(provider + SPANS, tmp_path, store).said
+    assert said.startswith(start)
+    around = said.removeprefix(start).split("'")[1]
+    inside = "".join(f"    {line}\n" for line in SPANS.splitlines())
+    text = f"{provider}import phasetrace\n{around}\n{inside}"
+    said, _ = run_text(text, tmp_path, store).said
+    assert re.match(r"main_\d{8}_\d{6}_\w{6}: 3 spans in ", said)
+
+
+def test_a_provider_that_is_set_within_the_execution(tmp_path: Path, store: Path) -> None:
+    """Too late for its spans to be counted, which is said."""
+    inside = "".join(f"    {line}\n" for line in (OWN_PROVIDER + SPANS).splitlines())
+    text = f"from phasetrace import execution\nwith execution('main'):\n{inside}"
+    said = run_text(text, tmp_path, store).said
+    assert said[0].startswith("main: 1 span in ")
+    assert said[-1].endswith("set it before the execution begins")
+
+
+def test_ids_that_are_made_need_no_quotes(tmp_path: Path, store: Path) -> None:
+    """White space in a name is none in the id; the name stays as it is."""
+    text = f"{ONE_PHASE}from phasetrace import execution\nwith execution(name='two  words'): pass\n"
+    write(tmp_path, {"agent loop.py": text})
+    run(traced("agent loop.py"), tmp_path, store)
+    with StoreReader(store) as reader:
+        found = {one.name: one.exec_id for one in reader.executions()}
+    assert found["agent loop"].startswith("agent_loop_2")
+    assert found["two  words"].startswith("two_words_2")
+
+
 def test_says_how_to_see_the_other_executions(tmp_path: Path, store: Path) -> None:
     """The command works as it is printed."""
     said = run_text(TWO_EXECUTIONS, tmp_path, store).said

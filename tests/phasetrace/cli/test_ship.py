@@ -12,6 +12,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 import phasetrace
 from phasetrace import execution, phase
 from phasetrace.cli import main
+from phasetrace.identity import trace_id_of
 from tests.phasetrace.delivery.conftest import names_in
 from tests.phasetrace.receivers import Receiver, http_receiver, respond
 
@@ -83,6 +84,14 @@ def test_exporters_are_flushed_and_shut_down(
     assert shown.err == ""
 
 
+@pytest.mark.parametrize("name", ["one", "latest~1", f"{trace_id_of('one'):032x}", "on[e]"])
+def test_an_execution_is_called_as_elsewhere(receiver: Receiver, name: str) -> None:
+    """By its id, its turn, the id of its trace, or its name."""
+    assert main(["ship", "--replay", name]) == 0
+    names = [name for body in receiver.bodies for name in names_in(body) if "work" in name]
+    assert names == ["work of one"]
+
+
 def test_what_an_exporter_keeps_back_is_a_failure(
     receiver: Receiver, ends: Ends, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -91,6 +100,16 @@ def test_what_an_exporter_keeps_back_is_a_failure(
     assert main(["ship", "--replay", "one"]) == 1
     assert ends.calls == ["flush", "shutdown"]
     assert "the exporter did not send all that it was given" in capsys.readouterr().err
+
+
+def test_what_is_to_be_changed_is_told(
+    receiver: Receiver, ends: Ends, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the words of any other delivery."""
+    receiver.answer = respond(401)
+    assert main(["ship", "--replay", "one", "--timeout", "0.2"]) == 1
+    assert "401 Unauthorized; " in (told := capsys.readouterr().err)
+    assert "OTEL_EXPORTER_OTLP_HEADERS" in told
 
 
 def test_exporters_are_shut_down_after_a_failure(

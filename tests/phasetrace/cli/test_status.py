@@ -17,8 +17,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 import phasetrace
 from phasetrace import execution, phase
-from phasetrace.cli import main
-from phasetrace.cli.status import how_to_ship, size
+from phasetrace.cli import command, main
+from phasetrace.cli.status import size
+from phasetrace.cli.waiting import how_to_ship
 from phasetrace.rendering import cells
 from phasetrace.store.destinations import DestinationSpec
 from tests.phasetrace.receivers import fail, grpc_receiver, http_receiver, respond
@@ -179,6 +180,72 @@ def spec(key: str, name: str, endpoint: str | None) -> DestinationSpec:
 def test_how_to_ship_elsewhere(destination: DestinationSpec, command: str) -> None:
     """With headers, which are not to be seen, there is no command; others name the exporter."""
     assert how_to_ship(destination, ["another"], "http/protobuf", "p") == command
+
+
+def record_wrongly(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> str:
+    """Record for an address that takes nothing, and return the command that takes it over."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+    record_only("work")
+    return f"{command()} ship --instead-of {endpoint}/v1/traces"
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_an_address_that_was_wrong_is_not_to_be_shipped_to(
+    is_named: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The variable is to be mended first."""
+    again = record_wrongly(monkeypatch, "http:/localhost:4318")
+    if not is_named:
+        monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT")
+    text = status(capsys)
+    mend = "if a variable is wrong, mend it; then, to send them to where it says: "
+    *_, who, wrong, how = text.splitlines()
+    assert who == "  -> nobody is delivering"
+    assert wrong.endswith(" doctor")
+    assert how == f"  -> {mend}{again}"
+
+
+def test_an_address_that_was_wrong_and_is_mended(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then it is where the settings say now."""
+    again = record_wrongly(monkeypatch, "http:/localhost:4318")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    *_, who, _, how = status(capsys).splitlines()
+    assert who == "  -> nobody is delivering"
+    wrong = "if that address was wrong, send them to where the settings say now: "
+    assert how == f"  -> {wrong}{again}"
+
+
+def test_where_nobody_listens_it_may_be_right(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So the command that delivers there comes first, and the other after it."""
+    again = record_wrongly(monkeypatch, "http://127.0.0.1:9")
+    *_, who, _, how = status(capsys).splitlines()
+    assert who == f"  -> nobody is delivering; to do so: {command()} ship"
+    assert how.endswith(f": {again}")
+
+
+def test_many_others_that_nothing_waits_for_are_told_of_together(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Those served last are told of one by one; where one would be left, it is, too."""
+    with http_receiver() as receiver:
+        addresses = [f"http://127.0.0.1:{receiver.port}/{number}" for number in range(5)]
+        for number, address in enumerate(addresses):
+            text = ""
+            record(address, "work", exec_id=f"exec_{number}")
+            if number >= 3:
+                text = status(capsys)
+                headings = [line for line in text.splitlines() if line.startswith("http")]
+                assert len(headings) == (4 if number == 3 else 3)
+    assert headings == [f"{one}/v1/traces (otlp_proto_http)" for one in addresses[2:]]
+    assert text.endswith(
+        "\n2 other destinations\n  delivered  4  all that was recorded; nothing waits\n"
+        f"  -> one by one: {command()} status --json\n"
+    )
+    assert len(status_json(capsys)["destinations"]) == 5
 
 
 def test_refused_spans(

@@ -16,6 +16,7 @@ import pytest
 import phasetrace
 from phasetrace import execution, node, phase
 from phasetrace.cli import main
+from phasetrace.testing import forget_everything
 from tests.phasetrace.recordings.otlp_files import lines, spans_of
 from tests.phasetrace.recordings.query_service import HTML, running
 
@@ -174,7 +175,7 @@ def test_a_jaeger_that_lacks_something_can_be_sent_it(
     with running() as service:
         service.add(*spans[:-1])
         assert verify("run_1", source=service.url) == 1
-        assert "deliver what waits: " in capsys.readouterr().err
+        assert capsys.readouterr().err.endswith(" ship --replay run_1\n")  # nothing of it waits
         service.spans.clear()
         assert verify("run_1", source=service.url) == 1
         err = capsys.readouterr().err
@@ -203,18 +204,65 @@ def test_what_has_not_ended_is_compared_as_far_as_it_has(
     assert err == "phasetrace: it has not ended, so only the spans that have were compared\n"
 
 
-def test_notes_about_the_source_are_said(capsys: pytest.CaptureFixture[str]) -> None:
-    """Apart from the answer."""
-    documents = copy()
-    (first, *_) = spans_of(documents[0])
-    stray = {**first, "spanId": "00000000000000ff", "attributes": []}
-    documents[0]["resourceSpans"][0]["scopeSpans"][0]["spans"].append(stray)
-    Path("f").write_text("".join(f"{json.dumps(one)}\n" for one in documents))
+def test_what_waits_is_to_be_delivered(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only if it is of this execution; another's does not help."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    forget_everything()
+    with execution("waits"), phase("p"):
+        pass
+    phasetrace.shutdown()
+    with running() as service:
+        assert verify("waits", source=service.url) == 1
+        assert capsys.readouterr().err.endswith(" ship\n")
+        assert verify("run_1", source=service.url) == 1
+        assert capsys.readouterr().err.endswith(" ship --replay run_1\n")
+
+
+def with_a_stray(*, is_alone: bool) -> None:
+    """Write the file ``f`` with a span that names no execution, beside another one that does."""
+
+    def change(spans: list[dict[str, Any]]) -> None:
+        first = spans[0]
+        if is_alone:
+            spans.clear()
+            attributes = [{"key": "exec_id", "value": {"stringValue": "another"}}]
+            spans.append({**first, "spanId": "00000000000000fe", "attributes": attributes})
+        spans.append({**first, "spanId": "00000000000000ff", "attributes": []})
+
+    documents = copy(change)
+    Path("f").write_text(f"{json.dumps(documents[0])}\n" if is_alone else Path("f").read_text())
+
+
+def test_what_other_spans_there_are_is_not_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """They are nobody's business where an execution is compared."""
+    with_a_stray(is_alone=False)
     assert verify("run_1") == 0
-    assert (
-        capsys.readouterr().err
-        == "phasetrace: 1 span of 'unknown_service:python' names no execution and counts for none\n"
+    assert capsys.readouterr().err == ""
+
+
+def test_spans_that_name_no_execution_may_be_why_it_is_not_found(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What takes attributes away takes the id, too."""
+    with_a_stray(is_alone=True)
+    assert verify("run_1") == 1
+    told = capsys.readouterr().err
+    service = "(?: of 'unknown_service:python')?"  # OpenTelemetry names it by default since 1.40
+    assert re.fullmatch(
+        f"phasetrace: 1 span{service} names no execution and counts for none\n", told
     )
+
+
+def test_a_jaeger_is_full_of_other_spans(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its own, for one; they are looked at where nothing of the execution is found."""
+    with_a_stray(is_alone=True)
+    (document,) = (json.loads(one) for one in Path("f").read_text().splitlines())
+    with running() as service:
+        service.add(*spans_of(document))
+        assert verify("run_1", source=service.url) == 1
+    assert "execution and count" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from phasetrace.clock import now_ns
 from phasetrace.delivery.fleet import Delivery, Fleet
 from phasetrace.delivery.shipper import Shipper
 from phasetrace.store.ledger import Ledger
+from phasetrace.store.retries import Retry
 from tests.phasetrace.delivery.conftest import (
     HERE,
     THERE,
@@ -24,6 +26,7 @@ from tests.phasetrace.delivery.conftest import (
     deliver,
     fail,
     hold,
+    latest,
     soon,
     take,
     wait_until,
@@ -150,6 +153,37 @@ def test_what_another_one_delivers_is_delivered(path: Path, recording: Routed, s
     one.wake()
     assert fleet_of(path, other).flush(soon())
     assert (other.serves, cursor(path)) == (False, 2)
+
+
+def test_whoever_delivers_is_asked_to_hurry(path: Path, recording: Routed, ship: Make) -> None:
+    """By a flush of another one: the schedule is not waited for, and is kept again afterwards."""
+    exporter = Taking()
+    recording.block("a")
+    one, other = ship(exporter, delay_ms=3_600_000), ship(Taking())
+    deliver(one, path)
+    recording.block("b")
+    one.wake()
+    assert fleet_of(path, other).flush(soon())
+    assert exporter.names == ["a", "b"]
+    recording.block("c")
+    one.wake()
+    assert not one.wait_for_position(latest(path), time.monotonic() + 0.5)
+
+
+def test_the_end_does_not_wait_for_what_failed_a_moment_ago(
+    path: Path, recording: Routed, ship: Make
+) -> None:
+    """A hundred programs that end one after the other would try a hundred times."""
+    exporter = Taking()
+    recording.block("a")
+    with closing(Ledger(path, HERE.key)) as ledger:
+        at_ns = now_ns()
+        ledger.failed("HTTP 429", at_ns, "", Retry(1, at_ns, at_ns, at_ns + 60_000_000_000))
+    before = time.monotonic()
+    fleet_of(path, ship(exporter)).finish(10, 10)
+    assert time.monotonic() - before < 2
+    assert exporter.requests == []
+    assert waiting(path) == 1
 
 
 def test_a_position_in_another_file_is_no_answer(path: Path, recording: Routed, ship: Make) -> None:

@@ -154,6 +154,35 @@ def test_the_cursor_never_goes_back(path: Path, ledger: Ledger) -> None:
     assert ledger.cursor == cursor(path) == 3
 
 
+def test_what_somebody_else_has_settled_is_not_counted_again(path: Path, ledger: Ledger) -> None:
+    """They had no lock in common; the cursor tells."""
+    with closing(Ledger(path, HERE.key)) as other:
+        assert other.settle(Settlement(2, 4), now_ns=7)
+    assert not ledger.settle(Settlement(3, 6), now_ns=8)
+    assert ledger.cursor == cursor(path) == 2
+    assert counts(path) == {"stored": 6, "delivered": 4, "waiting": 2}
+    assert ledger.settle(Settlement(3, 2), now_ns=9)
+
+
+def test_a_settlement_may_know_where_it_began(path: Path, ledger: Ledger) -> None:
+    """It had to wait, and the books were opened anew."""
+    with closing(Ledger(path, HERE.key)) as other:
+        other.settle(Settlement(2, 4), now_ns=7)
+    with closing(Ledger(path, HERE.key)) as anew:
+        assert not anew.settle(Settlement(2, 4, after=0), now_ns=8)
+        assert anew.settle(Settlement(3, 2, after=2), now_ns=9)
+    assert counts(path) == {"stored": 6, "delivered": 6, "waiting": 0}
+
+
+def test_somebody_may_want_a_block_soon(path: Path, ledger: Ledger) -> None:
+    """The last one that anybody wants."""
+    assert ledger.wanted() == 0
+    with closing(Ledger(path, HERE.key)) as other:
+        other.want(2)
+        other.want(1)
+    assert ledger.wanted() == 2
+
+
 def test_another_one_can_be_followed(path: Path, ledger: Ledger) -> None:
     """The process that delivers moves the cursor; others read it."""
     with closing(Ledger(path, HERE.key)) as other:

@@ -48,6 +48,21 @@ def test_there_is_one_holder(path: Path) -> None:
     second.release()
 
 
+def test_a_file_that_was_removed_is_no_lock(path: Path) -> None:
+    """Another process can have the one that comes in its place."""
+    first, second = ServingLock(path), ServingLock(path)
+    assert first.acquire()
+    assert first.is_current
+    path.unlink()
+    assert not first.is_current
+    assert second.acquire()
+    assert not first.acquire()
+    assert not first.is_held
+    second.release()
+    assert first.acquire()
+    first.release()
+
+
 def test_the_file_is_the_users_own(path: Path) -> None:
     """As the store is."""
     lock = ServingLock(path)

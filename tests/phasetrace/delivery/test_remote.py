@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -16,8 +17,11 @@ import pytest
 from phasetrace import faults
 from phasetrace.delivery import remote
 from phasetrace.delivery.fleet import Fleet
-from phasetrace.delivery.lock import ServingLock, is_free, lock_path
-from phasetrace.delivery.remote import Remote, Starter
+from phasetrace.delivery.lock import ServingLock, is_free, lock_path, presence_path
+from phasetrace.delivery.remote import Remote, Starter, can_start
+from phasetrace.delivery.shipper import Shipper
+from phasetrace.delivery.shipping import make_fleet
+from phasetrace.exporting import make_outlets
 from phasetrace.sending import shipping_environment
 from phasetrace.settings import settings_from
 from phasetrace.store.ledger import Ledger, Settlement
@@ -27,10 +31,11 @@ from tests.phasetrace.delivery.conftest import (
     Routed,
     counts,
     names_in,
+    query,
     soon,
     wait_until,
 )
-from tests.phasetrace.receivers import Receiver, http_receiver
+from tests.phasetrace.receivers import Receiver, http_receiver, respond
 from tests.phasetrace.store.conftest import in_child, run_program, start_program
 
 PROGRAM = """
@@ -58,7 +63,7 @@ def starter(path: Path) -> Starter:
     """Return what starts the process for two destinations, of a store that is there."""
     path.parent.mkdir()
     path.touch()
-    return Starter(path, [HERE.key, THERE.key], {})
+    return Starter(path, [HERE, THERE], {})
 
 
 @pytest.fixture
@@ -119,10 +124,136 @@ def test_none_is_started_where_all_destinations_are_served(
 
 def test_none_is_started_without_a_store(path: Path, started: list[float]) -> None:
     """There is nothing to be delivered yet, and no folder for a lock."""
-    starter = Starter(path, [HERE.key], {})
+    starter = Starter(path, [HERE], {})
     starter.look()
     assert started == []
     assert not path.parent.exists()
+
+
+def test_one_is_started_as_soon_as_there_is_a_store(path: Path, started: list[float]) -> None:
+    """A look in vain does not put the next one off: the program may write nothing more."""
+    starter = Starter(path, [HERE], {})
+    starter.look()
+    path.parent.mkdir()
+    path.touch()
+    starter.look()
+    assert len(started) == 1
+
+
+def test_it_goes_on_looking_until_one_is_there(
+    starter: Starter, path: Path, started: list[float]
+) -> None:
+    """Somebody delivers just then, and stops; nobody tells it to look again."""
+    locks = [ServingLock(lock_path(path, spec.key)) for spec in (HERE, THERE)]
+    for lock in locks:
+        assert lock.acquire()
+    starter.wake()
+    assert started == []
+    for lock in locks:
+        lock.release()
+    wait_until(lambda: len(started) == 2)
+    presences = [ServingLock(presence_path(path, spec.key, "")) for spec in (HERE, THERE)]
+    for presence in presences:
+        assert presence.acquire()
+    wait_until(lambda: starter._is_there)
+    for presence in presences:
+        presence.release()
+    starter.close()
+
+
+def test_one_that_goes_the_same_way_is_enough(
+    starter: Starter, path: Path, started: list[float]
+) -> None:
+    """It fails just now, and has no turn; one that goes another way is no help."""
+    presences = [ServingLock(presence_path(path, spec.key, "")) for spec in (HERE, THERE)]
+    for presence in presences:
+        assert presence.acquire()
+    starter.look()
+    assert started == []
+    Starter(path, [HERE._replace(way="new")], {}).look()
+    assert len(started) == 1
+    for presence in presences:
+        presence.release()
+
+
+def test_it_finds_what_the_program_finds(
+    starter: Starter, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A program may have set its search path up by itself; the process has another folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", ["", "/bundle.pex", "relative", "/a:b"])
+    environments: list[dict[str, str]] = []
+    monkeypatch.setattr("subprocess.run", lambda *_, env, **options: environments.append(env))
+    starter.look()
+    (environment,) = environments
+    *given, ours = environment["PYTHONPATH"].split(":")
+    assert given == [str(tmp_path), "/bundle.pex", str(tmp_path / "relative")]
+    assert (Path(ours) / "phasetrace").is_dir()
+
+
+def test_what_it_has_said_last_is_what_is_wrong(
+    path: Path, recording: Routed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It cannot begin, and nobody would know why."""
+    recording.block("a")
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\necho a line >&2\necho no module of that name >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(broken))
+    starter = Starter(path, [HERE], {})
+    starter.wake()
+    wait_until(lambda: query(path, "SELECT error FROM destinations") != [None])
+    starter.close()
+    assert query(path, "SELECT error FROM destinations") == [
+        "the process that delivers has ended: no module of that name;"
+        " PHASETRACE_DELIVERY=thread needs none"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("exporters", "said"),
+    [("nonesuch", "ConfigError: OTEL_TRACES_EXPORTER='nonesuch'"), ("otlp", "")],
+)
+def test_only_why_it_cannot_begin_is_said(path: Path, exporters: str, said: str) -> None:
+    """Not what it warns about: whoever has started it would take that for the reason."""
+    done = subprocess.run(
+        [sys.executable, "-m", "phasetrace.delivery", str(path)],
+        env={
+            **os.environ,
+            "OTEL_TRACES_EXPORTER": exporters,
+            "OTEL_EXPORTER_OTLP_TIMEOUT": "soon",  # there is a warning about that
+            "OTEL_EXPORTER_OTLP_HEADERS": "nothing",
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stderr.startswith(said)
+    assert len(done.stderr.splitlines()) == (1 if said else 0), done.stderr
+
+
+def test_an_application_that_is_its_own_interpreter(
+    path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Started again it would do its work again; a thread delivers."""
+    assert can_start()
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    assert not can_start()
+    assert isinstance(courier(path, receiver, monkeypatch), Shipper)
+    monkeypatch.delattr(sys, "frozen")
+    assert isinstance(courier(path, receiver, monkeypatch), Remote)
+    monkeypatch.setattr(sys, "executable", "")
+    assert not can_start()
+
+
+def courier(path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> object:
+    """Return what delivers from a store, of a program that wants a process for it."""
+    for name, value in environment(receiver).items():
+        monkeypatch.setenv(name, value)
+    settings = settings_from(store=path)
+    (courier,) = make_fleet(settings, path, make_outlets(settings, makes=False)).couriers
+    return courier
 
 
 def test_one_that_does_not_come_to_serve_is_started_less_often(
@@ -209,7 +340,7 @@ def test_a_remote_delivery_is_followed_in_the_store(
 ) -> None:
     """A flush waits for the process; the end of the program does not."""
     recording.block("a")
-    starter = Starter(path, [HERE.key], {})
+    starter = Starter(path, [HERE], {})
     fleet = Fleet(path, [Remote(HERE, starter)], [HERE])
     assert not fleet.flush(time.monotonic() + 0.1)
     before = time.monotonic()
@@ -257,6 +388,66 @@ def test_two_programs_have_one_process(path: Path, receiver: Receiver) -> None:
     wait_until(lambda: processes(path) == [])
     key = f"otlp_proto_http http://127.0.0.1:{receiver.port}/v1/traces"
     assert counts(path, HERE._replace(key=key)) == {"stored": 2, "delivered": 2, "waiting": 0}
+
+
+BUNDLED = """
+import sys
+sys.path[:0] = {path!r}
+import phasetrace
+with phasetrace.execution("bundled", name="bundled"): pass
+print(phasetrace.force_flush(20.0))
+"""
+
+
+def test_a_bundled_program_is_delivered_for(path: Path, receiver: Receiver) -> None:
+    """Its interpreter knows of nothing that is not in the bundle."""
+    program = BUNDLED.format(path=[folder for folder in sys.path if folder])
+    base: str = sys._base_executable  # type: ignore[attr-defined]
+    done = subprocess.run(
+        [base, "-c", program],
+        env={"PATH": os.environ["PATH"], "PHASETRACE_STORE": str(path), **environment(receiver)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("True\n", "")
+    assert names(receiver) == ["bundled"]
+    wait_until(lambda: processes(path) == [])
+
+
+IDLE = """
+import sys, phasetrace
+with phasetrace.execution("idle", name="idle"): pass
+sys.stdin.read()
+"""
+
+
+def test_a_program_that_records_once_and_idles_is_delivered_for(
+    path: Path, receiver: Receiver
+) -> None:
+    """Also where the store is new, as it is in a container."""
+    with start_program(IDLE, path, **environment(receiver)) as program:
+        wait_until(lambda: names(receiver) == ["idle"])
+        program.communicate(timeout=60)
+    wait_until(lambda: processes(path) == [])
+
+
+def test_in_an_outage_there_is_one_process(path: Path, receiver: Receiver) -> None:
+    """It has no turn for most of the time; no other is started in its place."""
+    receiver.answer = respond(503)
+    source = PROGRAM.replace("20.0", "5.0")
+    with start_program(source, path, **environment(receiver), NO_PROXY="127.0.0.1") as program:
+        assert program.stdin is not None
+        assert program.stdout is not None
+        program.stdin.write("first\n")
+        program.stdin.flush()
+        assert program.stdout.readline() == "False\n"
+        assert len(processes(path)) == 1
+        receiver.answer = respond(200)
+        program.communicate(timeout=60)
+    wait_until(lambda: processes(path) == [])
+    assert set(names(receiver)) == {"first"}
 
 
 def test_the_next_program_recovers_it(path: Path, receiver: Receiver) -> None:

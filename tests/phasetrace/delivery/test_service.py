@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from phasetrace.delivery.lock import ServingLock, presence_path
 from phasetrace.delivery.service import Service
 from phasetrace.delivery.shipper import Shipper
 from tests.phasetrace.delivery.conftest import (
@@ -96,6 +97,50 @@ def test_it_ends_where_others_serve(path: Path, recording: Routed, ship: Make) -
     with running(Service(path, [ship(Taking())], start_s=0.1)):
         pass
     assert one.serves
+
+
+def test_it_stays_while_it_fails(path: Path, recording: Routed, ship: Make) -> None:
+    """It has no turn then for most of the time, but waits for its next one."""
+    exporter = Taking()
+    exporter.answer = fail
+    recording.block("a")
+    with running(Service(path, [ship(exporter)], idle_s=0.1, start_s=0.1)) as thread:
+        wait_until(lambda: len(exporter.requests) > 1)
+        thread.join(1)
+        assert thread.is_alive()
+        exporter.answer = lambda spans: None
+        recording.close()
+    assert waiting(path) == 0
+
+
+def test_of_two_that_go_the_same_way_one_stays(path: Path, recording: Routed, ship: Make) -> None:
+    """Neither serves, for the receiver is down: the lock that it is there by tells."""
+    exporter = Taking()
+    exporter.answer = fail
+    recording.block("a")
+    lock, same = (ServingLock(presence_path(path, HERE.key, "")) for _ in range(2))
+    with running(Service(path, [ship(exporter)], idle_s=0.1, presences=[lock])) as thread:
+        wait_until(lambda: lock.is_held)
+        with running(Service(path, [ship(Taking())], start_s=0.1, presences=[same])):
+            pass
+        assert thread.is_alive()
+        exporter.answer = lambda spans: None
+        recording.close()
+    assert not lock.is_held
+
+
+def test_it_ends_where_another_way_leads_there(path: Path, recording: Routed, ship: Make) -> None:
+    """One whose settings are right has come to serve."""
+    exporter = Taking()
+    exporter.answer = fail
+    recording.block("a")
+    old = ship(exporter, HERE._replace(way="old"))
+    lock = ServingLock(presence_path(path, HERE.key, "old"))
+    with running(Service(path, [old], idle_s=0.1, start_s=0.1, presences=[lock])):
+        wait_until(lambda: old.failures)
+        new = ship(Taking(), HERE._replace(way="new"))
+        deliver(new, path)
+    assert new.serves
 
 
 def test_a_busy_store_does_not_end_it(path: Path, recording: Routed, ship: Make) -> None:

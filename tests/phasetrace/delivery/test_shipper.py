@@ -19,6 +19,9 @@ from phasetrace.delivery.lock import is_free, lock_path
 from phasetrace.delivery.shipper import Shipper
 from phasetrace.destination import Destination
 from phasetrace.settings import BatchLimits
+from phasetrace.store.destinations import DestinationSpec
+from phasetrace.store.file import open_for_reading
+from phasetrace.store.retries import is_to_be_retried
 from phasetrace.verdict import Outcome, Verdict
 from tests.phasetrace.delivery.conftest import (
     HERE,
@@ -212,6 +215,155 @@ def test_one_of_two_serves_and_the_other_takes_over(
     assert other.wait_for_position(latest(path), soon())
     assert (first.names, second.names) == (["a", "b"], ["c"])
     assert not other.is_served_elsewhere
+
+
+OLD, NEW = HERE._replace(way="old"), HERE._replace(way="new")
+
+
+def failing(path: Path, exporter: Taking, spec: DestinationSpec = HERE) -> Shipper:
+    """Return a shipper that has failed, and does not try again by itself."""
+    exporter.answer = fail
+    limits = BatchLimits(None, None, 1)
+    shipper = Shipper(path, spec, lambda: Destination("t", exporter), limits, backoff=lambda: LATER)
+    shipper.wake()
+    wait_until(lambda: shipper.failures and is_free(lock_path(path, spec.key)))
+    return shipper
+
+
+def test_one_whose_settings_are_right_delivers_for_one_who_fails(
+    path: Path, recording: Routed, ship: Make
+) -> None:
+    """Which is there still: a variable is mended without the program that had it wrong."""
+    bad, good = Taking(), Taking()
+    recording.block("a", "b")
+    old = failing(path, bad, OLD)
+    new = ship(good, NEW)
+    new.wake()
+    assert new.wait_for_position(1, soon())
+    recording.block("c")
+    deliver(new, path)
+    assert good.names == ["a", "b", "c"]
+    assert counts(path) == {"stored": 3, "delivered": 3, "waiting": 0}
+    assert query(path, "SELECT error FROM destinations") == [None]
+    old.hurry()
+    wait_until(lambda: old.is_served_elsewhere)
+    assert len(bad.requests) == 1
+    old.close(soon())
+
+
+def test_one_that_is_closed_does_not_try_again(path: Path, recording: Routed) -> None:
+    """And nobody thinks so."""
+    recording.block("a")
+    shipper = failing(path, Taking())
+    with closing(open_for_reading(path)) as connection:
+        assert is_to_be_retried(connection, 1, time.time_ns())
+        shipper.close(soon())
+        assert not is_to_be_retried(connection, 1, time.time_ns())
+
+
+def test_those_whose_settings_are_the_same_wait_together(
+    path: Path, recording: Routed, ship: Make
+) -> None:
+    """A program that comes later does not try before it is time, unless it is in a hurry."""
+    down, up = Taking(), Taking()
+    recording.block("a")
+    first = failing(path, down)
+    second = ship(up)
+    second.wake()
+    assert not second.wait_for_position(1, time.monotonic() + 0.7)
+    assert up.requests == []
+    deliver(second, path)
+    assert up.names == ["a"]
+    first.close(soon())
+
+
+def test_it_goes_on_behind_what_others_have_delivered(
+    path: Path, recording: Routed, ship: Make
+) -> None:
+    """While it waited with a request of its own, which is of no use then."""
+    mine, theirs = Taking(), Taking()
+    recording.block("a")
+    old = failing(path, mine, OLD)
+    new = ship(theirs, NEW)
+    deliver(new, path)
+    new.close(soon())
+    recording.block("b")
+    mine.answer = take
+    deliver(old, path)
+    assert (theirs.names, mine.names) == (["a"], ["b"])
+    assert counts(path) == {"stored": 2, "delivered": 2, "waiting": 0}
+    old.close(soon())
+
+
+def test_a_request_of_which_a_part_was_taken_goes_on_where_it_stopped(
+    path: Path, recording: Routed
+) -> None:
+    """The turn was given up, and nobody has taken it."""
+    exporter = Taking()
+    recording.block("a", "b")
+    exporter.answer = lambda spans: (take if spans[0].name == "a" else fail)(spans)
+    limits = BatchLimits(None, 1, 1)
+    shipper = Shipper(path, HERE, lambda: Destination("t", exporter), limits, backoff=lambda: SOON)
+    shipper.wake()
+    wait_until(lambda: shipper.failures)
+    exporter.answer = take
+    deliver(shipper, path)
+    assert exporter.names == ["a", "b"]
+    shipper.close(soon())
+
+
+def test_what_could_not_be_delivered_waits_for_nothing_more(
+    path: Path, recording: Routed, ship: Make
+) -> None:
+    """Whoever has the next turn does not begin with the delay of its schedule."""
+    exporter = Taking()
+    recording.block("a")
+    old = failing(path, Taking(), OLD)
+    new = ship(exporter, NEW, delay_ms=3_600_000)
+    new.wake()
+    assert new.wait_for_position(1, soon())
+    old.close(soon())
+
+
+def test_files_that_are_removed_have_nothing_delivered_twice(
+    path: Path, record: Record, ship: Make
+) -> None:
+    """The store and the locks: the one that served has no lock any more, and knows it."""
+    first, second = Taking(), Taking()
+    one = ship(first, delay_ms=1)
+    recording = record(HERE)
+    recording.block("a")
+    deliver(one, path)
+    for file in path.parent.iterdir():
+        file.unlink()
+    recording.block("b")
+    other = ship(second)
+    deliver(other, path)
+    one.wake()
+    wait_until(lambda: one.is_served_elsewhere)
+    recording.block("c")
+    deliver(other, path)
+    assert (first.names, second.names) == (["a"], ["b", "c"])
+    assert counts(path) == {"stored": 2, "delivered": 2, "waiting": 0}
+
+
+def test_what_two_have_delivered_is_counted_once(
+    path: Path, recording: Routed, ship: Make, gate: Gate
+) -> None:
+    """The lock was removed while one of them was at it."""
+    first, second = Taking(), Taking()
+    first.answer = gate
+    one, other = ship(first), ship(second)
+    recording.block("a", "b")
+    one.hurry()
+    first.called.acquire()
+    lock_path(path, HERE.key).unlink()
+    recording.block("c")
+    deliver(other, path)
+    gate.open()
+    wait_until(lambda: one.is_served_elsewhere)
+    assert counts(path) == {"stored": 3, "delivered": 3, "waiting": 0}
+    assert cursor(path) == 2
 
 
 def test_a_settlement_that_has_to_wait_is_not_sent_again(
@@ -544,7 +696,7 @@ def test_a_connection_that_a_fork_did_not_wait_for_is_not_closed_in_the_child(
     deliver(shipper, path)
     ledger = shipper._ledger
     assert ledger is not None
-    shipper._lock.release()
+    shipper._turns.give_up()
     shipper.after_fork()  # by a fork that went round the hook before it
     assert shipper._ledger is None
     ledger._connection.execute("SELECT 1")

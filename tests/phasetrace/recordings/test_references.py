@@ -11,6 +11,7 @@ import pytest
 
 import phasetrace
 from phasetrace.errors import SourceError, StoreError, UnknownExecution, UsageError
+from phasetrace.identity import trace_id_of
 from phasetrace.names import PARENT_EXEC_ID
 from phasetrace.recordings.opening import open_source
 from phasetrace.recordings.references import open_reference, resolve
@@ -63,6 +64,8 @@ def source(request: pytest.FixtureRequest, tmp_path: Path, service: QueryService
         ("e~1", "e~1"),
         ("back~1", "e~1"),
         ("back~1~0", "e~1"),
+        (f"{trace_id_of('b'):032x}", "b"),
+        (f"{trace_id_of('b'):032X}", "b"),
     ],
 )
 def test_an_execution_is_meant_by_its_id_its_name_or_its_turn(

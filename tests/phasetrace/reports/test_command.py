@@ -128,6 +128,21 @@ def test_what_is_wrong_is_said_in_a_line(
     assert list(tmp_path.glob("*.html")) == []
 
 
+def test_the_working_directory_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The page is named that cannot be written; elsewhere it can."""
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    assert main(["report", ITERATIONS]) == 2
+    assert capsys.readouterr().err == (
+        "phasetrace: cannot write report.html: No such file or directory\n"
+    )
+    assert main(["report", ITERATIONS, "-o", str(tmp_path / "page.html")]) == 0
+
+
 def test_the_store_is_not_overwritten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

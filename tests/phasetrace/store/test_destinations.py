@@ -213,14 +213,90 @@ def test_spans_of_no_execution_are_stored_to_be_delivered(recording: Recording, 
         assert reader.summary(execution).nodes == 1
 
 
-def test_nobody_wants_a_span_of_no_execution_any_more(recording: Recording, path: Path) -> None:
+def test_what_waits_stays_for_those_that_there_were(recording: Recording, path: Path) -> None:
     """It was handed over while there was a destination, and is written when there is none."""
     recording.writer.destinations = (JAEGER,)
     recording.tracer.start_span("a").end()
+    recording.phase("e", "b")
     recording.writer.destinations = ()
-    recording.phase("e")
+    recording.phase("e", "c")
+    recording.tracer.start_span("d").end()
     assert recording.writer.flush()
-    assert query(path, "SELECT name FROM spans") == ["phase"]
+    assert sorted(query(path, "SELECT name FROM spans")) == ["a", "b", "c"]
+    assert counts(path) == {(JAEGER.key, "stored"): 2}
+
+
+def test_what_cannot_be_written_yet_stays_for_those_that_there_were(
+    recording: Recording, store: sqlite3.Connection, path: Path
+) -> None:
+    """Whether it has been encoded or not, and whatever comes after it meanwhile."""
+    recording.writer.destinations = (JAEGER,)
+    recording.phase("e")
+    store.execute("BEGIN IMMEDIATE")
+    assert not recording.writer.flush(0.0)
+    recording.phase("e")
+    recording.writer.destinations = (CONSOLE,)
+    recording.phase("e")
+    assert not recording.writer.flush(0.0)
+    recording.phase("e")
+    store.execute("ROLLBACK")
+    flush(recording)
+    assert counts(path) == {(JAEGER.key, "stored"): 2, (CONSOLE.key, "stored"): 2}
+
+
+def test_a_change_while_the_thread_writes_does_not_wait_for_it(
+    recording: Recording, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not for longer than it waits for the file, at least; what is handed over is told apart."""
+    monkeypatch.setattr("phasetrace.store.writer._BUSY_S", 0.01)
+    recording.writer.destinations = (JAEGER,)
+    recording.phase("e")
+    with recording.writer._writing:
+        recording.writer.destinations = (CONSOLE,)
+    recording.phase("e")
+    flush(recording)
+    assert routes(path) == [("1", 1), ("2", 1)]
+
+
+changes = st.lists(
+    st.sampled_from(["span", "span", "flush", "lock", "unlock", (JAEGER,), (CONSOLE,), ()]),
+    max_size=20,
+)
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(steps=changes)
+def test_every_span_is_for_the_destinations_in_force_when_it_ended(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[Any]
+) -> None:
+    """Whenever it is written, and however often they changed since."""
+    path = tmp_path_factory.mktemp("store") / "traces.db"
+    recording = Recording(path, routed=True)
+    recording.execution("first")
+    assert recording.writer.flush()
+    expected = {JAEGER.key: 0, CONSOLE.key: 0}
+    in_force: tuple[DestinationSpec, ...] = ()
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        for step in [*steps, "unlock"]:
+            if step == "span":
+                recording.phase("e")
+                for spec in in_force:
+                    expected[spec.key] += 1
+            elif step == "flush":
+                assert recording.writer.flush(0.0 if other.in_transaction else 5.0) or (
+                    other.in_transaction
+                )
+            elif step == "lock" and not other.in_transaction:
+                other.execute("BEGIN IMMEDIATE")
+            elif step == "unlock" and other.in_transaction:
+                other.execute("ROLLBACK")
+            elif isinstance(step, tuple):
+                recording.writer.destinations = in_force = step
+    recording.close()
+    stored = {key: number for (key, what), number in counts(path).items() if what == "stored"}
+    assert stored == {key: number for key, number in expected.items() if number}
 
 
 def test_our_own_spans_are_routed_where_their_provider_feeds_exporters(path: Path) -> None:
@@ -300,6 +376,7 @@ def test_what_was_lost_before_a_change_is_not_for_the_new_destinations(
     recording.phase("e")
     recording.writer._queue_full.routed.add()
     recording.writer.destinations = (JAEGER,)
+    recording.phase("e")
     flush(recording)
     assert counts(path) == {(JAEGER.key, "stored"): 1}
     recording.writer._queue_full.routed.add()

@@ -5,15 +5,19 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.trace import StatusCode
 
+from phasetrace.names import EXEC_ID
 from phasetrace.store import session
 from phasetrace.store.batch import Batch, Taken
+from phasetrace.store.writer import StoreWriter
 from tests.phasetrace.store.conftest import Recording, query, run_program, start_program, wait_until
 
 
@@ -138,6 +142,174 @@ def test_spans_that_still_cannot_be_written_at_the_end_are_counted(
     recording.phase("e")
     assert not recording.close()
     assert recording.writer.lost == {"no time left": 2}
+
+
+class Elsewhere:
+    """Takes what was to be delivered from the store, and notes it."""
+
+    def __init__(self, writer: StoreWriter, takes: bool = True) -> None:
+        self.spans: list[ReadableSpan] = []
+        self.asked = 0
+        self._takes = takes
+        writer.on_unwritable = self.take
+
+    def take(self, spans: Sequence[ReadableSpan]) -> bool:
+        """Take spans, or refuse them."""
+        self.asked += 1
+        self.spans += spans if self._takes else ()
+        return self._takes
+
+    @property
+    def names(self) -> list[str]:
+        """The names of what was taken, in order."""
+        return [span.name for span in self.spans]
+
+
+@pytest.fixture
+def routed(
+    record: Callable[..., Recording], path: Path, without_thread: None
+) -> Iterator[Recording]:
+    """Return a recording whose spans are to be delivered."""
+    yield record(routed=True)
+
+
+def test_what_cannot_be_stored_is_delivered_in_another_way(path: Path, routed: Recording) -> None:
+    """From the first span on, though nobody knows of the store before that is to be written."""
+    path.mkdir(parents=True)
+    elsewhere = Elsewhere(routed.writer)
+    for name in ("first", "second", "third"):
+        routed.phase("e", name)
+    assert not routed.writer.flush()
+    routed.phase("e", "fourth")
+    assert not routed.writer.flush()
+    routed.phase("e", "last")
+    assert not routed.close()
+    assert elsewhere.names == ["first", "second", "third", "fourth", "last"]
+    assert (routed.writer.lost, routed.writer.routed_lost) == ({"unwritable": 5}, {})
+
+
+def test_a_span_that_was_encoded_in_vain_is_delivered_whole(path: Path, routed: Recording) -> None:
+    """Before the store was known to be of no use, it was made into a message."""
+    path.mkdir(parents=True)
+    elsewhere = Elsewhere(routed.writer)
+    span: Any = routed.start("e", "failing", attributes={"tokens": 3, "models": ["a", "b"]})
+    span.add_event("tried", {"again": True})
+    routed.fail(span)
+    routed.writer.flush()
+    (taken,) = elsewhere.spans
+    assert (taken.name, taken.start_time, taken.end_time) == (
+        "failing",
+        span.start_time,
+        span.end_time,
+    )
+    context = taken.get_span_context()
+    assert context is not None
+    assert context.span_id == span.get_span_context().span_id
+    assert context.trace_id == span.get_span_context().trace_id
+    assert context.trace_flags.sampled
+    assert dict(taken.attributes or {}) == {**span.attributes, "models": ("a", "b")}
+    assert [(one.name, dict(one.attributes or {})) for one in taken.events] == [
+        ("tried", {"again": True})
+    ]
+    assert taken.status.status_code is StatusCode.ERROR
+    assert dict(taken.resource.attributes) == dict(routed.provider.resource.attributes)
+    assert taken.instrumentation_scope is not None
+    assert taken.instrumentation_scope.name == "tests"
+
+
+def test_only_what_was_to_be_delivered_is(path: Path, routed: Recording) -> None:
+    """What an application's provider records goes where the application sends it."""
+    path.mkdir(parents=True)
+    elsewhere = Elsewhere(routed.writer)
+    theirs = TracerProvider(shutdown_on_exit=False).get_tracer("theirs")
+    for name in ("first", "second", None):
+        span: Any = theirs.start_span("theirs", attributes={EXEC_ID: "e"})
+        span.end()
+        routed.writer.take((span,))
+        if name is not None:
+            routed.phase("e", name)
+        routed.writer.flush()
+    assert (elsewhere.names, elsewhere.asked) == (["first", "second"], 2)
+    assert (routed.writer.lost, routed.writer.routed_lost) == ({"unwritable": 5}, {})
+
+
+def test_what_is_delivered_in_no_way_is_counted(path: Path, routed: Recording) -> None:
+    """Both as not stored and as not delivered."""
+    path.mkdir(parents=True)
+    Elsewhere(routed.writer, takes=False)
+    for _ in range(2):
+        routed.phase("e")
+        routed.writer.flush()
+    assert routed.writer.lost == routed.writer.routed_lost == {"unwritable": 2}
+
+
+def test_a_store_that_breaks_later_costs_no_delivery(path: Path, routed: Recording) -> None:
+    """What it has is delivered from it, and only what it has not is delivered otherwise."""
+    elsewhere = Elsewhere(routed.writer)
+    routed.phase("e", "stored")
+    assert routed.writer.flush()
+    assert query(path, "SELECT name FROM spans") == ["stored"]
+    path.unlink()
+    path.mkdir()
+    routed.phase("e", "encoded")
+    assert not routed.writer.flush()
+    routed.phase("e", "not encoded")
+    assert not routed.writer.flush()
+    assert elsewhere.names == ["encoded", "not encoded"]
+
+
+def test_what_waits_for_the_store_is_delivered_from_there(path: Path, routed: Recording) -> None:
+    """Once it can be written again; nothing is delivered twice."""
+    elsewhere = Elsewhere(routed.writer)
+    routed.phase("e", "first")
+    assert routed.writer.flush()
+    with locked(path):
+        routed.phase("e", "second")
+        assert not routed.writer.flush(timeout_s=0.1)
+    assert routed.close()
+    assert elsewhere.spans == []
+    assert query(path, "SELECT name FROM spans ORDER BY seq") == ["first", "second"]
+
+
+def test_what_waits_at_the_end_is_delivered_in_another_way(path: Path, routed: Recording) -> None:
+    """What has been encoded and what has not, each once, and what is stored not at all."""
+    elsewhere = Elsewhere(routed.writer)
+    routed.phase("e", "stored")
+    assert routed.writer.flush()
+    with locked(path):
+        routed.phase("e", "encoded")
+        assert not routed.writer.flush(timeout_s=0.1)
+        routed.phase("e", "not encoded")
+        assert not routed.writer.close(timeout_s=0.1)
+    assert elsewhere.names == ["encoded", "not encoded"]
+    assert (routed.writer.lost, routed.writer.routed_lost) == ({"no time left": 2}, {})
+    assert query(path, "SELECT name FROM spans") == ["stored"]
+
+
+def test_nothing_is_delivered_in_another_way_just_before_a_fork(
+    path: Path, routed: Recording
+) -> None:
+    """It starts threads, which a child has to do without; the parent does it afterwards."""
+    path.mkdir(parents=True)
+    elsewhere = Elsewhere(routed.writer)
+    routed.phase("e", "first")
+    routed.writer.before_fork()
+    try:
+        assert elsewhere.spans == []
+    finally:
+        routed.writer.after_fork_in_parent()
+    routed.writer.flush()
+    assert elsewhere.names == ["first"]
+
+
+def test_handing_on_keeps_up(path: Path, routed: Recording) -> None:
+    """So the program is held up where whoever delivers does not; with nobody it never is."""
+    path.mkdir(parents=True)
+    routed.phase("e")
+    routed.writer.flush()
+    assert not routed.writer.keeps_up
+    Elsewhere(routed.writer)
+    assert routed.writer.keeps_up
 
 
 def test_every_span_is_encoded_once(

@@ -94,7 +94,7 @@ def test_a_store_of_a_newer_version_is_refused(path: Path) -> None:
     query(path, f"PRAGMA user_version = {schema.VERSION + 1}")
     before = path.read_bytes()
     for opening in (open_for_writing, open_for_reading):
-        with pytest.raises(StoreError, match=r"has version 7.*knows up to 6.*upgrade phasetrace"):
+        with pytest.raises(StoreError, match=r"has version 8.*knows up to 7.*upgrade phasetrace"):
             opening(path)
     assert path.read_bytes() == before
 

@@ -47,10 +47,11 @@ def fill(path: Path, number: int = 800) -> None:
         connection.execute(
             "INSERT INTO executions (exec_id, name, trace_id, process, explicit, started_ns,"
             " last_ns, ended_ns, status, spans, errors, openings)"
-            " VALUES (?, ?, x'00', ?, ?, ?, ?, ?, ?, 1, ?, ?)",
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)",
             (
                 f"exec_{at}",
                 f"exec_{at}" if random.random() < 0.1 else random.choice(NAMES),
+                (0xAB00 + at % 50).to_bytes(16, "big"),
                 random.choice([ALIVE, GONE]),
                 explicit,
                 started_ns,
@@ -87,6 +88,8 @@ def is_meant(execution: StoredExecution, where: Where) -> bool:
         return False
     if where.since_ns is not None and execution.started_ns < where.since_ns:
         return False
+    if where.trace_id is not None and execution.trace_id != where.trace_id:
+        return False
     return where.longer_than_ns is None or execution.duration_ns >= where.longer_than_ns
 
 
@@ -98,6 +101,7 @@ WHERE = st.builds(
     status=st.sampled_from([None, "ok", "error", "cancelled", "running", "abandoned", "odd"]),
     since_ns=st.none() | st.integers(-1, 801).map(lambda at: at * S) | st.integers(0, 10**30),
     longer_than_ns=st.none() | st.integers(-1, 9).map(lambda at: at * S // 2) | st.just(10**30),
+    trace_id=st.none() | st.sampled_from([f"{0xAB00:032x}", f"{0xAB07:032x}", "ab", "", "\ud800"]),
 )
 
 

@@ -26,6 +26,7 @@ from phasetrace.store.ledger import Ledger, Settlement, dead_letter
 from phasetrace.store.processor import StoreSpanProcessor
 from phasetrace.store.reader import StoreReader
 from phasetrace.store.retention import Retention
+from phasetrace.store.retries import Retry
 from phasetrace.store.standing import DestinationStanding, Standing, is_held
 from phasetrace.store.writer import StoreWriter
 
@@ -236,6 +237,17 @@ def test_who_serves_is_told_by_the_lock(books: Books) -> None:
     assert books.of(HERE).is_served is True
     assert books.of(THERE).is_served is False
     lock.release()
+    assert books.of(HERE).is_served is False
+
+
+def test_who_waits_to_try_again_serves(books: Books) -> None:
+    """It has let go of the lock until then."""
+    books.record(1)
+    with closing(Ledger(books.path, HERE.key)) as ledger:
+        ledger.failed("HTTP 503", NOW_NS, "", Retry(1, NOW_NS, NOW_NS + 1_000_000_000))
+    assert books.of(HERE).is_served is True
+    assert books.of(THERE).is_served is False
+    books.settle(HERE, 0, 0)
     assert books.of(HERE).is_served is False
 
 
