@@ -78,6 +78,8 @@ def _held(collector: TimingCollector, exec_ids: Sequence[str]) -> list[Recorded]
     by_trace = {f"{trace_id_of(one):032x}": one for one in exec_ids}
     found = []
     for exec_id in exec_ids:
+        if collector.extent(exec_id) is None:  # else near ones are looked for, by more imports
+            continue
         try:
             held = collector.breakdown(exec_id)
         except PhasetraceError:
