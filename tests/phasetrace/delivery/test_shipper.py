@@ -696,8 +696,9 @@ def test_a_connection_that_a_fork_did_not_wait_for_is_not_closed_in_the_child(
     deliver(shipper, path)
     ledger = shipper._ledger
     assert ledger is not None
+    shipper._worker.before_fork(0.0)  # a child has no threads
     shipper._turns.give_up()
-    shipper.after_fork()  # by a fork that went round the hook before it
+    shipper.after_fork()  # by a fork that went round the rest of the hook before it
     assert shipper._ledger is None
     ledger._connection.execute("SELECT 1")
     from phasetrace.delivery import shipper as module
