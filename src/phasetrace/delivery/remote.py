@@ -236,9 +236,15 @@ class Remote:
 def _python_path(environment: Mapping[str, str]) -> str:
     """Return a search path on which the process finds what this one has found.
 
-    A program may have set its own up, as those do that pex, shiv and Bazel make.
+    A program may have set its own up, as those do that pex, shiv and Bazel make. Python's own
+    modules come first all the same: one of the program's may be called like one of them, and what
+    this path names is found before what Python has when it starts.
     """
-    return os.pathsep.join(dict.fromkeys(_folders(environment)))
+    own = Path(os.__file__).parent
+    python = {str(own), str(own / "lib-dynload")}
+    folders = list(dict.fromkeys(_folders(environment)))
+    folders.sort(key=lambda folder: folder not in python)  # the others keep their order
+    return os.pathsep.join(folders)
 
 
 def _folders(environment: Mapping[str, str]) -> Iterator[str]:

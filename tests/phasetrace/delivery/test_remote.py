@@ -191,6 +191,25 @@ def test_it_finds_what_the_program_finds(
     assert (Path(ours) / "phasetrace").is_dir()
 
 
+def test_a_programs_modules_hide_none_of_pythons(
+    starter: Starter, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """They may be called alike; Python would find them before it has begun."""
+    (tmp_path / "types.py").write_text("")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    environments: list[dict[str, str]] = []
+    with monkeypatch.context() as patch:
+        patch.setattr("subprocess.run", lambda *_, env, **options: environments.append(env))
+        starter.look()
+    (environment,) = environments
+    assert str(tmp_path) in environment["PYTHONPATH"].split(os.pathsep)
+    asked = "import types; print(types.GenericAlias)"
+    done = subprocess.run(
+        [sys.executable, "-c", asked], env=environment, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_what_it_has_said_last_is_what_is_wrong(
     path: Path, recording: Routed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
